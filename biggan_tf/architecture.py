@@ -1,0 +1,125 @@
+"""What decides a network's variables: one description for both families."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from biggan_tf.errors import BadInput
+from biggan_tf.layers import INITIALIZERS
+
+RESOLUTIONS = (32, 64, 128, 256, 512)
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkSpec:
+    """What generators and discriminators have in common.
+
+    Attributes:
+        resolution: side of the images in pixels, one of `RESOLUTIONS`.
+        width: channels of multiplier 1 in the family's channel table (the paper's ch).
+        num_classes: number of classes.
+        attention: the sides at which self-attention stands, each between 8 and
+            `resolution`.
+        initializer: "orthogonal" (paper), "normal" (N(0, 0.02)) or "glorot".
+        spectral_norm: whether kernels are divided by their largest singular value.
+        sn_epsilon: lower bound of norms in the power iteration.
+    """
+
+    resolution: int
+    width: int
+    num_classes: int
+    attention: tuple[int, ...] = ()
+    initializer: str = "orthogonal"
+    spectral_norm: bool = True
+    sn_epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "attention", tuple(self.attention))
+        if self.resolution not in RESOLUTIONS:
+            raise BadInput(
+                f"resolution = {self.resolution!r}: take one of {RESOLUTIONS}."
+            )
+        if self.initializer not in INITIALIZERS:
+            raise BadInput(
+                f"networks.initializer = {self.initializer!r}: take one of "
+                f"{', '.join(INITIALIZERS)}."
+            )
+        if not isinstance(self.width, int) or self.width < 1:
+            raise BadInput(
+                f"network width = {self.width!r}: take a positive whole number."
+            )
+        if not isinstance(self.num_classes, int) or self.num_classes < 1:
+            raise BadInput(f"num_classes = {self.num_classes!r}: take 1 or more.")
+        for side in self.attention:
+            sides = [side for side in RESOLUTIONS if side <= self.resolution]
+            sides = [8, 16, *sides]
+            if side not in sides:
+                raise BadInput(
+                    f"networks attention at {side!r} px: a {self.resolution} px "
+                    f"network has features at {sides} px."
+                )
+
+    @property
+    def kernel(self) -> dict[str, Any]:
+        """Arguments of every `layers.SpectralLayer`."""
+        return {
+            "kernel_initializer": INITIALIZERS[self.initializer],
+            "spectral_norm": self.spectral_norm,
+            "sn_epsilon": self.sn_epsilon,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorSpec(NetworkSpec):
+    """What decides G's variables.
+
+    Attributes:
+        latent_size: size of z.
+        embedding_size: of the class embedding that all layers share; None gives every
+            layer its own (the SA-GAN baseline of the paper's Table 1).
+        skip_z: BigGAN: split z into equal chunks, the first for the 4x4 seed, one more
+            for the conditional batch norms of each block; False: all of z to the seed
+            alone. BigGAN-deep gives all of z to every block, and to the seed with the
+            class embedding; False: to the seed alone.
+        condition_order: "yz" concatenates [class, z]; "zy" the other way round, as in
+            the released DeepMind weights.
+        rgb_units: output channels of the last kernel, of which three are used; more
+            than 3 only to be weight-compatible with the released BigGAN-deep.
+        bn_epsilon: of the batch norms.
+    """
+
+    latent_size: int = 120
+    embedding_size: int | None = 128
+    skip_z: bool = True
+    condition_order: str = "yz"
+    rgb_units: int = 3
+    bn_epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.condition_order not in ("yz", "zy"):
+            raise BadInput(
+                f"networks.condition_order = {self.condition_order!r}: take 'yz' "
+                "(class first) or 'zy' (z first)."
+            )
+        if not isinstance(self.latent_size, int) or self.latent_size < 1:
+            raise BadInput(
+                f"networks.latent_size = {self.latent_size!r}: take a positive whole "
+                "number."
+            )
+
+    @property
+    def norm(self) -> dict[str, Any]:
+        """Arguments of every `layers.ConditionalBatchNorm`.
+
+        Separate class embeddings carry no spectral norm, as the shared one does not.
+        """
+        shared = self.embedding_size is not None
+        kernel = {**self.kernel, "spectral_norm": self.spectral_norm and shared}
+        return {"kernel": kernel, "epsilon": self.bn_epsilon}
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorSpec(NetworkSpec):
+    """What decides D's variables."""

@@ -1,0 +1,10 @@
+"""The one exception that means "the user can fix this"."""
+
+
+class BadInput(ValueError):
+    """Something that was asked for cannot be done as asked.
+
+    The message is one sentence that names the flag, gin binding or file, the value
+    found and what would be right. The command-line programs print it without a
+    traceback and exit with status 2; anything else that escapes is our bug.
+    """
