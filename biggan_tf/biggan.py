@@ -119,6 +119,17 @@ class DiscriminatorBlock(tf.keras.layers.Layer):
         return h + x
 
 
+def check_latent_size(spec: GeneratorSpec) -> None:
+    """BadInput unless z splits into one chunk for the seed and one for each block."""
+    chunks = len(GENERATOR_CHANNELS[spec.resolution])
+    if spec.skip_z and spec.latent_size % chunks:
+        raise BadInput(
+            f"networks.latent_size = {spec.latent_size} does not split into the "
+            f"{chunks} equal chunks that networks.skip_z needs at {spec.resolution} "
+            f"px; take a multiple of {chunks}."
+        )
+
+
 class Generator(tf.keras.Model):
     """G(z, y): latents and labels -> images."""
 
@@ -128,12 +139,7 @@ class Generator(tf.keras.Model):
         channels = [
             spec.width * factor for factor in GENERATOR_CHANNELS[spec.resolution]
         ]
-        if spec.skip_z and spec.latent_size % len(channels):
-            raise BadInput(
-                f"networks.latent_size = {spec.latent_size} does not split into the "
-                f"{len(channels)} equal chunks that networks.skip_z needs at "
-                f"{spec.resolution} px; take a multiple of {len(channels)}."
-            )
+        check_latent_size(spec)
         self.condition = layers.ClassCondition(
             spec.num_classes, spec.embedding_size, spec.kernel, name="condition"
         )

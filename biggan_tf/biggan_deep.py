@@ -61,7 +61,7 @@ class GeneratorBlock(tf.keras.layers.Layer):
         }
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        inner = input_shape[-1] // BOTTLENECK
+        inner = max(1, input_shape[-1] // BOTTLENECK)
         conv = layers.SpectralConv2D
         first_conv = layers.UpsampleConv2D if self.upsample else conv
         self.norms = [
@@ -101,7 +101,7 @@ class DiscriminatorBlock(tf.keras.layers.Layer):
     def __init__(self, units: int, downsample: bool, kernel: dict, **kwargs: Any):
         super().__init__(**kwargs)
         self.units, self.downsample, self.kernel = units, downsample, kernel
-        inner = units // BOTTLENECK
+        inner = max(1, units // BOTTLENECK)
         self.convs = [
             layers.SpectralConv2D(filters, side, name=f"conv{index}", **kernel)
             for index, (filters, side) in enumerate(

@@ -196,7 +196,11 @@ def _virtual_cpus(count: int) -> tf.distribute.Strategy:
                 f"`distribution.virtual_cpus` is {count}, but TensorFlow has already "
                 f"started with {len(devices)}; make the strategy first"
             ) from error
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    # The default, collective ops, allows only one number of replicas in a process.
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{i}" for i in range(count)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
 
 
 def _first_line(error: Exception) -> str:

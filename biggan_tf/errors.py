@@ -8,3 +8,7 @@ class BadInput(ValueError):
     found and what would be right. The command-line programs print it without a
     traceback and exit with status 2; anything else that escapes is our bug.
     """
+
+
+class Diverged(BadInput):
+    """Training went to NaN or infinity: the recipe must change."""

@@ -8,17 +8,21 @@ are those of the global batch; every replica holds a slice of it.
 from __future__ import annotations
 
 import dataclasses
-from typing import Iterator
+import warnings
+from collections.abc import Iterator
 
 import gin
 import tensorflow as tf
-import tensorflow_addons as tfa
+
+with warnings.catch_warnings():  # that it is no longer developed, at every start
+    warnings.simplefilter("ignore")
+    import tensorflow_addons as tfa
 
 from biggan_tf import latents, losses
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import SpectralEmbedding, batch_statistics, spectral_layers
 
-Batch = "tuple[tf.Tensor, tf.Tensor]"
+Batch = tuple[tf.Tensor, tf.Tensor]
 
 
 @gin.configurable("gan")

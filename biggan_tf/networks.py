@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Iterator
+from collections.abc import Iterator
 
 import gin
 import tensorflow as tf
@@ -76,6 +76,8 @@ def specs(
         bn_epsilon=bn_epsilon,
         **common,
     )
+    if family == "biggan":
+        biggan.check_latent_size(generator)
     discriminator = DiscriminatorSpec(
         width=discriminator_width,
         attention=discriminator_attention,

@@ -12,8 +12,8 @@ from biggan_tf.layers.spectral import SpectralConv2D
 class SelfAttention(tf.keras.layers.Layer):
     """x + gamma * attention(x), gamma from 0 (Zhang et al. 2018, arXiv 1805.08318).
 
-    theta and phi have channels/8, g channels/2; phi and g are max-pooled 2x2; the
-    dot products are not scaled.
+    theta and phi have channels / 8, g channels / 2 (at least 1); phi and g are
+    max-pooled 2x2; the dot products are not scaled.
 
     Args:
         kernel: arguments of the four bias-free 1x1 convolutions, see `SpectralLayer`.
@@ -32,9 +32,9 @@ class SelfAttention(tf.keras.layers.Layer):
         def conv(name: str, units: int) -> SpectralConv2D:
             return SpectralConv2D(units, 1, use_bias=False, name=name, **self.kernel)
 
-        self.theta = conv("theta", channels // 8)
-        self.phi = conv("phi", channels // 8)
-        self.g = conv("g", channels // 2)
+        self.theta = conv("theta", max(1, channels // 8))
+        self.phi = conv("phi", max(1, channels // 8))
+        self.g = conv("g", max(1, channels // 2))
         self.o = conv("o", channels)
         self.gamma = self.add_weight(
             name="gamma", shape=[], initializer="zeros", experimental_autocast=False

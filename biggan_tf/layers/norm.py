@@ -9,7 +9,7 @@ import tensorflow as tf
 from biggan_tf.layers.spectral import REPLICATED_STATE, SpectralDense
 
 # Where batch norm takes its (mean, variance), float32 [channels] each, for input x.
-Statistics = Callable[["BatchNorm", tf.Tensor], "tuple[tf.Tensor, tf.Tensor]"]
+Statistics = Callable[["BatchNorm", tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 class BatchNorm(tf.keras.layers.Layer):

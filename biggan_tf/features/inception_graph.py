@@ -1,0 +1,151 @@
+"""The Inception of 2015-12-05, with which the TensorFlow world scores GANs.
+
+The same weights come as `classify_image_graph_def.pb` in inception-2015-12-05.tgz, as
+`inceptionv1_for_inception_score.pb` in TF-GAN's frozen_inception_v1_2015_12_05.tar.gz,
+and as a SavedModel on TF-Hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+import tensorflow_hub as hub
+
+from biggan_tf.errors import BadInput
+from biggan_tf.features.network import FeatureNetwork
+
+HUB_HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
+INPUT_SIZE = 299
+
+# Names in the frozen graphs.
+_INPUT = "Mul:0"  # the resized images, scaled to [-1, 1]
+_FEATURES = "pool_3:0"  # [b, 1, 1, 2048]
+_LOGITS = "logits"  # TF-GAN's file alone has it
+_LOGITS_MATMUL = "softmax/logits/MatMul"
+
+_Layers = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+def inception(source: str = HUB_HANDLE) -> FeatureNetwork:
+    """The network "inception": 2048 features (pool_3) and 1008 logits without bias.
+
+    Resize and scale are those in the graph of 2015, which TF-GAN's `preprocess_image`
+    repeats: bilinear without half-pixel centres, then (pixel - 128) / 128. TensorFlow
+    2's own resize would give other scores.
+
+    Args:
+        source: a frozen graph (.pb), a SavedModel folder, or a TF-Hub handle, which is
+            downloaded unless TF-Hub's cache has it.
+
+    Raises:
+        BadInput: there is no such file, the handle cannot be fetched, or what is there
+            lacks these tensors.
+    """
+    path = _local(source)
+    if path.is_dir():
+        layers, files = _saved_model(path), sorted(path.rglob("*"))
+    else:
+        layers, files = _frozen_graph(path), [path]
+
+    @tf.function
+    def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images = tf.raw_ops.ResizeBilinear(
+            images=tf.cast(images, tf.float32),
+            size=[INPUT_SIZE, INPUT_SIZE],
+            align_corners=False,
+            half_pixel_centers=False,
+        )
+        return layers((images - 128.0) / 128.0)
+
+    resize = f"bilinear to {INPUT_SIZE}, no half-pixel centres, not antialiased"
+    return FeatureNetwork("inception", _sha256(files), INPUT_SIZE, resize, apply)
+
+
+def _local(source: str) -> Path:
+    """Where the graph lies, after a download if it takes one."""
+    if os.path.exists(source):
+        return Path(source)
+    if "://" not in source:
+        raise BadInput(
+            f"the Inception graph {source!r} is not there: give a frozen graph (.pb), "
+            f"a SavedModel folder or a TF-Hub handle such as {HUB_HANDLE}."
+        )
+    try:
+        return Path(hub.resolve(source))
+    except Exception as error:  # of urllib, ssl, tarfile, tf.errors or hub itself
+        raise BadInput(
+            f"the Inception graph {source!r} cannot be fetched ({error}): give the "
+            "path of a local copy, a frozen graph (.pb) or a SavedModel folder, or use "
+            "the feature network lite0, which needs no connection."
+        ) from error
+
+
+def _saved_model(path: Path) -> _Layers:
+    try:
+        module = hub.load(str(path))
+        outputs = module(tf.zeros([1, INPUT_SIZE, INPUT_SIZE, 3]))
+        missing = {"pool_3", "logits"} - set(outputs)
+    except Exception as error:  # whatever a file that is none, or another model, does
+        raise BadInput(f"{path} is no SavedModel of Inception: {error}.") from error
+    if missing:
+        raise BadInput(f"the SavedModel {path} has no output {sorted(missing)}.")
+
+    def layers(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        outputs = module(images)
+        return _rows(outputs["pool_3"]), _rows(outputs["logits"])
+
+    return layers
+
+
+def _frozen_graph(path: Path) -> _Layers:
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(path.read_bytes())
+    except Exception as error:  # protobuf's DecodeError differs between its versions
+        raise BadInput(f"{path} is no frozen TensorFlow graph: {error}.") from error
+    for node in graph.node:
+        node.device = ""
+        # The file's own shapes say batches of 1.
+        node.attr.pop("_output_shapes", None)
+    has_logits = any(node.name == _LOGITS for node in graph.node)
+
+    def layers(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features, logits = tf.import_graph_def(
+            graph,
+            {_INPUT: images},
+            [_FEATURES, f"{_LOGITS}:0" if has_logits else _LOGITS_MATMUL],
+            name="",
+        )
+        features = _rows(features)
+        if not has_logits:
+            # That multiplication follows a reshape to a batch of 1; take its weights.
+            logits = tf.matmul(features, logits.inputs[1])
+        return features, _rows(logits)
+
+    try:
+        signature = [tf.TensorSpec([None, INPUT_SIZE, INPUT_SIZE, 3], tf.float32)]
+        whole = tf.compat.v1.wrap_function(layers, signature)
+        # Without the reader of JPEGs and that reshape, which fails on other batches.
+        return whole.prune(whole.inputs[0], whole.structured_outputs)
+    except (ValueError, tf.errors.OpError) as error:
+        raise BadInput(
+            f"{path} is not the graph of inception-2015-12-05, with {_INPUT}, "
+            f"{_FEATURES} and {_LOGITS_MATMUL}: {error}."
+        ) from error
+
+
+def _rows(x: tf.Tensor) -> tf.Tensor:
+    """[b, 1, 1, d] or [b, d] -> [b, d]."""
+    return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def _sha256(files: list[Path]) -> str:
+    sha256 = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            sha256.update(file.read_bytes())
+    return sha256.hexdigest()

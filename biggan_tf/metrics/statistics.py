@@ -1,0 +1,134 @@
+"""Count, mean and covariance of features, summed over a stream and kept in files."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biggan_tf.errors import BadInput
+from biggan_tf.metrics.checks import finite_rows
+
+# What numpy raises on a file that is missing, truncated, or of another kind.
+_NOT_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
+_NOT_OURS += (zipfile.BadZipFile,)
+
+
+class FeatureStatistics:
+    """Count, mean and covariance of a stream of features.
+
+    Attributes:
+        protocol: what made the features (data, split, resize, feature network, ...),
+            as JSON keeps it; stored with them.
+        count: number of images.
+        mean: float64 [d].
+        covariance: float64 [d, d], with count - 1 as the divisor.
+        features: float32 [n, d], the first `keep` of the stream.
+    """
+
+    def __init__(self, protocol: Mapping[str, Any] | None = None, keep: int = 0):
+        self.protocol = json.loads(json.dumps(dict(protocol or {})))
+        self.keep = keep
+        self.count = 0
+        self.mean = np.zeros(0)
+        self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
+        self._kept: list[np.ndarray] = []
+
+    @property
+    def covariance(self) -> np.ndarray:
+        if self.count < 2:
+            raise BadInput(f"a covariance needs 2 images or more; found {self.count}.")
+        return self._scatter / (self.count - 1)
+
+    @property
+    def features(self) -> np.ndarray:
+        return np.concatenate([*self._kept, np.zeros((0, len(self.mean)), np.float32)])
+
+    def update(self, features: np.ndarray) -> None:
+        """Takes in the features, [n, d], of further images."""
+        self._keep(features)
+        features = finite_rows(features)
+        mean = features.mean(0)
+        deviations = features - mean
+        self._combine(len(features), mean, deviations.T @ deviations)
+
+    def merge(self, other: FeatureStatistics) -> None:
+        """Takes in another stream, as if it had followed this one."""
+        self._keep(other.features)
+        self._combine(other.count, other.mean, other._scatter)
+
+    def _keep(self, features: np.ndarray) -> None:
+        room = self.keep - sum(map(len, self._kept))
+        if room > 0:
+            self._kept.append(np.array(features[:room], np.float32))
+
+    def _combine(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+        # Chan, Golub and LeVeque (1979): sums of deviations from each part's own mean,
+        # so that a mean far from zero costs no digits.
+        if count == 0:
+            return
+        if self.count == 0:
+            self.mean, self._scatter = np.zeros_like(mean), np.zeros_like(scatter)
+        if mean.shape != self.mean.shape:
+            raise BadInput(
+                f"features of size {len(mean)} after features of size {len(self.mean)}."
+            )
+        total = self.count + count
+        shift = mean - self.mean
+        between = np.outer(shift, shift) * (self.count * count / total)
+        self._scatter = self._scatter + scatter + between
+        self.mean = self.mean + shift * (count / total)
+        self.count = total
+
+    def require(self, protocol: Mapping[str, Any], path: str) -> None:
+        """BadInput that shows both unless every entry of `protocol` is found here.
+
+        Args:
+            protocol: what the images to be scored were made with.
+            path: where these statistics were read, for the message.
+        """
+        wanted = json.loads(json.dumps(dict(protocol)))
+        found = {key: self.protocol.get(key) for key in wanted}
+        if wanted != found:
+            raise BadInput(
+                f"{path} was made with another protocol: it has "
+                f"{json.dumps(found, sort_keys=True)} and this evaluation has "
+                f"{json.dumps(wanted, sort_keys=True)}."
+            )
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes an .npz of count, mean, covariance, features and protocol (JSON)."""
+        path = Path(path)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with open(temporary, "wb") as file:
+            np.savez(
+                file,
+                count=np.int64(self.count),
+                mean=self.mean,
+                covariance=self.covariance,
+                features=self.features,
+                protocol=np.array(json.dumps(self.protocol, sort_keys=True)),
+            )
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> FeatureStatistics:
+        """Reads what `save` wrote; BadInput if the file is anything else."""
+        try:
+            with open(path, "rb") as opened, np.load(opened) as file:
+                statistics = cls(json.loads(file["protocol"].item()))
+                statistics.count = int(file["count"])
+                statistics.mean = np.asarray(file["mean"], np.float64)
+                statistics._scatter = file["covariance"] * (statistics.count - 1.0)
+                statistics._kept = [file["features"]]
+                statistics.keep = len(file["features"])
+        except _NOT_OURS as error:
+            raise BadInput(
+                f"{path} is no file of reference statistics ({error})."
+            ) from error
+        return statistics

@@ -1,0 +1,228 @@
+"""What a run shows while it runs: TensorBoard, scalars.jsonl, the progress line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import gin
+import tensorflow as tf
+from tqdm import tqdm
+
+from biggan_tf import images, latents
+from biggan_tf.errors import BadInput
+from biggan_tf.layers import spectral_layers
+from biggan_tf.saved_model import Sampler
+
+# An action takes the step and the scalars of the tick that ended there.
+Action = Callable[[int, dict[str, float]], None]
+
+
+@gin.configurable("monitor")
+@dataclasses.dataclass(frozen=True)
+class Monitoring:
+    """How often what is shown; periods are in steps, multiples of the tick, 0: never.
+
+    Attributes:
+        spectra_every_steps: the sigma of every spectrally normalised weight.
+        samples_every_steps: sheets of samples, of G and of its moving average.
+        sample_classes: rows of a sheet, one class each, spread over all classes.
+        sample_columns: samples a row.
+        sample_passes: batches whose mean moments serve as standing statistics.
+    """
+
+    spectra_every_steps: int = 500
+    samples_every_steps: int = 1000
+    sample_classes: int = 10
+    sample_columns: int = 10
+    sample_passes: int = 10
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not int or value < 0:
+                raise BadInput(
+                    f"monitor.{field.name} = {value!r}: take a whole number, 0 or more."
+                )
+        if not (self.sample_classes and self.sample_columns and self.sample_passes):
+            raise BadInput(
+                "monitor.sample_classes, sample_columns and sample_passes must be at "
+                "least 1; to draw no sheets, set monitor.samples_every_steps = 0."
+            )
+
+
+class ScalarLog:
+    """`scalars.jsonl`: one line a tick, {"step": n, name: value, ...}."""
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self._path = Path(path)
+
+    def rewind(self, step: int) -> None:
+        """Drops what was written after `step`: the run goes on from there."""
+        if not self._path.exists():
+            return
+        kept = [
+            line
+            for line in self._path.read_text().splitlines(keepends=True)
+            if line.endswith("\n") and json.loads(line)["step"] <= step
+        ]
+        temporary = self._path.with_suffix(".tmp")
+        temporary.write_text("".join(kept))
+        os.replace(temporary, self._path)
+
+    def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        line = {"step": step, **{k: _json_number(v) for k, v in scalars.items()}}
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def _json_number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)
+
+
+class TensorBoard:
+    """Event files in the model directory."""
+
+    def __init__(self, directory: str | os.PathLike[str], config_text: str):
+        self._writer = tf.summary.create_file_writer(str(directory))
+        with self._writer.as_default(step=0):
+            indented = "\n".join(f"    {line}" for line in config_text.splitlines())
+            tf.summary.text("config", indented)
+        self._writer.flush()
+
+    def scalars(self, step: int, scalars: dict[str, float]) -> None:
+        with self._writer.as_default(step=step):
+            for name, value in scalars.items():
+                tf.summary.scalar(name, value)
+        self._writer.flush()
+
+    def image(self, step: int, name: str, sheet: Any) -> None:
+        """Writes one picture, uint8 [h, w, 3]."""
+        with self._writer.as_default(step=step):
+            tf.summary.image(name, sheet[None])
+        self._writer.flush()
+
+
+class Progress:
+    """A bar on a terminal, plain lines elsewhere (at most one every ten seconds).
+
+    Args:
+        first_step, total_steps: where this process starts and ends.
+        images_per_step: real images that one step shows to D.
+    """
+
+    SECONDS_BETWEEN_LINES = 10.0
+
+    def __init__(self, first_step: int, total_steps: int, images_per_step: int):
+        self._images_per_step = images_per_step
+        self._step = first_step
+        self._time = time.monotonic()
+        self._last_line = -math.inf
+        self._total = total_steps
+        self._bar = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                initial=first_step, total=total_steps, unit="step", dynamic_ncols=True
+            )
+
+    def rate(self, step: int) -> dict[str, float]:
+        """Steps and real images a second since the last call."""
+        now = time.monotonic()
+        steps_per_second = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return {
+            "speed/steps_per_second": steps_per_second,
+            "speed/images_per_second": steps_per_second * self._images_per_step,
+        }
+
+    def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        shown = {
+            "D": f"{scalars['loss/discriminator']:.3f}",
+            "G": f"{scalars['loss/generator']:.3f}",
+            "images/s": f"{scalars['speed/images_per_second']:.0f}",
+        }
+        if self._bar is not None:
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(step - self._bar.n)
+            return
+        now = time.monotonic()
+        last = step == self._total
+        if now - self._last_line < self.SECONDS_BETWEEN_LINES and not last:
+            return
+        self._last_line = now
+        rate = scalars["speed/steps_per_second"]
+        left = tqdm.format_interval((self._total - step) / max(rate, 1e-9))
+        losses = ", ".join(f"{name} {value}" for name, value in shown.items())
+        print(
+            f"step {step}/{self._total}, {rate:.2f} steps/s, {losses}, {left} left",
+            flush=True,
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Spectra:
+    """Logs the last sigma of every spectrally normalised weight of G and D."""
+
+    def __init__(self, networks: dict[str, tf.keras.Model], board: TensorBoard):
+        self._board = board
+        self._sigmas = {
+            f"sigma_{name}/{layer.kernel.name.split('/', 1)[1][: -len('/kernel:0')]}": (
+                layer.sigma
+            )
+            for name, network in networks.items()
+            for layer in spectral_layers(network)
+            if layer.spectral_norm
+        }
+
+    def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        del scalars
+        values = {name: float(sigma) for name, sigma in self._sigmas.items()}
+        self._board.scalars(step, values)
+
+
+class SampleSheets:
+    """Draws the same latents and labels from G and from its moving average.
+
+    Batch norm uses standing statistics, accumulated anew with the weights drawn from,
+    so that a sheet shows what an export made at this step would.
+    """
+
+    def __init__(
+        self,
+        gan: Any,
+        sampler: Sampler,
+        monitoring: Monitoring,
+        folder: str | os.PathLike[str],
+        board: TensorBoard,
+    ):
+        self._gan, self._sampler, self._board = gan, sampler, board
+        self._folder = Path(folder)
+        self._columns = monitoring.sample_columns
+        classes = gan.generator.spec.num_classes
+        rows = min(monitoring.sample_classes, classes)
+        chosen = [row * classes // rows for row in range(rows)]
+        self._labels = tf.repeat(tf.constant(chosen, tf.int32), self._columns)
+        seed = latents.fold(latents.root_seed(gan.seed), 2**31 - 1)
+        shape = [len(self._labels), gan.generator.spec.latent_size]
+        self._z = latents.normal(shape, seed)
+
+    def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        del scalars
+        for name, weights in (
+            ("generator", None),
+            ("average", self._gan.averaged_weights()),
+        ):
+            self._sampler.update(self._gan.generator, weights)
+            samples = images.to_uint8(self._sampler(self._z, self._labels))
+            sheet = images.sheet(samples, self._columns)
+            self._board.image(step, f"samples/{name}", sheet)
+            images.write_png(self._folder / f"{step:07d}_{name}.png", sheet)

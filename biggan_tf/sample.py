@@ -1,0 +1,92 @@
+"""Draws images from an exported module.
+
+A row of samples for each class:
+
+    python -m biggan_tf.sample --module=runs/demo/export --labels=0,3 \
+        --truncation=0.5 --seed=0 --output=sheet.png
+    python -m biggan_tf.sample --module=runs/demo/export --output=sheet.png \
+        --labels="Bag,Sandal" --columns=12
+
+From one latent to another, or from each class to the next with one latent:
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=walk.png \
+        --interpolate=z --labels=0,3
+    python -m biggan_tf.sample --module=runs/demo/export --output=morph.png \
+        --interpolate=class --labels=0,3,8
+
+The truncation trick (the paper's Figure 2): a row for each threshold, the same classes
+and seed in all; the share of saturated values (|x| > 0.99) is printed for each:
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=strip.png \
+        --truncations=2,1,0.5,0.04 --labels=0,3 --columns=4
+
+Arrays instead of a picture (`images`, `z`, `labels`, `truncation`), here 1,000 a class:
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=samples.npz \
+        --columns=1000 --truncation=inf
+
+Which truncations there are depends on the module: above 0, inf for none, where it
+resamples; from 0 to 1 where it scales (its README.md says which).
+"""
+
+from absl import flags
+
+from biggan_tf import config, images
+from biggan_tf.errors import BadInput
+from biggan_tf.saved_model import load, sheets
+
+_MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
+_OUTPUT = flags.DEFINE_string("output", None, "A .png or .npz file.")
+_LABELS = flags.DEFINE_string("labels", "all", "Classes by name or number, or all.")
+_COLUMNS = flags.DEFINE_integer("columns", 8, "Images a row (a strip: a class).")
+_TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
+_TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
+_INTERPOLATE = flags.DEFINE_enum("interpolate", None, ["z", "class"], "Between what.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", lower_bound=0)
+
+
+def main() -> None:
+    for flag in (_MODULE, _OUTPUT):
+        if not flag.value:
+            raise BadInput(f"--{flag.name} is missing.")
+    if _COLUMNS.value < 1:
+        raise BadInput(f"--columns={_COLUMNS.value}: take 1 or more.")
+    if _TRUNCATIONS.value and _INTERPOLATE.value:
+        raise BadInput("--truncations and --interpolate exclude each other.")
+    images.check_output(_OUTPUT.value, "--output", (".png", ".npz"))
+    module = load(_MODULE.value)
+    labels = sheets.parse_labels(_LABELS.value, module.class_names, "--labels")
+    if _INTERPOLATE.value == "class" and len(labels) < 2:
+        raise BadInput(
+            f"--labels={_LABELS.value}: to interpolate between classes name two."
+        )
+
+    if _TRUNCATIONS.value:
+        truncations = [_number(text) for text in _TRUNCATIONS.value]
+        for truncation in truncations:
+            module.check_truncation(truncation, "--truncations")
+        rows = sheets.truncation_rows(
+            module, labels, _COLUMNS.value, truncations, _SEED.value
+        )
+    else:
+        module.check_truncation(_TRUNCATION.value, "--truncation")
+        layout = sheets.LAYOUTS[_INTERPOLATE.value or "samples"]
+        rows = layout(module, labels, _COLUMNS.value, _TRUNCATION.value, _SEED.value)
+    drawn = sheets.draw(module, rows)
+    sheets.save(_OUTPUT.value, rows, drawn)
+    if _TRUNCATIONS.value:
+        for row, x in zip(rows, drawn):
+            share = images.saturated_share(x)
+            print(f"truncation {row.title}: {share:.2%} of values are saturated")
+    print(f"{_OUTPUT.value}: {sum(map(len, drawn))} images")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"--truncations: {text!r} is not a number.") from None
+
+
+if __name__ == "__main__":
+    config.run(main)

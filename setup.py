@@ -1,0 +1,83 @@
+"""The package biggan-tf; what it is, README.md says."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).resolve().parent
+
+
+class BuildWithGinFiles(build_py):
+    """Carries the recipes of gin/ inside the package, where `config` looks for them.
+
+    The repository keeps the one copy beside the package, as people expect it there.
+    """
+
+    def run(self):
+        super().run()
+        if self.editable_mode:  # a checkout in use: `config` finds gin/ itself
+            return
+        folder = Path(self.build_lib) / "biggan_tf" / "gin"
+        self.mkpath(str(folder))
+        for path in sorted((HERE / "gin").glob("*.gin")):
+            self.copy_file(str(path), str(folder / path.name))
+
+
+def version() -> str:
+    for line in (HERE / "biggan_tf" / "__init__.py").read_text().splitlines():
+        if line.startswith("__version__"):
+            return line.split('"')[1]
+    raise RuntimeError("biggan_tf/__init__.py states no __version__")
+
+
+setup(
+    name="biggan-tf",
+    version=version(),
+    description="BigGAN and BigGAN-deep in TensorFlow 2: train, export, sample.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["biggan_tf*"]),
+    package_data={"biggan_tf.data": ["fashion_mnist.*"]},
+    license_files=["LICENSE", "NOTICE"],
+    cmdclass={"build_py": BuildWithGinFiles},
+    zip_safe=False,
+    # TensorFlow Addons 0.23 imports with TensorFlow 2.13 to 2.15 (Keras 2) only, and
+    # has wheels for Python 3.9 to 3.11.
+    python_requires=">=3.9,<3.12",
+    install_requires=[
+        "absl-py",
+        "gin-config>=0.5,<0.6",  # biggan_tf.config reads its internals
+        "numpy<2",
+        "pillow",
+        "setuptools<80.9",  # tensorflow-hub imports pkg_resources; later ones warn of it
+        "tensorflow>=2.15,<2.16",
+        "tensorflow-addons>=0.23,<0.24",
+        "tensorflow-datasets",
+        "tensorflow-hub>=0.16",
+        "tensorflow-metadata<1.18",  # later ones fail with TensorFlow 2.15's protobuf
+        "tf-keras>=2.15,<2.16",  # of tensorflow-hub; later ones bring a later TensorFlow
+        "tqdm",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis",
+            "prdc",
+            "pytest",
+            "pytest-timeout",
+            "ruff",
+            "tensorflow-gan",  # its metrics, to compare with
+            "tensorflow-probability<0.24",  # of tensorflow-gan; later needs TF 2.18
+            "wheel",
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

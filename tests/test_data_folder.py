@@ -1,0 +1,312 @@
+"""Image folders: every kind of file, broken files, unfit folders; preprocessing."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from biggan_tf import data
+from biggan_tf.data import folder, order, preprocessing
+from biggan_tf.errors import BadInput
+
+RED, BLUE = (220, 30, 30), (30, 30, 220)
+
+
+def two_halves(size: tuple[int, int] = (60, 40)) -> Image.Image:
+    """Red on the left, blue on the right."""
+    image = Image.new("RGB", size, RED)
+    image.paste(BLUE, (size[0] // 2, 0, *size))
+    return image
+
+
+def write(path, image: Image.Image, **how) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **how)
+
+
+def make_folder(root, count: int = 10) -> str:
+    """Two classes of `count` PNGs each, whose red tells them apart."""
+    for number in range(2 * count):
+        label = "ab"[number % 2]
+        colour = (number * 250 // (2 * count), 0, 0)
+        write(root / label / f"{number:03}.png", Image.new("RGB", (32, 32), colour))
+    return str(root)
+
+
+def load(path, **more) -> data.Data:
+    return data.load(32, source="folder", path=str(path), **more)
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("a.jpg", {"quality": 95}),
+        ("a.JPEG", {"quality": 95, "progressive": True}),
+        ("a.png", {}),
+        ("a.Gif", {}),
+        ("a.WEBP", {"quality": 95}),
+        ("a.webp", {"lossless": True}),
+    ],
+)
+@pytest.mark.parametrize("size", [(60, 40), (40, 61), (400, 300), (20, 21)])
+def test_formats_and_sizes_come_out_alike(tmp_path, name, how, size):
+    write(tmp_path / name, two_halves(size), **how)
+    pixels = folder.decode(str(tmp_path / name), size=32)
+    assert pixels.dtype == np.uint8
+    image = preprocessing.to_network(tf.constant(pixels), 32).numpy()
+    assert image.shape == (32, 32, 3)
+    expected = np.broadcast_to(RED, (32, 32, 3)).copy()
+    expected[:, 16:] = BLUE
+    expected = expected / 127.5 - 1
+    # Off the seam; JPEG and GIF are not exact.
+    np.testing.assert_allclose(image[:, :13], expected[:, :13], atol=0.1)
+    np.testing.assert_allclose(image[:, 19:], expected[:, 19:], atol=0.1)
+
+
+def _palette(image):
+    return image.convert("P", palette=Image.Palette.ADAPTIVE), {}
+
+
+def _transparent(image):
+    image = image.convert("RGBA")
+    image.paste((0, 0, 0, 0), (0, 0, 30, 40))
+    return image, {}
+
+
+def _transparent_palette(image):
+    return _palette(image)[0], {"transparency": 0}
+
+
+def _upside_down(image):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # Orientation: turned by 180 degrees
+    return image.rotate(180), {"exif": exif}
+
+
+def _animated(image):
+    other = Image.new("RGB", image.size, "green")
+    return image, {"save_all": True, "append_images": [other, other]}
+
+
+RED_BLUE, GREY = [RED, BLUE], [(87, 87, 87), (52, 52, 52)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "change", "halves"),
+    [
+        ("png", lambda x: (x.convert("L"), {}), GREY),
+        ("jpg", lambda x: (x.convert("L"), {}), GREY),
+        ("png", lambda x: (x.convert("1", dither=0), {}), [(0, 0, 0), (0, 0, 0)]),
+        ("png", lambda x: (x.convert("LA"), {}), GREY),
+        ("png", _palette, RED_BLUE),
+        ("gif", _palette, RED_BLUE),
+        ("jpg", lambda x: (x.convert("CMYK"), {"quality": 95}), RED_BLUE),
+        ("png", _transparent, [(255, 255, 255), BLUE]),
+        (
+            "webp",
+            lambda x: (_transparent(x)[0], {"lossless": True}),
+            [(255,) * 3, BLUE],
+        ),
+        ("jpg", _upside_down, RED_BLUE),
+        ("png", _upside_down, RED_BLUE),
+        ("gif", _animated, RED_BLUE),
+        ("webp", lambda x: (x, {"lossless": True, **_animated(x)[1]}), RED_BLUE),
+    ],
+)
+def test_modes_come_out_as_they_are_meant_to_be_seen(tmp_path, ending, change, halves):
+    image, how = change(two_halves())
+    path = tmp_path / f"x.{ending}"
+    write(path, image, **how)
+    pixels = folder.decode(str(path), size=32)
+    assert pixels.shape == (40, 60, 3)
+    np.testing.assert_allclose(pixels[20, [10, 50]], halves, atol=8)
+
+
+def test_transparent_palette_is_white(tmp_path):
+    image, how = _transparent_palette(two_halves())
+    write(tmp_path / "x.png", image, **how)
+    pixels = folder.decode(str(tmp_path / "x.png"), size=32)
+    hidden = image.getpixel((10, 20)) == 0
+    assert pixels[20, 10 if hidden else 50].tolist() == [255, 255, 255]
+
+
+def test_16_bits_of_grey_keep_their_range(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    write(tmp_path / "x.png", Image.fromarray(ramp))
+    pixels = folder.decode(str(tmp_path / "x.png"), size=32)
+    np.testing.assert_array_equal(pixels[..., 1].ravel(), np.arange(256))
+
+
+def test_large_jpegs_are_read_at_a_fraction_of_their_size(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    large = Image.fromarray(noise).resize((1200, 900), Image.Resampling.BICUBIC)
+    write(tmp_path / "x.jpg", large, quality=95)
+    write(tmp_path / "x.png", large)
+    reduced = folder.decode(str(tmp_path / "x.jpg"), size=32)
+    assert reduced.shape[:2] == (113, 150)
+    full = folder.decode(str(tmp_path / "x.png"), size=32)
+    both = [preprocessing.to_network(tf.constant(x), 32) for x in (reduced, full)]
+    np.testing.assert_allclose(*both, atol=0.1)
+
+
+def test_shrinking_averages_areas_of_the_central_square():
+    image = np.random.default_rng(0).integers(0, 256, (96, 131, 3), np.uint8)
+    square = image[:, 17 : 17 + 96].astype(float)
+    means = square.reshape(32, 3, 32, 3, 3).mean(axis=(1, 3))
+    result = preprocessing.to_network(tf.constant(image), 32)
+    np.testing.assert_allclose(result, means / 127.5 - 1, atol=1e-5)
+    tall = tf.constant(image.transpose(1, 0, 2))
+    result = preprocessing.to_network(tall, 32, tf.constant(True))
+    expected = (means / 127.5 - 1).transpose(1, 0, 2)[:, ::-1]
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_classes_and_parts_follow_from_names_alone(tmp_path):
+    source = load(make_folder(tmp_path / "one"), held_out_fraction=0.25)
+    assert source.spec.class_names == ("a", "b")
+    assert (source.spec.train_images, source.spec.held_out_images) == (16, 4)
+    assert source.spec.source == "folder"
+    for spoiled in ("a/.hidden.png", "a/notes.txt", ".git/x.png"):
+        path = tmp_path / "one" / spoiled
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"")
+    again = load(tmp_path / "one", held_out_fraction=0.25)
+    assert again.spec == source.spec
+    parts = []
+    for each in (source, load(make_folder(tmp_path / "two"), held_out_fraction=0.25)):
+        ((image, label),) = each.held_out_batches(100).as_numpy_iterator()
+        assert label.tolist() == [0, 0, 1, 1]
+        parts.append(image)
+    np.testing.assert_array_equal(*parts)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.99])
+def test_each_part_has_an_image_of_each_class(tmp_path, fraction):
+    source = load(make_folder(tmp_path), held_out_fraction=fraction)
+    for batches in (source.ordered_train_batches, source.held_out_batches):
+        ((_, label),) = batches(100).as_numpy_iterator()
+        assert set(label) == {0, 1}
+
+
+def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
+    make_folder(tmp_path, 50)
+    intact = list(load(tmp_path).ordered_train_batches(100).as_numpy_iterator())
+    train = [path for path, _ in load(tmp_path)._parts["train"]]
+    with open(train[10], "wb") as file:  # found by its header
+        file.write(b"<html>404</html>")
+    with open(train[20], "rb+") as file:  # found only when it is decoded
+        file.truncate(60)
+    with caplog.at_level(logging.WARNING):
+        source = load(tmp_path)
+        source.check_ready()
+        assert [train[10] in record.getMessage() for record in caplog.records] == [True]
+        ((image, label),) = source.ordered_train_batches(100).as_numpy_iterator()
+        list(source.train_batches(45, seed=0).take(4))
+    messages = [record.getMessage() for record in caplog.records]
+    assert len(messages) == 2
+    assert train[20] in messages[1]
+    assert "unreadable image 2 of 100" in messages[1]
+    expected = intact[0][0].copy()
+    expected[[10, 20]] = expected[[11, 21]]
+    np.testing.assert_array_equal(image, expected)
+    np.testing.assert_array_equal(label, intact[0][1])
+
+
+def test_too_many_unreadable_files_stop(tmp_path):
+    make_folder(tmp_path)
+    for name in ("a/000.png", "b/001.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(BadInput, match=r"2 of 20 images .* 5%.*a/000\.png.*b/001\.png"):
+        load(tmp_path).check_ready()
+
+
+def test_too_many_files_that_break_off_stop(tmp_path):
+    make_folder(tmp_path)
+    for path in tmp_path.glob("a/*.png"):
+        path.write_bytes(path.read_bytes()[:60])
+    source = load(tmp_path)
+    source.check_ready()
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"BadInput.* of 20 images"
+    ):
+        list(source.ordered_train_batches(10))
+
+
+def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):
+    source = load(make_folder(tmp_path, 200))
+    whole = list(source.train_batches(5, seed=9).take(9).as_numpy_iterator())
+    skipped = order.shuffled_index(tf.range(30, dtype=tf.int64), 360, seed=9).numpy()
+    for index in skipped:
+        path, _ = source._parts["train"][index]
+        tmp_path.joinpath(path).unlink()
+    resumed = source.train_batches(5, seed=9, first_batch=6).take(3)
+    for (image, label), expected in zip(resumed.as_numpy_iterator(), whole[6:]):
+        np.testing.assert_array_equal(image, expected[0])
+        np.testing.assert_array_equal(label, expected[1])
+    assert not caplog.records
+
+
+def test_a_program_with_a_running_pipeline_can_end(tmp_path):
+    path = make_folder(tmp_path, 100)
+    program = (
+        "from biggan_tf import data\n"
+        f"source = data.load(32, source='folder', path={path!r})\n"
+        "batches = iter(source.train_batches(64, seed=0))\n"
+        "next(batches)\n"
+        "raise SystemExit(5)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], timeout=60, check=False)
+    assert ended.returncode == 5
+
+
+def _no_folder(root):
+    return root / "nowhere"
+
+
+def _a_file(root):
+    write(root / "x.png", two_halves())
+    return root / "x.png"
+
+
+def _no_class(root):
+    write(root / "x.png", two_halves())
+    return root
+
+
+def _one_class(root):
+    write(root / "cats" / "x.png", two_halves())
+    return root
+
+
+def _empty_class(root):
+    make_folder(root)
+    (root / "void").mkdir()
+    return root
+
+
+def _class_of_one(root):
+    make_folder(root)
+    write(root / "lonely" / "x.png", two_halves())
+    return root
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_no_folder, "nowhere' is not a folder"),
+        (_a_file, r"x\.png' is not a folder"),
+        (_no_class, "has 0 sub-folders"),
+        (_one_class, "has 1 sub-folders, so that all labels would be the same"),
+        (_empty_class, "1 have fewer or are empty: void"),
+        (_class_of_one, "1 have fewer or are empty: lonely"),
+    ],
+)
+def test_unfit_folders_are_refused(tmp_path, make, said):
+    with pytest.raises(BadInput, match=rf"data\.path = .*{said}"):
+        load(make(tmp_path))

@@ -1,0 +1,275 @@
+"""TFDS data sets, really prepared on the spot: splits, decoding, refusals."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from biggan_tf import data
+from biggan_tf.errors import BadInput
+
+
+class _Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    VERSION = tfds.core.Version("1.0.0")
+    FEATURES = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 1)),
+            "label": tfds.features.ClassLabel(num_classes=3),
+        }
+    )
+    SPLITS = ("train",)
+    COUNT = 40
+
+    def _info(self):
+        return tfds.core.DatasetInfo(builder=self, features=self.FEATURES)
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples() for split in self.SPLITS}
+
+    def _generate_examples(self):
+        for number in range(self.COUNT):
+            yield number, self.example(number)
+
+    def example(self, number):
+        grey = np.full((30 + number, 40, 1), number * 6, np.uint8)
+        return {"image": grey, "label": number % 3}
+
+
+class GreyTrainOnly(_Made):
+    pass
+
+
+class WithValidationAndTest(_Made):
+    SPLITS = ("test", "train", "validation")
+
+
+class WithSpareFeatures(_Made):
+    """Has one feature that the program need not, and cannot, decode."""
+
+    FEATURES = tfds.features.FeaturesDict(
+        {**_Made.FEATURES, "mask": tfds.features.Image(shape=(None, None, 1))}
+    )
+
+    def example(self, number):
+        return {**super().example(number), "mask": io.BytesIO(b"no image")}
+
+
+class WithOneBrokenImage(_Made):
+    COUNT = 12
+
+    def example(self, number):
+        broken = {"image": io.BytesIO(b"no image")} if number == 7 else {}
+        return {**super().example(number), **broken}
+
+
+class WithoutTestLabels(_Made):
+    SPLITS = ("train", "test")
+
+    def example(self, number):
+        return {**super().example(number), "label": -1}
+
+
+class OfText(_Made):
+    FEATURES = tfds.features.FeaturesDict(
+        {
+            "text": tfds.features.Text(),
+            "label": tfds.features.ClassLabel(num_classes=3),
+        }
+    )
+
+
+class WithoutClasses(_Made):
+    FEATURES = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=(None, None, 3)), "label": np.int64}
+    )
+
+
+class Of16Bits(_Made):
+    FEATURES = tfds.features.FeaturesDict(
+        {**_Made.FEATURES, "image": tfds.features.Image(dtype=np.uint16)}
+    )
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("prepared"))
+
+
+def load(name, data_dir, prepare=True, **more) -> data.Data:
+    if prepare:
+        tfds.builder(name, data_dir=data_dir).download_and_prepare(
+            download_config=tfds.download.DownloadConfig(num_shards=4)
+        )
+    return data.load(32, source="tfds", name=name, data_dir=data_dir, **more)
+
+
+def splits(source) -> tuple:
+    spec = source.spec
+    return (
+        (spec.train_split, spec.train_images),
+        (spec.held_out_split, spec.held_out_images),
+    )
+
+
+def shades(batches) -> list[int]:
+    images = [image for image, _ in batches.as_numpy_iterator()]
+    return sorted(np.round((np.concatenate(images)[:, 9, 9, 0] + 1) * 127.5 / 6))
+
+
+def test_held_out_split_is_found_or_made(data_dir):
+    source = load("with_validation_and_test", data_dir)
+    assert splits(source) == (("train", 40), ("validation", 40))
+    source = load("with_validation_and_test", data_dir, split="validation")
+    assert splits(source) == (("validation", 40), ("test", 40))
+    source = load("with_validation_and_test", data_dir, held_out_fraction=0.25)
+    assert splits(source) == (("train[:30]", 30), ("train[30:]", 10))
+    source = load("grey_train_only", data_dir)
+    assert splits(source) == (("train[:36]", 36), ("train[36:]", 4))
+    source = load(
+        "grey_train_only", data_dir, split="train[:50%]", held_out_split="train[90%:]"
+    )
+    assert splits(source) == (("train[:50%]", 20), ("train[90%:]", 4))
+
+
+def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir):
+    source = load("grey_train_only", data_dir)
+    train = shades(source.train_batches(36, seed=1).take(1))
+    assert train == shades(source.ordered_train_batches(36))
+    assert sorted(train + shades(source.held_out_batches(36))) == list(range(40))
+
+
+def test_grey_of_any_size_becomes_rgb(data_dir):
+    source = load("grey_train_only", data_dir)
+    image, label = next(source.held_out_batches(4).as_numpy_iterator())
+    assert image.shape == (4, 32, 32, 3)
+    assert (image[..., 0] == image[..., 2]).all()
+    shade = np.round((image[:, 9, 9, 0] + 1) * 127.5 / 6)
+    np.testing.assert_array_equal(shade % 3, label)
+
+
+def test_features_of_no_concern_are_not_decoded(data_dir):
+    source = load("with_spare_features", data_dir)
+    assert len(shades(source.train_batches(36, seed=1).take(1))) == 36
+
+
+def test_resuming_decodes_nothing_of_what_it_skips(data_dir):
+    source = load("with_one_broken_image", data_dir, held_out_split="train")
+
+    def starts_at(position):
+        try:
+            next(iter(source.train_batches(1, seed=4, first_batch=position)))
+        except tf.errors.InvalidArgumentError:
+            return False
+        return True
+
+    assert [starts_at(position) for position in range(12)].count(False) == 1
+    assert starts_at(11)
+
+
+def test_labels_out_of_range_are_named(data_dir):
+    source = load("without_test_labels", data_dir)
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match=r"without_test_labels.*3 classes.*\n?.*-1"
+    ):
+        list(source.held_out_batches(4))
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as archive:
+        for name, member in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(member)
+            archive.addfile(entry, io.BytesIO(member))
+    return content.getvalue()
+
+
+def test_imagenet_from_its_name_to_a_batch(tmp_path):
+    source = load("imagenet2012", str(tmp_path), prepare=False)
+    assert source.spec.num_classes == 1000
+    assert source.spec.class_names[1] == "n01443537"
+    assert splits(source) == (("train", 0), ("", 0))
+    with pytest.raises(BadInput, match="not prepared") as refused:
+        source.check_ready()
+    for batches in (source.held_out_batches, source.ordered_train_batches):
+        with pytest.raises(BadInput, match="not prepared"):
+            batches(1)
+
+    # Do what the message says, with archives like the real ones.
+    message = str(refused.value)
+    manual = tmp_path / "downloads" / "manual"
+    assert str(manual) in message
+    manual.mkdir(parents=True)
+    jpeg = tf.io.encode_jpeg(np.zeros((40, 50, 3), np.uint8)).numpy()
+    goldfish = tar({f"n01443537_{number}.JPEG": jpeg for number in range(5)})
+    train = {"n01443537.tar": goldfish}
+    val = {f"ILSVRC2012_val_{number:08}.JPEG": jpeg for number in (1, 2)}
+    for name, members in (("train", train), ("val", val)):
+        assert f"ILSVRC2012_img_{name}.tar" in message
+        (manual / f"ILSVRC2012_img_{name}.tar").write_bytes(tar(members))
+    command = message.split("`")[1]
+    subprocess.run(command, shell=True, check=True, timeout=120)
+
+    source = load("imagenet2012", str(tmp_path), prepare=False)
+    assert splits(source) == (("train", 5), ("validation", 2))
+    image, label = next(source.train_batches(4, seed=0).as_numpy_iterator())
+    assert (image < -0.9).all()
+    assert label.tolist() == [1, 1, 1, 1]
+
+
+def test_prepared_data_needs_no_builder_code(data_dir, tmp_path):
+    prepared = load("grey_train_only", data_dir)
+    (tmp_path / "unheard_of").symlink_to(f"{data_dir}/grey_train_only")
+    source = load("unheard_of", str(tmp_path), prepare=False)
+    batches = (each.held_out_batches(4) for each in (prepared, source))
+    assert shades(next(batches)) == shades(next(batches))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("imagenet2013", r"'imagenet2013' is no TFDS data set .* imagenet2012"),
+        ("qqqqqq", "'qqqqqq' is no TFDS data set .* cifar10"),
+        ("cifar10/blue", r"'cifar10/blue': .*BuilderConfig blue not found"),
+        ("cifar10:1.0.0", r"'cifar10:1\.0\.0': .*only: 3\.0\.2"),
+        ("huggingface:mnist", "'huggingface:mnist': community data sets"),
+        ("of_text", "'of_text' does not hold 8-bit grey or RGB images"),
+        ("coco", "'coco' does not give each example a class"),
+        ("without_classes", "'without_classes' does not give each example a class"),
+        ("of16_bits", "'of16_bits' does not hold 8-bit"),
+    ],
+)
+def test_names_that_will_not_do(tmp_path, name, said):
+    with pytest.raises(BadInput, match=rf"data\.name = {said}"):
+        load(name, str(tmp_path), prepare=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"split": "dev"}, r"data\.split = 'dev' .* train \(40\)"),
+        ({"held_out_split": "dev"}, r"data\.held_out_split = 'dev' .* train \(40\)"),
+        ({"held_out_split": "train[:0]"}, r"data\.held_out_split = 'train\[:0\]'"),
+        ({"split": "train[:50%]"}, r"data\.split = 'train\[:50%\]' .*held_out_split"),
+        ({"split": "train[oops]"}, r"data\.split = 'train\[oops\]' holds nothing"),
+    ],
+)
+def test_splits_that_will_not_do(data_dir, wrong, said):
+    with pytest.raises(BadInput, match=said):
+        load("grey_train_only", data_dir, **wrong)
+
+
+def test_a_format_without_sequential_reading_is_refused(tmp_path):
+    pytest.importorskip("array_record")
+    tfds.builder(
+        "grey_train_only", data_dir=tmp_path, file_format="array_record"
+    ).download_and_prepare()
+    source = load("grey_train_only", str(tmp_path), prepare=False)
+    with pytest.raises(BadInput, match=r"as array_record; it has to be tfrecord"):
+        source.check_ready()

@@ -1,0 +1,216 @@
+"""Every kind of strategy starts and sums over its replicas, or says why it cannot."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+
+from biggan_tf import config, distribution
+from biggan_tf.errors import BadInput
+
+
+def make(**bindings):
+    with config.call_errors():
+        return distribution.make_strategy(**bindings)
+
+
+def summed_ids(strategy: tf.distribute.Strategy) -> int:
+    """Sums replica_id + 1 over the replicas, on the devices."""
+
+    @tf.function
+    def step():
+        def replica():
+            context = tf.distribute.get_replica_context()
+            share = tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
+            return context.all_reduce("SUM", share)
+
+        return strategy.run(replica)
+
+    return int(strategy.experimental_local_results(step())[0])
+
+
+def test_one_device_has_plain_variables_and_compiles():
+    strategy = make(kind="one_device")
+    with strategy.scope():
+        variable = tf.Variable(2.0)
+    assert type(variable).__name__ == "ResourceVariable"
+
+    @tf.function(jit_compile=True)
+    def replica():
+        return variable.assign_add(1.0)
+
+    @tf.function
+    def step():
+        return strategy.run(replica)
+
+    assert float(step()) == 3.0
+    assert strategy.num_replicas_in_sync == 1
+    assert distribution.is_chief(strategy)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_virtual_cpus_are_that_many_replicas(count):
+    strategy = make(kind="virtual_cpus", virtual_cpus=count)
+    assert strategy.num_replicas_in_sync == count
+    assert summed_ids(strategy) == count * (count + 1) // 2
+    assert distribution.is_chief(strategy)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "sentence"),
+    [
+        (
+            {"kind": "gpu"},
+            r"^`distribution.kind` is 'gpu'; it must be one of one_device",
+        ),
+        (
+            {"kind": "virtual_cpus", "virtual_cpus": 64},
+            r"`distribution.virtual_cpus` is 64, but TensorFlow has already started",
+        ),
+        ({"kind": "virtual_cpus", "virtual_cpus": 0}, r"is 0; .* whole number >= 1"),
+        ({"kind": "virtual_cpus", "virtual_cpus": "2"}, r"is '2'; .* whole number"),
+        (
+            {"kind": "tpu"},
+            r"`distribution.tpu_address` is None; it must be 'host:port'",
+        ),
+        ({"kind": "tpu", "tpu_address": "my-tpu"}, r"'my-tpu'; it must be 'host:port'"),
+        ({"kind": "tpu", "tpu_address": "x:99999"}, r"'x:99999', which cannot be re"),
+        ({"kind": "tpu", "tpu_address": "local"}, r"'local', but no TPU answers there"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_one_sentence(bindings, sentence):
+    tf.config.list_logical_devices()
+    with pytest.raises(BadInput, match=sentence) as error:
+        make(**bindings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(
+    bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU"
+)
+def test_mirrored_without_a_gpu_says_what_to_take():
+    with pytest.raises(BadInput, match="sees no GPU; take 'one_device'"):
+        make(kind="mirrored")
+
+
+def test_a_tpu_that_is_not_there_is_refused_at_once():
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # taken, but nobody listens
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(BadInput, match="cannot be reached: Connection refused"):
+            make(kind="tpu", tpu_address=f"grpc://{address}")
+    assert time.monotonic() - start < 5
+
+
+WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
+
+
+@pytest.mark.parametrize(
+    "tf_config",
+    [
+        "",
+        "worker 0",
+        "[]",
+        "{}",
+        {"cluster": WORKERS},
+        {"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}},
+        {"cluster": {"worker": ["host"]}, "task": {"type": "worker", "index": 0}},
+        {"cluster": WORKERS, "task": {"type": "ps", "index": 0}},
+        {"cluster": WORKERS, "task": {"type": "worker", "index": 2}},
+        {"cluster": WORKERS, "task": {"type": "worker", "index": -1}},
+        {"cluster": WORKERS, "task": {"type": "worker", "index": "0"}},
+    ],
+)
+def test_a_bad_tf_config_is_refused_with_an_example(monkeypatch, tf_config):
+    text = tf_config if isinstance(tf_config, str) else json.dumps(tf_config)
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(BadInput, match=r"TF_CONFIG.*it must read like \{\"cluster\""):
+        make(kind="multi_worker")
+
+
+PROGRAM = """
+from test_distribution import summed_ids
+from biggan_tf import distribution
+strategy = distribution.make_strategy("multi_worker")
+print(summed_ids(strategy), distribution.is_chief(strategy))
+"""
+
+
+def start_worker(addresses: list, index: int, program: str) -> subprocess.Popen:
+    folders = [Path(distribution.__file__).parents[1], Path(__file__).parent]
+    task = {"type": "worker", "index": index}
+    environment = {
+        **os.environ,
+        "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task}),
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_addresses(count: int) -> list:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    return addresses
+
+
+def test_two_workers_on_loopback_sum_and_have_one_chief():
+    addresses = free_addresses(2)
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(start_worker(addresses, index, PROGRAM))
+            for index in range(2)
+        ]
+        try:
+            answers = [worker.communicate(timeout=240) for worker in workers]
+        finally:
+            for worker in workers:
+                worker.kill()
+    assert [out for out, _ in answers] == ["3 True\n", "3 False\n"], answers
+
+
+def test_a_worker_whose_port_is_taken_says_so():
+    program = """
+from biggan_tf import config, distribution
+config.run(lambda: distribution.make_strategy("multi_worker"))
+"""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        worker = start_worker([address], 0, program)
+        _, stderr = worker.communicate(timeout=240)
+    assert worker.returncode == 2
+    assert "error: TF_CONFIG=" in stderr
+    assert "cannot start its server" in stderr
+
+
+def test_a_batch_divides_among_the_replicas_or_both_numbers_are_named():
+    strategy = make(kind="virtual_cpus", virtual_cpus=4)
+    assert distribution.per_replica_batch(strategy, 12, "train.batch_size") == 3
+    with pytest.raises(
+        BadInput, match=r"`train.batch_size` is 10, .* 4 replicas; .* as 8 or 12$"
+    ):
+        distribution.per_replica_batch(strategy, 10, "train.batch_size")
+    with pytest.raises(BadInput, match=r"multiple of 4, such as 4$"):
+        distribution.per_replica_batch(strategy, 3, "train.batch_size")
+    for wrong in (0, 8.0, True, None):
+        with pytest.raises(BadInput, match="whole number >= 1"):
+            distribution.per_replica_batch(strategy, wrong, "train.batch_size")

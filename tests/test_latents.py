@@ -1,0 +1,176 @@
+"""Draws are functions of a seed, distributed as they say they are."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from biggan_tf import latents
+from biggan_tf.errors import BadInput
+
+SEED = latents.root_seed(7)
+COUNT = 100_000
+
+
+def normal_cdf(z: np.ndarray) -> np.ndarray:
+    return 0.5 + 0.5 * np.vectorize(math.erf)(z / math.sqrt(2))
+
+
+def kolmogorov_smirnov(draws: np.ndarray, threshold: float) -> float:
+    """Distance, times sqrt(n), to N(0, 1) cut off at +-threshold; under 2 is near."""
+    draws = np.sort(draws.ravel().astype("float64"))
+    low, high = normal_cdf(np.array([-threshold, threshold]))
+    cdf = (normal_cdf(draws) - low) / (high - low)
+    steps = np.arange(len(draws) + 1) / len(draws)
+    distance = max(np.max(steps[1:] - cdf), np.max(cdf - steps[:-1]))
+    return distance * math.sqrt(len(draws))
+
+
+@pytest.mark.parametrize("threshold", [0.04, 0.5, 1.0, 2.0, math.inf])
+def test_truncation_resamples_what_lies_outside(threshold):
+    z = latents.truncated_normal([COUNT // 10, 10], SEED, threshold).numpy()
+    assert z.shape == (COUNT // 10, 10)
+    assert z.dtype == np.float32
+    assert np.all(np.abs(z) <= np.float32(threshold))
+    assert np.all(np.isfinite(z))
+    assert kolmogorov_smirnov(z, threshold) < 2
+    # Neither clamped to the threshold nor shrunk away from it.
+    edge = min(threshold, 3.0)
+    assert np.mean(np.abs(z) == np.float32(edge)) < 1e-3
+    assert np.abs(z).max() > 0.99 * edge
+
+
+def test_untruncated_draws_are_standard_normal():
+    for z in (
+        latents.normal([COUNT], SEED).numpy(),
+        latents.truncated_normal([COUNT], SEED, math.inf).numpy(),
+    ):
+        assert kolmogorov_smirnov(z, math.inf) < 2
+        assert abs(np.mean(z)) < 0.01
+        assert abs(np.std(z) - 1) < 0.01
+        assert abs(np.mean(z**4) - 3) < 0.1
+
+
+def test_a_seed_at_two_thresholds_is_the_same_point_moved_monotonically():
+    thresholds = [0.04, 0.3, 1.0, 2.0, 5.0, math.inf]
+    z = [latents.truncated_normal([2000], SEED, t).numpy() for t in thresholds]
+    order = np.argsort(z[0])
+    for smaller, larger in zip(z, z[1:]):
+        assert np.all(np.diff(larger[order]) > -1e-5)
+        assert np.all(np.sign(smaller) == np.sign(larger))
+        assert np.all(np.abs(smaller) <= np.abs(larger) + 1e-6)
+
+
+def test_the_threshold_may_be_a_tensor():
+    @tf.function(input_signature=[tf.TensorSpec([])])
+    def sample(threshold: tf.Tensor) -> tf.Tensor:
+        return latents.truncated_normal([100], SEED, threshold)
+
+    for threshold in (0.5, 2.0, math.inf):
+        np.testing.assert_allclose(
+            sample(threshold),
+            latents.truncated_normal([100], SEED, threshold),
+            rtol=1e-5,
+        )
+
+
+def test_scaled_truncation_is_that_of_the_released_modules():
+    z = latents.scaled_truncated_normal([COUNT], SEED, 0.4).numpy()
+    assert np.all(np.abs(z) <= 0.8)
+    assert np.abs(z).max() > 0.79
+    assert kolmogorov_smirnov(z / 0.4, 2.0) < 2
+    assert np.all(latents.scaled_truncated_normal([10], SEED, 0.0) == 0)
+
+
+def test_labels_are_uniform_over_all_classes():
+    y = latents.labels(COUNT, 10, SEED)
+    assert y.dtype == tf.int32
+    counts = np.bincount(y, minlength=10)
+    assert len(counts) == 10
+    chi_squared = np.sum((counts - COUNT / 10) ** 2 / (COUNT / 10))
+    assert chi_squared < 27.9  # 0.999 quantile of 9 degrees of freedom
+
+
+DRAWS = {
+    "normal": lambda seed: latents.normal([50], seed),
+    "labels": lambda seed: latents.labels(50, 1000, seed),
+    "resample": lambda seed: latents.TRUNCATIONS["resample"]([50], seed, 0.5),
+    "scaled": lambda seed: latents.TRUNCATIONS["scaled"]([50], seed, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_draw_is_a_function_of_its_seed(name):
+    draw = DRAWS[name]
+    np.testing.assert_array_equal(draw(SEED), draw(latents.root_seed(7)))
+    np.testing.assert_allclose(draw(SEED), tf.function(draw)(SEED), rtol=1e-5)
+    others = [
+        latents.root_seed(8),
+        latents.fold(SEED, 0),
+        latents.fold(SEED, 1),
+        latents.fold(SEED, 0, 1),
+        latents.fold(SEED, 1, 0),
+    ]
+    values = [tuple(draw(seed).numpy()) for seed in [SEED, *others]]
+    assert len(set(values)) == len(values)
+
+
+def test_folding_a_step_is_the_same_from_the_host_and_from_its_variable():
+    step = tf.Variable(3, dtype=tf.int64)
+    folded = latents.fold(SEED, step)
+    assert folded.dtype == tf.int32
+    np.testing.assert_array_equal(folded, latents.fold(SEED, 3))
+    step.assign_add(1)
+    assert np.any(latents.fold(SEED, step) != folded)
+
+
+def test_neighbouring_seeds_and_steps_are_uncorrelated():
+    draws = np.stack(
+        [
+            latents.normal([COUNT // 10], latents.fold(latents.root_seed(seed), step))
+            for seed in range(3)
+            for step in range(4)
+        ]
+    )
+    correlations = np.corrcoef(draws) - np.eye(len(draws))
+    assert np.abs(correlations).max() < 0.05
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 4])
+def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
+    devices = [f"CPU:{index}" for index in range(replicas)]
+    strategy = tf.distribute.MirroredStrategy(devices)
+
+    @tf.function
+    def shares() -> tuple:
+        def share() -> tuple[tf.Tensor, tf.Tensor]:
+            z = latents.normal([8, 3], SEED)
+            y = latents.labels(8, 10, SEED)
+            return latents.replica_share(z), latents.replica_share(y)
+
+        return tf.nest.map_structure(
+            strategy.experimental_local_results, strategy.run(share)
+        )
+
+    z, y = shares()
+    assert len(z) == replicas
+    np.testing.assert_array_equal(tf.concat(z, 0), latents.normal([8, 3], SEED))
+    np.testing.assert_array_equal(tf.concat(y, 0), latents.labels(8, 10, SEED))
+
+
+@pytest.mark.parametrize(
+    ("convention", "good", "bad"),
+    [
+        ("resample", [0.04, 2.0, math.inf], [0.0, -1.0, math.nan]),
+        ("scaled", [0.0, 0.5, 1.0], [-0.1, 1.1, math.inf, math.nan]),
+    ],
+)
+def test_each_convention_knows_its_thresholds(convention, good, bad):
+    for threshold in good:
+        latents.check_truncation(convention, threshold, "--truncation")
+    for threshold in bad:
+        with pytest.raises(BadInput, match=f"--truncation.*{threshold}"):
+            latents.check_truncation(convention, threshold, "--truncation")

@@ -1,0 +1,223 @@
+"""The loop in one process: plan, periods, resume, divergence."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from biggan_tf import config, data, loop
+from biggan_tf.errors import BadInput, Diverged
+from biggan_tf.gan import Recipe
+
+FAST = [
+    "monitor.samples_every_steps = 0",
+    "monitor.spectra_every_steps = 0",
+    "train.deterministic = False",
+]
+
+
+def start(model_dir, *params):
+    config.parse(["test.gin"], [*FAST, *params])
+    loop.train(model_dir)
+
+
+def lines(model_dir):
+    return [json.loads(line) for line in open(model_dir / "scalars.jsonl")]
+
+
+def test_due():
+    fired = [step for step in range(1, 11) if loop.due(step, 4, 10)]
+    assert fired == [4, 8, 10]
+    assert not any(loop.due(step, 0, 10) for step in range(11))
+
+
+def test_every_default_stands_in_base_gin(parsed_values):
+    """base.gin holds each option that training reads, with the value of the code."""
+    base = parsed_values("base.gin")
+    for room, function in (
+        ("data", data.load),
+        ("gan", Recipe),
+        ("train", loop.Schedule),
+        ("monitor", loop.Monitoring),
+        ("export", loop.Settings),
+        ("distribution", loop.distribution.make_strategy),
+        ("networks", loop.networks.specs),
+    ):
+        for name, default in parsed_values.defaults(function).items():
+            if (room, name) == ("data", "image_size"):  # every recipe states its own
+                continue
+            if (room, name) in (
+                ("networks", "resolution"),
+                ("networks", "num_classes"),
+            ):
+                continue  # those of the data
+            assert base.pop(f"{room}.{name}") == default, f"{room}.{name}"
+    assert base == {}
+
+
+@pytest.fixture
+def parsed_values():
+    import inspect
+
+    import gin
+
+    def read(name):
+        config.parse([name], [])
+        return {
+            f"{selector.rpartition('.')[2]}.{parameter}": value
+            for (_, selector), values in gin.config._CONFIG.items()
+            for parameter, value in values.items()
+        }
+
+    read.defaults = lambda function: {
+        name: parameter.default
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+    return read
+
+
+@pytest.mark.parametrize(
+    ("binding", "complaint"),
+    [
+        ("train.total_steps = 0", "train.total_steps = 0"),
+        ("train.batch_size = 2.5", "train.batch_size = 2.5"),
+        ("train.checkpoint_every_steps = 3", "no multiple of train.tick_steps = 2"),
+        ("monitor.samples_every_steps = 5", "no multiple of train.tick_steps = 2"),
+        ("gan.loss = 'minimax'", "gan.loss = 'minimax'"),
+        ("gan.discriminator_steps = 0", "gan.discriminator_steps = 0"),
+        ("gan.beta1 = 'a'", "gan.beta1 = 'a'"),
+        ("networks.latent_size = 15", "multiple of 4"),
+        ("networks.generator_attention = (64,)", "attention at 64"),
+        ("networks.family = 'stylegan'", "networks.family = 'stylegan'"),
+        ("monitor.sample_columns = 0", "monitor.sample_columns"),
+    ],
+)
+def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, complaint):
+    with pytest.raises(BadInput, match=complaint.replace("(", r"\(")) as error:
+        with config.call_errors():
+            start(tmp_path / "run", binding)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_batch_that_does_not_divide_names_both_numbers(tmp_path):
+    with pytest.raises(BadInput, match="7.*2 replicas"), config.call_errors():
+        start(tmp_path, "train.batch_size = 7", "distribution.kind = 'virtual_cpus'")
+
+
+def test_resumed_run_equals_uninterrupted_one(tmp_path):
+    """Two runs of 4 steps in one model directory are one run of 8, to the bit."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    start(whole)
+    start(halves, "train.total_steps = 4")
+    start(halves)
+    weights = [
+        tf.train.load_checkpoint(str(d / "checkpoints")) for d in (whole, halves)
+    ]
+    names = weights[0].get_variable_to_shape_map()
+    assert any("average" in name for name in names)
+    for name in names:
+        if name == "_CHECKPOINTABLE_OBJECT_GRAPH" or "save_counter" in name:
+            continue
+        np.testing.assert_array_equal(
+            weights[0].get_tensor(name), weights[1].get_tensor(name), name
+        )
+    assert [line["step"] for line in lines(halves)] == [2, 4, 6, 8]
+    for one, other in zip(lines(whole), lines(halves)):
+        one = {k: v for k, v in one.items() if not k.startswith("speed")}
+        assert one.items() <= other.items()
+
+
+def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
+    start(tmp_path, "train.total_steps = 4")
+    with open(tmp_path / "scalars.jsonl", "a") as file:
+        file.write('{"step": 6, "loss/generator": 1.0}\n{"step": 8, "lo')
+    start(tmp_path)
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
+
+
+def test_other_config_in_the_same_directory_is_refused(tmp_path):
+    start(tmp_path, "train.total_steps = 2")
+    with pytest.raises(BadInput, match=r"gan.loss.*'hinge'.*'wasserstein'"):
+        start(tmp_path, "gan.loss = 'wasserstein'")
+
+
+def test_asked_learning_rate_wins_over_the_saved_one(tmp_path):
+    start(tmp_path, "train.total_steps = 2")
+    config.parse([], ["gan.generator_learning_rate = 0.125"])
+    plan = loop.make_plan()
+    gan = plan.build()
+    loop.Checkpoints(tmp_path / "checkpoints", gan).restore_latest()
+    gan.set_learning_rates()
+    assert float(gan.generator_optimizer._optimizer.learning_rate) == 0.125
+
+
+def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
+    start(tmp_path, "train.total_steps = 4")
+    path = tf.train.latest_checkpoint(str(tmp_path / "checkpoints"))
+    plan = loop.make_plan()
+    gan = plan.build()
+    checkpoints = loop.Checkpoints(tmp_path / "checkpoints", gan)
+    checkpoints.restore_latest()
+    kernel = gan.discriminator.head.linear.kernel
+    kernel.assign(kernel * np.nan)
+    checkpoints._latest.save(checkpoint_number=4)
+    with pytest.raises(Diverged, match="step 5"):
+        start(tmp_path)
+    assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == path
+
+
+def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
+    config.parse(["test.gin"], ["train.deterministic = False"])
+    loop.train(tmp_path)
+    events = EventAccumulator(str(tmp_path), {"tensors": 0, "images": 0}).Reload()
+    tags = events.Tags()["tensors"]
+    for tag in (
+        "loss/discriminator_real",
+        "loss/discriminator_fake",
+        "loss/generator",
+        "accuracy/real",
+        "accuracy/fake",
+        "gradient_norm/generator",
+        "gradient_norm/discriminator",
+        "speed/images_per_second",
+        "samples/generator",
+        "samples/average",
+        "config",
+    ):
+        assert tag in tags, tags
+    assert [event.step for event in events.Tensors("loss/generator")] == [2, 4, 6, 8]
+    text = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
+    assert "gan.loss = 'hinge'" in text
+    sigmas = [tag for tag in tags if tag.startswith("sigma_")]
+    plan = loop.make_plan()
+    gan = plan.build()
+    normalized = [
+        layer
+        for network in (gan.generator, gan.discriminator)
+        for layer in loop.spectral_layers(network)
+        if layer.spectral_norm
+    ]
+    assert len(set(sigmas)) == len(normalized)
+    assert os.listdir(tmp_path / "samples")
+
+
+def test_restore_needs_no_data(tmp_path):
+    start(tmp_path, "train.total_steps = 2")
+    restored = loop.restore(tmp_path)
+    assert restored.step == 2
+    assert restored.data_spec.num_classes == 10
+    assert restored.data_spec.class_names[9] == "Ankle boot"
+    trained = tf.train.load_checkpoint(str(tmp_path / "checkpoints"))
+    name = "gan/generator/seed/kernel/.ATTRIBUTES/VARIABLE_VALUE"
+    np.testing.assert_array_equal(
+        restored.gan.generator.seed.kernel, trained.get_tensor(name)
+    )
+
+
+def test_restore_without_checkpoint(tmp_path):
+    with pytest.raises(BadInput, match=r"config\.gin"):
+        loop.restore(tmp_path)

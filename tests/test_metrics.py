@@ -1,0 +1,374 @@
+"""Scores against independent implementations from PyPI and against brute force."""
+
+import itertools
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from biggan_tf import metrics
+from biggan_tf.errors import BadInput
+from biggan_tf.metrics import distances
+
+
+@pytest.fixture(scope="module")
+def tfgan():
+    """TF-GAN's evaluation functions: float64 in, float64 out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # distutils
+        import tensorflow_gan
+
+    return tensorflow_gan.eval
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
+
+
+def features(random, count, size, shift=0.0):
+    """Correlated, positive, of unequal scales: like pooled activations."""
+    mixing = np.random.default_rng(size).normal(size=(size, size))
+    scales = np.geomspace(1.0, 0.05, size)
+    return np.abs(random.normal(size=(count, size)) * scales @ mixing + 0.5 + shift)
+
+
+def statistics(rows, batch=64, **arguments):
+    result = metrics.FeatureStatistics(**arguments)
+    for start in range(0, len(rows), batch):
+        result.update(rows[start : start + batch])
+    return result
+
+
+# Feature statistics
+
+
+def test_statistics_are_those_of_numpy_however_they_are_batched(random):
+    rows = features(random, 500, 12) + 1e6  # a far mean: where naive sums lose digits
+    whole = statistics(rows, keep=100)
+    halves = statistics(rows[:220], batch=7, keep=100)
+    halves.merge(metrics.FeatureStatistics())
+    halves.merge(statistics(rows[220:], batch=300, keep=100))
+    for found in (whole, halves):
+        assert found.count == 500
+        np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-14)
+        np.testing.assert_allclose(
+            found.covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-9
+        )
+        np.testing.assert_array_equal(found.features, rows[:100].astype(np.float32))
+
+
+def test_statistics_survive_a_file(random, tmp_path):
+    path = tmp_path / "reference.npz"
+    protocol = {"data": "x", "count": 90, "resize": ("area", 32)}
+    saved = statistics(features(random, 90, 5), protocol=protocol, keep=10)
+    saved.save(path)
+    loaded = metrics.FeatureStatistics.load(path)
+    assert loaded.count == 90
+    assert loaded.protocol == {"data": "x", "count": 90, "resize": ["area", 32]}
+    np.testing.assert_array_equal(loaded.mean, saved.mean)
+    np.testing.assert_allclose(loaded.covariance, saved.covariance, rtol=1e-15)
+    np.testing.assert_array_equal(loaded.features, saved.features)
+    assert metrics.frechet_distance(saved, loaded) < 1e-12
+    assert [file.name for file in tmp_path.iterdir()] == ["reference.npz"]
+
+
+def test_a_file_of_statistics_holds_no_pickle(random, tmp_path):
+    statistics(features(random, 9, 5)).save(tmp_path / "reference.npz")
+    with zipfile.ZipFile(tmp_path / "reference.npz") as file:
+        names = {name[: -len(".npy")] for name in file.namelist()}
+    assert names == {"count", "mean", "covariance", "features", "protocol"}
+    with np.load(tmp_path / "reference.npz", allow_pickle=False) as file:
+        assert all(file[name] is not None for name in names)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", b"text", "npy"])
+def test_what_is_no_file_of_statistics_is_named(tmp_path, content):
+    path = tmp_path / "reference.npz"
+    if content == "npy":
+        with open(path, "wb") as file:
+            np.save(file, np.zeros(3))
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"reference\.npz is no file of reference"):
+        metrics.FeatureStatistics.load(path)
+
+
+def test_another_protocol_is_refused_with_both_shown():
+    made = metrics.FeatureStatistics({"features": "lite0_128", "hash": "a", "count": 9})
+    made.require({"features": "lite0_128", "hash": "a"}, "ref.npz")
+    with pytest.raises(BadInput, match=r'ref.npz.*"hash": "a".*"hash": "b"'):
+        made.require({"features": "lite0_128", "hash": "b"}, "ref.npz")
+    with pytest.raises(BadInput, match=r'"resize": null.*"resize": "area"'):
+        made.require({"resize": "area"}, "ref.npz")
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[0.0, np.nan]], "NaN"),
+        ([[0.0, np.inf]], "NaN or infinity"),
+        (np.zeros((0, 2)), "shape"),
+        (np.zeros(2), "shape"),
+        (np.zeros((4, 3)), "size 3 after features of size 2"),
+    ],
+)
+def test_bad_features_are_refused(rows, message):
+    seen = statistics(np.zeros((2, 2)))
+    with pytest.raises(BadInput, match=message):
+        seen.update(np.asarray(rows))
+
+
+# FID
+
+
+def test_fid_agrees_with_tfgan(tfgan, random):
+    real, fake = features(random, 900, 48), features(random, 700, 48, shift=0.1)
+    found = metrics.frechet_distance(statistics(real), statistics(fake))
+    expected = tfgan.frechet_classifier_distance_from_activations(
+        tf.constant(real), tf.constant(fake)
+    )
+    assert found == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_fid_has_its_closed_form_where_covariances_commute(random):
+    basis = np.linalg.qr(random.normal(size=(20, 20)))[0]
+    pair, variances = [], []
+    for seed in (1, 2):
+        generator = np.random.default_rng(seed)
+        rows = generator.normal(size=(60, 20))
+        rows = np.linalg.qr(rows - rows.mean(0))[0] * np.sqrt(59)  # covariance: I
+        variances.append(generator.uniform(0, 2, 20) * (np.arange(20) % (seed + 1) > 0))
+        pair.append(statistics(rows * np.sqrt(variances[-1]) @ basis.T + seed))
+    expected = 20 + np.sum((np.sqrt(variances[0]) - np.sqrt(variances[1])) ** 2)
+    assert metrics.frechet_distance(*pair) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("fewer", [2, 40])
+def test_fid_stays_finite_without_full_rank(random, fewer):
+    """Rank-deficient features: rotating them must not change the distance."""
+    low = np.random.default_rng(1).normal(size=(2, 300, 6)) * [[[1.0]], [[1.5]]]
+    low = [low[0], low[1][:fewer]]
+    rotation = np.linalg.qr(random.normal(size=(64, 64)))[0][:6]
+    expected = metrics.frechet_distance(*map(statistics, low))
+    found = metrics.frechet_distance(*(statistics(rows @ rotation) for rows in low))
+    assert found == pytest.approx(expected, rel=1e-7)
+
+
+def test_fid_of_duplicates_and_of_equals(random):
+    rows = features(random, 50, 30)
+    point = statistics(np.ones((50, 30)))
+    other = statistics(np.full((50, 30), 3.0))
+    assert metrics.frechet_distance(point, other) == pytest.approx(30 * 4)
+    spread = statistics(rows)
+    expected = np.sum((spread.mean - 1) ** 2) + np.trace(spread.covariance)
+    assert metrics.frechet_distance(point, spread) == pytest.approx(expected)
+    twice = statistics(np.concatenate([rows, rows]))
+    small = metrics.frechet_distance(spread, twice) / np.trace(spread.covariance)
+    assert 0 <= small < 1e-3
+    assert metrics.frechet_distance(spread, spread) < 1e-10
+
+
+def test_fid_refuses_what_cannot_be_compared(random):
+    wide, narrow = (statistics(features(random, 30, size)) for size in (8, 6))
+    with pytest.raises(BadInput, match=r"size 8 .* size 6"):
+        metrics.frechet_distance(wide, narrow)
+    with pytest.raises(BadInput, match="2 images or more; found 1"):
+        metrics.frechet_distance(wide, statistics(np.zeros((1, 8))))
+    metrics.check_enough_images(1281, 1280)
+    with pytest.raises(BadInput, match=r"1280 images are too few .* take 1281"):
+        metrics.check_enough_images(1280, 1280)
+
+
+def test_intra_class_fid_is_the_mean_over_classes(random):
+    pairs = [
+        (
+            statistics(features(random, 99, 4)),
+            statistics(features(random, 50, 4, label)),
+        )
+        for label in (0.0, 1.0)
+    ]
+    expected = np.mean([metrics.frechet_distance(*pair) for pair in pairs])
+    assert metrics.intra_class_frechet_distance(iter(pairs)) == pytest.approx(expected)
+
+
+# Inception Score and label accuracy
+
+
+def test_inception_score_agrees_with_tfgan(tfgan, random):
+    logits = 5 * random.normal(size=(1013, 10))
+    score = metrics.InceptionScore(len(logits))
+    for start in range(0, len(logits), 90):  # batches that straddle splits
+        score.update(logits[start : start + 90])
+    ends = [i * 1013 // 10 for i in range(11)]
+    expected = [
+        float(tfgan.classifier_score_from_logits(tf.constant(logits[start:end])))
+        for start, end in zip(ends, ends[1:])
+    ]
+    mean, deviation = score.result()
+    assert mean == pytest.approx(np.mean(expected), rel=1e-6)
+    assert deviation == pytest.approx(np.std(expected), rel=1e-6)
+
+
+def test_inception_score_has_its_bounds_at_extreme_logits():
+    sure = metrics.InceptionScore(40, splits=2)
+    sure.update(2000.0 * np.eye(4)[np.arange(40) % 4])
+    assert sure.result() == pytest.approx((4.0, 0.0))
+    one = metrics.InceptionScore(40, splits=2)
+    one.update(2000.0 * np.eye(4)[np.zeros(40, int)])
+    assert one.result() == pytest.approx((1.0, 0.0))
+
+
+def test_inception_score_wants_the_images_it_was_promised(random):
+    with pytest.raises(BadInput, match="10 splits needs as many images"):
+        metrics.InceptionScore(9)
+    score = metrics.InceptionScore(20)
+    score.update(random.normal(size=(19, 3)))
+    with pytest.raises(BadInput, match=r"19 images .* over 20"):
+        score.result()
+    with pytest.raises(BadInput, match=r"21 images .* over 20"):
+        score.update(random.normal(size=(2, 3)))
+
+
+def test_label_accuracy_counts():
+    accuracy = metrics.LabelAccuracy()
+    accuracy.update(np.eye(3), np.array([0, 1, 1]))
+    accuracy.update(np.eye(3)[:1], np.array([0]))
+    assert accuracy.result() == 0.75
+
+
+# KID
+
+
+def test_kid_agrees_with_tfgan_on_the_same_blocks(tfgan, random):
+    real, fake = features(random, 410, 32), features(random, 650, 32, shift=0.05)
+    distance = metrics.KernelDistance(real, block_size=200, seed=3)
+    for start in range(0, len(fake), 130):
+        distance.update(fake[start : start + 130])
+    order = np.random.default_rng(3).permutation(410)
+    expected = [
+        float(
+            tfgan.kernel_classifier_distance_from_activations(
+                tf.constant(real[order[block % 2 * 200 :][:200]]),
+                tf.constant(fake[block * 200 :][:200]),
+                max_block_size=200,
+            )
+        )
+        for block in range(3)
+    ]
+    mean, deviation = distance.result()
+    assert mean == pytest.approx(np.mean(expected), rel=1e-6)
+    assert deviation == pytest.approx(np.std(expected), rel=1e-6)
+
+
+def test_kid_is_unbiased(random):
+    """A U-statistic: that of all is the mean of that of all parts."""
+    x, y = features(random, 6, 4), features(random, 5, 4, shift=0.2)
+    parts = [
+        metrics.squared_mmd(x[list(some)], y[list(others)])
+        for some in itertools.combinations(range(6), 3)
+        for others in itertools.combinations(range(5), 2)
+    ]
+    assert np.mean(parts) == pytest.approx(metrics.squared_mmd(x, y), rel=1e-10)
+
+
+def test_kid_refuses_too_few_images(random):
+    rows = features(random, 99, 4)
+    with pytest.raises(BadInput, match="blocks of 100 images: take 2 to 99"):
+        metrics.KernelDistance(rows, block_size=100)
+    distance = metrics.KernelDistance(rows, block_size=50)
+    distance.update(rows[:49])
+    with pytest.raises(BadInput, match="found 49"):
+        distance.result()
+
+
+# Precision, recall, density, coverage
+
+
+def brute_force(real, fake, neighbours):
+    def all_pairs(x, y):
+        return np.array([((row - y) ** 2).sum(1) for row in x])
+
+    def radii(x):
+        return np.sort(all_pairs(x, x), axis=1)[:, neighbours]
+
+    between = all_pairs(real, fake)
+    in_real = between < radii(real)[:, None]
+    return {
+        "precision": in_real.any(0).mean(),
+        "recall": (between < radii(fake)).any(1).mean(),
+        "density": (1 / neighbours) * in_real.sum(0).mean(),
+        "coverage": in_real.any(1).mean(),
+    }
+
+
+@pytest.mark.parametrize("neighbours", [1, 5])
+def test_prdc_is_exactly_that_of_the_package(random, neighbours, monkeypatch):
+    from prdc import compute_prdc
+
+    real = random.normal(size=(500, 4)).astype(np.float32)
+    fake = (0.8 * random.normal(size=(420, 4)) + 0.5).astype(np.float32)
+    expected = compute_prdc(real, fake, neighbours)
+    assert metrics.prdc(real, fake, neighbours) == expected
+    assert all(0.01 < value != 1 for value in expected.values()), expected
+    monkeypatch.setattr(distances, "_BLOCK_VALUES", 2**12)  # many blocks
+    assert metrics.prdc(real, fake, neighbours) == expected
+
+
+def test_prdc_counts_duplicates_as_brute_force_does(random):
+    """Whole-number grids, copies of one another far from 0: ties everywhere."""
+    grid = 1000 + random.integers(0, 3, size=(300, 4)) / 3
+    mixing = random.normal(size=(4, 40))
+    real, fake = grid[:160] @ mixing, grid[100:] @ mixing
+    expected = brute_force(real, fake, 3)
+    assert metrics.prdc(real, fake, 3) == expected
+    assert 0 < expected["precision"] < 1
+    assert 0 < expected["recall"] < 1
+
+
+def test_prdc_of_one_image_repeated(random):
+    real = features(random, 60, 8)
+    collapsed = np.repeat(real[:1], 50, axis=0)
+    found = metrics.prdc(real, collapsed, 5)
+    assert found == brute_force(real, collapsed, 5)
+    assert found["recall"] == 0
+    assert found["precision"] == 1
+
+
+def test_prdc_refuses_too_few_images(random):
+    rows = features(random, 9, 4)
+    with pytest.raises(BadInput, match="5 nearest neighbours among 5 generated"):
+        metrics.prdc(rows, rows[:5])
+
+
+# Neighbours and diversity
+
+
+def test_nearest_neighbours_of_a_stream(random):
+    queries, rows = random.normal(size=(7, 5)), random.normal(size=(103, 5))
+    search = metrics.NearestNeighbours(queries, 4)
+    for start in range(0, 103, 20):
+        search.update(rows[start : start + 20])
+    expected = [np.argsort(((query - rows) ** 2).sum(1))[:4] for query in queries]
+    np.testing.assert_array_equal(search.result(), expected)
+
+
+def test_diversity_is_the_mean_distance_within_classes(random):
+    images = random.integers(0, 256, size=(30, 4, 4, 3), dtype=np.uint8)
+    images[12:] //= 3
+    labels = np.repeat([4, 7], [12, 18])
+    flat = images.reshape(30, -1).astype(float)
+
+    def mean_distance(rows):
+        pairs = [(i, j) for i in range(len(rows)) for j in range(i)]
+        return np.mean([np.linalg.norm(rows[i] - rows[j]) for i, j in pairs])
+
+    expected = (mean_distance(flat[:12]) + mean_distance(flat[12:])) / 2
+    shuffled = random.permutation(30)
+    found = metrics.class_diversity(images[shuffled], labels[shuffled])
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert metrics.class_diversity(images[[0, 0]], labels[[0, 0]]) == 0
+    with pytest.raises(BadInput, match="two images of class 7"):
+        metrics.class_diversity(images[:13], labels[:13])

@@ -1,0 +1,74 @@
+"""A wheel built from the project, installed elsewhere, is the whole program."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(arguments: list, **options) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel of the checkout, built of a copy so that the checkout stays clean."""
+    source = tmp_path_factory.mktemp("source")
+    names = ("biggan_tf", "gin", "setup.py", "README.md", "LICENSE", "NOTICE")
+    for name in (*names, "MANIFEST.in", "constraints.txt"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = ["-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    run([*pip, "--wheel-dir", folder, source])
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_the_wheel_carries_recipes_images_and_licences(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    recipes = {f"biggan_tf/gin/{path.name}" for path in (ROOT / "gin").glob("*.gin")}
+    assert recipes
+    assert recipes <= names
+    assert "biggan_tf/data/fashion_mnist.npy.xz" in names
+    assert "biggan_tf/data/fashion_mnist.LICENSE" in names
+    modules = {str(p.relative_to(ROOT)) for p in (ROOT / "biggan_tf").rglob("*.py")}
+    assert modules <= names
+    assert {Path(name).name for name in names} >= {"LICENSE", "NOTICE"}
+    assert not [name for name in names if name.startswith(("tests", "tools", "gin"))]
+
+
+def test_an_installed_wheel_trains_from_a_recipe_by_its_bare_name(wheel, tmp_path):
+    target, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run(["-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel])
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    found = run(
+        ["-c", "import biggan_tf; print(biggan_tf.__file__)"],
+        cwd=elsewhere,
+        env=environment,
+    )
+    assert found.stdout.startswith(str(target))
+    arguments = ["-m", "biggan_tf.train", "--gin_file=test.gin"]
+    planned = run([*arguments, "--dry_run"], cwd=elsewhere, env=environment)
+    assert "train.total_steps = 8" in planned.stdout
+    assert not list(elsewhere.iterdir())
+    steps = ["--gin_param=train.total_steps = 4", "--model_dir=run"]
+    run([*arguments, *steps], cwd=elsewhere, env=environment)
+    assert (elsewhere / "run" / "config.gin").is_file()

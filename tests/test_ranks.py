@@ -1,0 +1,96 @@
+"""The layout of the package: which module may import which, and what names say."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "biggan_tf"
+
+# A module imports only modules of the ranks above its own line.
+RANKS = (
+    {"errors"},
+    {"checkpoints", "config", "distribution", "features", "images", "latents"}
+    | {"layers", "losses", "metrics"},
+    {"architecture", "data", "gan"},
+    {"biggan", "biggan_deep", "saved_model", "weights"},
+    {"evaluation", "monitor", "networks"},
+    {"loop"},
+    {"evaluate", "export", "sample", "train"},
+)
+RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """The top-level module that a file belongs to: a folder counts as one module."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return "" if first == "__init__.py" else first.removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level modules of the package that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the import in full"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in found]
+    return {name[1] for name in parts if name[0] == "biggan_tf" and len(name) > 1}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_lower_ranks(path):
+    module = module_of(path)
+    if not module:
+        assert not imported(path), (
+            "biggan_tf/__init__.py imports nothing of the package"
+        )
+        return
+    assert module in RANK, f"give biggan_tf.{module} its place in RANKS of this test"
+    for other in imported(path) - {module, "__version__"}:
+        assert other in RANK, (
+            f"{path.name} imports biggan_tf.{other}, which has no rank"
+        )
+        assert RANK[other] < RANK[module], (
+            f"biggan_tf.{module} (rank {RANK[module]}) imports "
+            f"biggan_tf.{other} (rank {RANK[other]})"
+        )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_says_what_it_is(path):
+    assert ast.get_docstring(ast.parse(path.read_text())), f"{path} has no docstring"
+
+
+def test_names_say_what_is_inside():
+    vague = {"utils", "util", "helpers", "helper", "common", "misc"}
+    paths = [
+        path
+        for folder in ("biggan_tf", "tests", "tools")
+        for path in (ROOT / folder).rglob("*")
+    ]
+    assert not [path for path in paths if path.stem.lower() in vague]
+
+
+def test_the_folder_of_gin_files_does_not_shadow_the_library():
+    assert not list((ROOT / "gin").rglob("*.py"))
+    assert not (PACKAGE / "gin").exists(), (
+        "setup.py copies gin/ only into what it builds"
+    )
+
+
+def test_nothing_imports_the_tools():
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            else:
+                continue
+            assert not [n for n in names if n.split(".")[0] in ("tools", "tests")], path
