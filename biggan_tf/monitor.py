@@ -46,15 +46,12 @@ class Monitoring:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if type(value) is not int or value < 0:
+            least = 0 if field.name.endswith("every_steps") else 1
+            if type(value) is not int or value < least:
                 raise BadInput(
-                    f"monitor.{field.name} = {value!r}: take a whole number, 0 or more."
+                    f"monitor.{field.name} = {value!r}: take a whole number from "
+                    f"{least} on."
                 )
-        if not (self.sample_classes and self.sample_columns and self.sample_passes):
-            raise BadInput(
-                "monitor.sample_classes, sample_columns and sample_passes must be at "
-                "least 1; to draw no sheets, set monitor.samples_every_steps = 0."
-            )
 
 
 class ScalarLog:

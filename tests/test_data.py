@@ -268,9 +268,16 @@ def test_embedded_set_is_small_balanced_and_split_apart():
     source = data.load(32)
     ((train, train_label),) = take(source.ordered_train_batches(8000), 1)
     ((held_out, held_out_label),) = take(source.held_out_batches(2000), 1)
+    train, held_out = train[..., 0], held_out[..., 0]
     assert np.bincount(train_label).tolist() == [800] * 10
     assert np.bincount(held_out_label).tolist() == [200] * 10
     assert not {x.tobytes() for x in train} & {x.tobytes() for x in held_out}
+    # Images have their own labels: the nearest class mean is mostly right.
+    means = train.reshape(10, 800, -1).mean(axis=1)
+    nearest = (
+        held_out.reshape(2000, -1) @ means.T - (means**2).sum(axis=1) / 2
+    ).argmax(1)
+    assert np.mean(nearest == held_out_label) > 0.6
 
 
 def test_batch_that_does_not_divide_is_refused():

@@ -182,6 +182,8 @@ def test_classes_and_parts_follow_from_names_alone(tmp_path):
     for each in (source, load(make_folder(tmp_path / "two"), held_out_fraction=0.25)):
         ((image, label),) = each.held_out_batches(100).as_numpy_iterator()
         assert label.tolist() == [0, 0, 1, 1]
+        held_out = [path[-len("a/000.png") :] for path, _ in each._parts["held out"]]
+        assert held_out == ["a/002.png", "a/004.png", "b/003.png", "b/005.png"]
         parts.append(image)
     np.testing.assert_array_equal(*parts)
 
@@ -253,11 +255,16 @@ def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):
 
 
 def test_a_program_with_a_running_pipeline_can_end(tmp_path):
-    path = make_folder(tmp_path, 100)
+    """It hangs if a decoder is at work when the interpreter shuts down."""
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 1000, 3), np.uint8)
+    write(tmp_path / "a" / "0.png", Image.fromarray(noise))
+    for name in ("a/1.png", "b/0.png", "b/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(tmp_path / "a" / "0.png")
     program = (
         "from biggan_tf import data\n"
-        f"source = data.load(32, source='folder', path={path!r})\n"
-        "batches = iter(source.train_batches(64, seed=0))\n"
+        f"source = data.load(32, source='folder', path={str(tmp_path)!r})\n"
+        "batches = iter(source.train_batches(8, seed=0))\n"
         "next(batches)\n"
         "raise SystemExit(5)\n"
     )

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from biggan_tf import data
+from biggan_tf.data import tfds_source
 from biggan_tf.errors import BadInput
 
 
@@ -142,6 +143,17 @@ def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir
     train = shades(source.train_batches(36, seed=1).take(1))
     assert train == shades(source.ordered_train_batches(36))
     assert sorted(train + shades(source.held_out_batches(36))) == list(range(40))
+
+
+def test_files_come_in_another_order_each_epoch(data_dir, monkeypatch):
+    monkeypatch.setattr(tfds_source, "SHUFFLE_BUFFER_BYTES", 0)  # one example
+    source = load("grey_train_only", data_dir, held_out_split="train")
+    epochs = [
+        tuple(np.round((image[:, 9, 9, 0] + 1) * 127.5 / 6).astype(int))
+        for image, _ in source.train_batches(40, seed=1).take(4).as_numpy_iterator()
+    ]
+    assert all(sorted(epoch) == list(range(40)) for epoch in epochs)
+    assert len(set(epochs)) > 1
 
 
 def test_grey_of_any_size_becomes_rgb(data_dir):

@@ -81,7 +81,7 @@ def test_virtual_cpus_are_that_many_replicas(count):
             r"`distribution.tpu_address` is None; it must be 'host:port'",
         ),
         ({"kind": "tpu", "tpu_address": "my-tpu"}, r"'my-tpu'; it must be 'host:port'"),
-        ({"kind": "tpu", "tpu_address": "x:99999"}, r"'x:99999', which cannot be re"),
+        ({"kind": "tpu", "tpu_address": "127.0.0.1:99999"}, r"99999', which cannot be"),
         ({"kind": "tpu", "tpu_address": "local"}, r"'local', but no TPU answers there"),
     ],
 )
@@ -127,6 +127,7 @@ WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
         {"cluster": WORKERS, "task": {"type": "worker", "index": 2}},
         {"cluster": WORKERS, "task": {"type": "worker", "index": -1}},
         {"cluster": WORKERS, "task": {"type": "worker", "index": "0"}},
+        {"cluster": WORKERS, "task": {"type": "worker", "index": 0.5}},
     ],
 )
 def test_a_bad_tf_config_is_refused_with_an_example(monkeypatch, tf_config):

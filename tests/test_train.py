@@ -44,7 +44,10 @@ def run(*args, cwd=ROOT, **kwargs) -> subprocess.CompletedProcess:
 
 def lines(model_dir: Path) -> list[dict]:
     path = model_dir / "scalars.jsonl"
-    return [json.loads(line) for line in path.open()] if path.exists() else []
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def state(model_dir: Path) -> dict[str, np.ndarray]:

@@ -49,16 +49,17 @@ images = m(dict(z=z, y=y, truncation=0.5))  # the same images
 Images are float32 [batch, {side}, {side}, 3] in [-1, 1]; z is float32
 [batch, {latent_size}], y float32 [batch, {classes}], truncation a float32 scalar.
 {discriminator}
-The truncation convention is `{convention}`: {meaning}. In `m(...)` truncation
-never alters z: it chooses the statistics, of which there is a set for each of
-`m.standing_truncations`, measured on {images:,} images; between two of them they are
-interpolated.
+The truncation convention is `{convention}`: {meaning}.
+In `m(...)` truncation never alters z: it chooses the statistics, of which there is a
+set for each of `m.standing_truncations`; between two of them they are interpolated.
 
 `m.num_classes`, `m.latent_size`, `m.image_size`, `m.class_names`, `m.step`,
 `m.truncation_convention` and `m.standing_truncations` are variables: `.numpy()` reads
 them. `hub.KerasLayer("{name}", trainable=True)`, called with the same dict, fine-tunes.
 
-## The configuration it was trained with
+## How it was made
+
+Exported with `{settings}`, trained with
 
 ```
 {config}```
@@ -68,11 +69,12 @@ DISCRIMINATOR = """
 """
 MEANING = {
     "resample": """\
-z is N(0, 1), drawn again where |z| > truncation, which is
-above 0, inf for none; above 2 the statistics are those of inf""",
+z is N(0, 1), drawn
+again where |z| > truncation, which is above 0, inf for none. Above 2 the statistics are
+those of inf""",
     "scaled": """\
-z is truncation * N, N being N(0, 1) drawn again where |N| > 2;
-truncation is from 0 to 1""",
+z is truncation * N,
+where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
 }
 
 
@@ -167,7 +169,7 @@ def export(
         classes=spec.num_classes,
         latent_size=spec.latent_size,
         step=trained.step,
-        images=settings.passes * settings.batch_size,
+        settings=settings,
         name=Path(path).name,
         convention=convention,
         meaning=MEANING[convention],

@@ -1,0 +1,137 @@
+"""The door `export`, on a model directory that training wrote."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from biggan_tf import config, loop, saved_model
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+FAST = ("--gin_param=export.passes = 1", "--gin_param=export.batch_size = 4")
+
+# Runs the door once for each list of arguments, in one process.
+DOOR = """
+import json, sys
+from absl import flags
+from absl.testing import flagsaver
+from gin import config as gin_config
+from biggan_tf import config, export
+from biggan_tf.errors import BadInput
+complaints = []
+for arguments in json.loads(sys.argv[1]):
+    gin_config.clear_config()
+    with flagsaver.flagsaver():
+        flags.FLAGS(["export", *arguments])
+        try:
+            with config.call_errors():
+                export.main()
+            complaints.append(None)
+        except BadInput as error:
+            complaints.append(str(error))
+print(json.dumps(complaints))
+"""
+
+
+def call(*command_lines: list[str]) -> list[str]:
+    """The complaint of each command line, None if it did its work."""
+    result = subprocess.run(
+        [sys.executable, "-c", DOOR, json.dumps(command_lines)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    shown = ("samples", "spectra")
+    plain = [f"monitor.{name}_every_steps = 0" for name in shown]
+    config.parse(["test.gin"], [*plain, "train.total_steps = 4"])
+    loop.train(folder)
+    return folder
+
+
+def test_what_is_exported(model_dir, tmp_path):
+    run, scaled = f"--model_dir={model_dir}", f"--export_dir={tmp_path / 'scaled'}"
+    convention = "--gin_param=export.truncation_convention = 'scaled'"
+    first, again, other, taken = call(
+        [run, *FAST],
+        [run, *FAST, "--with_discriminator"],
+        [run, *FAST, scaled, convention],
+        [run, *FAST, scaled],
+    )
+    assert (first, again, other) == (None, None, None)
+    assert "--export_dir" in taken
+    assert "is there already" in taken
+
+    module = saved_model.load(model_dir / "export")
+    assert hasattr(module.module, "discriminator")
+    assert (module.step, module.truncation_convention) == (4, "resample")
+    assert module.class_names[9] == "Ankle boot"
+    assert "passes=1" in (model_dir / "export" / "README.md").read_text()
+    assert not [name for name in os.listdir(model_dir) if "export." in name]
+    other = saved_model.load(tmp_path / "scaled")
+    assert other.truncation_convention == "scaled"
+    assert not hasattr(other.module, "discriminator")
+
+
+def test_averaged_weights_are_exported(model_dir):
+    """The folded seed kernel is the average's, divided by its sigma."""
+    config.read_back(model_dir)
+    gan = loop.restore(model_dir).gan
+    for variable in gan.generator.trainable_variables:
+        variable.assign(variable + 1.0)  # what is trained goes on; the average stays
+    assert call([f"--model_dir={model_dir}", *FAST]) == [None]
+    module = saved_model.load(model_dir / "export").module
+    names = [v.name for v in gan.generator.trainable_variables]
+    exported = {v.name: v.numpy() for v in module.trainable_variables}
+    for name, average in zip(names, gan.averaged_weights()):
+        if not name.endswith("kernel:0"):
+            np.testing.assert_array_equal(exported[name], average)
+
+
+def test_bad_command_lines_get_one_sentence(model_dir, tmp_path):
+    run = f"--model_dir={model_dir}"
+    (tmp_path / "export").mkdir()
+    (tmp_path / "config.gin").write_text("")
+    (tmp_path / "file").touch()
+    cases = {
+        (): "--model_dir is missing",
+        ("--model_dir=/no/such/run",): "/no/such/run: there is no config.gin",
+        (run, "--gin_param=export.pases = 1"): "did you mean `passes`",
+        (run, "--gin_param=export.passes = 0"): "export.passes = 0",
+        (run, f"--export_dir={tmp_path}"): f"--export_dir={tmp_path} is there already",
+        (run, f"--export_dir={tmp_path / 'file' / 'x'}"): "cannot be written to",
+        (f"--model_dir={tmp_path}",): "is in the way",
+    }
+    complaints = call(*(list(arguments) for arguments in cases))
+    for complaint, expected in zip(complaints, cases.values()):
+        assert complaint is not None, expected
+        assert expected in complaint
+        assert "\n" not in complaint
+
+
+def test_the_program_itself(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-m", "biggan_tf.export", f"--model_dir={tmp_path}"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith(f"error: --model_dir={tmp_path}")
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,410 @@
+"""One step is the paper's, on any number of replicas, and a tick is its steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from biggan_tf import latents, layers, losses, networks
+from biggan_tf.errors import BadInput
+from biggan_tf.gan import Gan, Recipe
+
+BATCH = 8
+D_STEPS = 2
+SEED = latents.root_seed(5)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.uniform(-1, 1, size=(20 * BATCH, 32, 32, 3)).astype("float32")
+LABELS = RNG.integers(0, 3, size=20 * BATCH).astype("int32")
+REAL = tf.constant(IMAGES[:BATCH]), tf.constant(LABELS[:BATCH])
+
+
+class SgdGan(Gan):
+    """Adam divides by the gradient's size, and so hides a forgotten scaling."""
+
+    def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.SGD:
+        return tf.keras.optimizers.legacy.SGD(learning_rate)
+
+
+def make(kind: type[Gan] = Gan, **recipe: Any) -> Gan:
+    tf.keras.utils.set_random_seed(1)
+    family, generator, discriminator = networks.specs(
+        resolution=32,
+        num_classes=3,
+        generator_width=4,
+        discriminator_width=4,
+        latent_size=8,
+        embedding_size=5,
+        generator_attention=(16,),
+        discriminator_attention=(16,),
+    )
+    gan = kind(
+        networks.build_generator(family, generator),
+        networks.build_discriminator(family, discriminator),
+        Recipe(**{"discriminator_steps": D_STEPS, **recipe}),
+        BATCH,
+    )
+    for network in (gan.generator, gan.discriminator):
+        for variable in network.variables:
+            if "gamma" in variable.name:  # else attention would do nothing
+                variable.assign(0.5)
+    return gan
+
+
+def state(gan: Gan) -> list[tf.Variable]:
+    """Everything that a step changes."""
+    return [
+        *gan.generator.variables,
+        *gan.discriminator.variables,
+        *gan.generator_optimizer.variables(),
+        *gan.generator_optimizer._optimizer.variables(),
+        *gan.discriminator_optimizer.variables(),
+        gan.step,
+    ]
+
+
+def values(variables: list[tf.Variable]) -> list[np.ndarray]:
+    return [variable.numpy() for variable in variables]
+
+
+def assign(variables: list[tf.Variable], saved: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, saved):
+        variable.assign(value)
+
+
+def changed(variables: list[tf.Variable], before: list[np.ndarray]) -> list[bool]:
+    return [bool(np.any(now != then)) for now, then in zip(values(variables), before)]
+
+
+def stream(images: np.ndarray = IMAGES) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((images, LABELS)).batch(BATCH)
+
+
+def tick(gan: Gan, steps: list[int], images: np.ndarray = IMAGES) -> list[dict]:
+    batches = iter(stream(images))
+    return [gan.train(batches, tf.constant(count)) for count in steps]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    gan = make(
+        ema_decay=0.75,
+        ema_start_step=2,
+        generator_learning_rate=1e-3,
+        discriminator_learning_rate=4e-3,
+    )
+    return gan, values(state(gan))
+
+
+@pytest.fixture
+def gan(shared):
+    """One GAN for all tests, so that it is traced once, as it was when new."""
+    gan, initial = shared
+    assign(state(gan), initial)
+    return gan
+
+
+# --- replicas -------------------------------------------------------------------------
+
+
+def trained_on(replicas: int) -> tuple[list, list]:
+    """State before and after seven steps of gradient descent."""
+    # Keys of its own: two strategies of one process would mix up their collectives.
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    with strategy.scope():
+        gan = make(
+            SgdGan,
+            discriminator_steps=1,
+            generator_learning_rate=0.02,
+            discriminator_learning_rate=0.02,
+            orthogonal_penalty=1e-2,
+            ema_decay=0.75,
+            ema_start_step=2,
+        )
+        # Whatever the strategy does to the initial draws.
+        rng = np.random.default_rng(3)
+        for variable in [*gan.generator.variables, *gan.discriminator.variables]:
+            if variable.shape.rank and "moving" not in variable.name:
+                variable.assign(0.3 * rng.normal(size=variable.shape))
+        for variable, average in zip(
+            gan.generator.trainable_variables, gan.averaged_weights()
+        ):
+            average.assign(variable)
+        before = values(state(gan))
+        batches = iter(strategy.experimental_distribute_dataset(stream()))
+        scalars = gan.train(batches, tf.constant(7))
+    for variable in state(gan):
+        copies = values(strategy.experimental_local_results(variable))
+        assert all(np.array_equal(copies[0], copy) for copy in copies), variable.name
+    return before, [*values(state(gan)), scalars["loss/discriminator"].numpy()]
+
+
+@pytest.fixture
+def quick_graphs():
+    """Without TensorFlow's graph optimiser, which takes longer than the steps here."""
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    yield
+    tf.config.optimizer.set_experimental_options(
+        {"disable_meta_optimizer": False, **before}
+    )
+
+
+def test_any_number_of_replicas_trains_the_same(quick_graphs):
+    before, one = trained_on(1)
+    moved = [np.abs(now - then).max() for now, then in zip(one, before)]
+    assert np.median(moved) > 1e-2
+    for replicas in (2, 4):
+        start, several = trained_on(replicas)
+        for value, right in zip(start, before):
+            np.testing.assert_array_equal(value, right)
+        for value, right in zip(several, one):
+            np.testing.assert_allclose(value, right, atol=1e-5)
+
+
+# --- the two updates ------------------------------------------------------------------
+
+
+def test_an_update_of_d_moves_no_weight_of_g(gan):
+    g, d = gan.generator, gan.discriminator
+    before = values(g.trainable_variables), values(d.trainable_variables)
+    averages = values(gan.averaged_weights())
+    statistics = values([norm.moving_mean for norm in layers.batch_norms(g)])
+    gan.train_discriminator(*REAL, SEED)
+    assert not any(changed(g.trainable_variables, before[0]))
+    assert all(changed(d.trainable_variables, before[1]))
+    assert not any(changed(gan.averaged_weights(), averages))
+    # G runs in training mode all the same.
+    assert all(changed([n.moving_mean for n in layers.batch_norms(g)], statistics))
+
+
+def test_an_update_of_g_moves_no_weight_of_d(gan):
+    g, d = gan.generator, gan.discriminator
+    before = values(g.trainable_variables), values(d.trainable_variables)
+    gan.train_generator(SEED)
+    assert all(changed(g.trainable_variables, before[0]))
+    assert not any(changed(d.trainable_variables, before[1]))
+
+
+def test_d_sees_fake_and_real_in_one_pass(gan):
+    spectral = layers.spectral_layers(gan.discriminator)
+    expected = [
+        layers.power_iteration(layer.matrix(), layer.u, layer.sn_epsilon)[0].numpy()
+        for layer in spectral
+    ]
+    gan.train_discriminator(*REAL, SEED)
+    for layer, u in zip(spectral, expected):
+        np.testing.assert_allclose(layer.u, u, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", losses.ADVERSARIAL)
+def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
+    d_loss, g_loss = losses.ADVERSARIAL[loss]
+    monkeypatch.setattr(gan, "_discriminator_loss", d_loss)
+    monkeypatch.setattr(gan, "_generator_loss", g_loss)
+    z, y = gan.draw(SEED)
+    fake = gan.generator(z, y, statistics=layers.batch_statistics)
+    # Fakes go with their own labels.
+    fake_logits = gan.discriminator(fake, y)
+    real_logits = gan.discriminator(*REAL)
+    real_loss, fake_loss = d_loss(real_logits, fake_logits)
+    start = values(state(gan))
+    scalars = gan.train_discriminator(*REAL, SEED)
+    for name, right in {
+        "loss/discriminator_real": real_loss,
+        "loss/discriminator_fake": fake_loss,
+        "loss/discriminator": real_loss + fake_loss,
+        "accuracy/real": np.mean(real_logits > 0),
+        "accuracy/fake": np.mean(fake_logits < 0),
+    }.items():
+        np.testing.assert_allclose(scalars[name], right, rtol=1e-4, err_msg=name)
+    assign(state(gan), start)
+    scalars = gan.train_generator(SEED)
+    np.testing.assert_allclose(
+        scalars["loss/generator"], g_loss(fake_logits), rtol=1e-4
+    )
+
+
+def test_every_update_draws_anew_and_every_step_again_the_same(gan, monkeypatch):
+    draws = []
+    draw = gan.draw
+
+    def record(seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        draws.append(draw(seed))
+        return draws[-1]
+
+    monkeypatch.setattr(gan, "draw", record)
+    for step in (0, 1, 0):
+        gan.step.assign(step)
+        gan.replica_step([REAL] * D_STEPS)
+    assert len(draws) == 3 * (D_STEPS + 1)
+    for z, y in draws:
+        assert z.shape == (BATCH, 8)
+        assert (y.dtype, y.shape) == (tf.int32, (BATCH,))
+    latent = [tuple(z.numpy().ravel()) for z, _ in draws]
+    label = [tuple(y.numpy()) for _, y in draws]
+    first, last = slice(0, D_STEPS + 1), slice(-D_STEPS - 1, None)
+    assert latent[first] == latent[last]
+    assert label[first] == label[last]
+    assert len(set(latent)) == len(set(label)) == 2 * (D_STEPS + 1)
+    assert tuple(REAL[1].numpy()) not in label
+
+
+def test_adam_has_each_network_s_own_rate(gan):
+    """The first step of Adam with beta1 = 0 moves each weight by about its rate."""
+    recipe = gan.recipe
+    for update, network, rate in (
+        (
+            lambda: gan.train_discriminator(*REAL, SEED),
+            gan.discriminator,
+            recipe.discriminator_learning_rate,
+        ),
+        (
+            lambda: gan.train_generator(SEED),
+            gan.generator,
+            recipe.generator_learning_rate,
+        ),
+    ):
+        before = values(network.trainable_variables)
+        update()
+        moves = [
+            np.abs(now - then).max()
+            for now, then in zip(values(network.trainable_variables), before)
+        ]
+        np.testing.assert_allclose(np.median(moves), rate, rtol=0.02)
+        assert max(moves) < 1.01 * rate
+    for optimizer in (gan.generator_optimizer._optimizer, gan.discriminator_optimizer):
+        config = optimizer.get_config()
+        assert (config["beta_1"], config["beta_2"]) == (recipe.beta1, recipe.beta2)
+        assert config["epsilon"] == recipe.adam_epsilon
+
+
+def test_set_learning_rates_brings_the_recipe_s_back(gan):
+    optimizers = gan.generator_optimizer._optimizer, gan.discriminator_optimizer
+    for optimizer in optimizers:
+        optimizer.learning_rate = 0.5
+    gan.set_learning_rates()
+    rates = [optimizer.learning_rate.numpy() for optimizer in optimizers]
+    np.testing.assert_allclose(rates, [1e-3, 4e-3])
+
+
+# --- orthogonal regularisation --------------------------------------------------------
+
+
+def test_orthogonal_penalty_takes_every_raw_kernel_but_the_embedding(gan):
+    total = 0.0
+    for variable in gan.generator.trainable_variables:
+        if variable.shape.rank < 2 or "embedding" in variable.name:
+            continue
+        matrix = variable.numpy().astype("float64").reshape(-1, variable.shape[-1])
+        gram = matrix.T @ matrix
+        total += np.sum((gram - np.diag(np.diag(gram))) ** 2)
+    np.testing.assert_allclose(gan.orthogonality(), total, rtol=1e-5, atol=1e-6)
+    assert total > 1
+
+
+def test_orthogonal_penalty_adds_its_gradient_to_the_raw_weights():
+    beta, rate = 0.05, 0.1
+    gan = make(SgdGan, generator_learning_rate=rate, orthogonal_penalty=beta)
+    variables = gan.generator.trainable_variables
+    start = values(state(gan))
+    with_penalty = gan.train_generator(SEED)
+    moved = values(variables)
+    assign(state(gan), start)
+    object.__setattr__(gan.recipe, "orthogonal_penalty", 0.0)
+    without = gan.train_generator(SEED)
+    np.testing.assert_allclose(
+        with_penalty["loss/generator"], without["loss/generator"], rtol=1e-6
+    )
+    for variable, ours, begin in zip(variables, moved, start):
+        expected = np.zeros(variable.shape)
+        if variable.shape.rank >= 2 and "embedding" not in variable.name:
+            matrix = begin.reshape(-1, variable.shape[-1]).astype("float64")
+            gram = matrix.T @ matrix
+            gradient = 4 * beta * matrix @ (gram - np.diag(np.diag(gram)))
+            expected = -rate * gradient.reshape(variable.shape)
+        np.testing.assert_allclose(
+            ours - variable.numpy(), expected, atol=1e-5, err_msg=variable.name
+        )
+
+
+# --- the tick and the average ---------------------------------------------------------
+
+
+def test_a_tick_of_steps_is_as_many_ticks_of_one(gan, shared):
+    [whole] = tick(gan, [3])
+    at_once = values(state(gan))
+    assert gan.step.numpy() == 3
+    assign(state(gan), shared[1])
+    singles = tick(gan, [1, 1, 1])
+    for one, other in zip(values(state(gan)), at_once):
+        np.testing.assert_array_equal(one, other)
+    for name, value in whole.items():
+        if name != "nonfinite_step":
+            mean = np.mean([scalars[name] for scalars in singles])
+            np.testing.assert_allclose(value, mean, rtol=1e-5, err_msg=name)
+    assert set(whole) == {
+        "loss/discriminator",
+        "loss/discriminator_real",
+        "loss/discriminator_fake",
+        "loss/generator",
+        "accuracy/real",
+        "accuracy/fake",
+        "gradient_norm/discriminator",
+        "gradient_norm/generator",
+        "nonfinite_step",
+    }
+
+
+def test_the_average_copies_until_its_start_and_then_decays(gan):
+    batches = iter(stream())
+    expected = None
+    for step in range(1, 6):
+        gan.train(batches, tf.constant(1))
+        weights = values(gan.generator.trainable_variables)
+        if step <= gan.recipe.ema_start_step:
+            expected = weights
+        else:
+            expected = [0.75 * a + 0.25 * w for a, w in zip(expected, weights)]
+        for average, right in zip(values(gan.averaged_weights()), expected):
+            np.testing.assert_allclose(average, right, atol=1e-6)
+    assert any(changed(gan.averaged_weights(), weights))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("ticks", [[5], [2, 3], [3, 2], [1, 1, 1, 2]])
+@pytest.mark.parametrize("d_step", range(D_STEPS))
+def test_the_first_step_that_is_not_finite_is_named(gan, ticks, d_step, bad):
+    images = IMAGES.copy()
+    images[BATCH * (2 * D_STEPS + d_step) + 1, 4, 5, 1] = bad  # in the third step
+    first = [int(scalars["nonfinite_step"]) for scalars in tick(gan, ticks, images)]
+    last_steps = np.cumsum(ticks)
+    assert first[0] == (3 if last_steps[0] >= 3 else 0)
+    reported = [step for step in first if step]
+    assert reported[0] == 3
+
+
+def test_finite_steps_name_none(gan):
+    assert int(tick(gan, [4])[0]["nonfinite_step"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("bindings", "message"),
+    [
+        ({"loss": "logistic"}, "gan.loss = 'logistic'.*hinge.*wasserstein"),
+        ({"discriminator_steps": 0}, "gan.discriminator_steps = 0.*whole number"),
+        ({"discriminator_steps": 1.5}, "gan.discriminator_steps = 1.5.*whole number"),
+        ({"generator_learning_rate": -1e-4}, "gan.generator_learning_rate = -0.0001"),
+        ({"discriminator_learning_rate": "1e-4"}, "gan.discriminator_learning_rate"),
+        ({"beta2": 1.5}, "gan.beta2 = 1.5.*between 0 and 1"),
+        ({"ema_decay": 99}, "gan.ema_decay = 99"),
+        ({"ema_start_step": 1e3}, "gan.ema_start_step = 1000.0.*whole"),
+        ({"orthogonal_penalty": -1}, "gan.orthogonal_penalty = -1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(bindings, message):
+    with pytest.raises(BadInput, match=message):
+        Recipe(**bindings)

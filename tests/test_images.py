@@ -1,0 +1,96 @@
+"""Pixels, sheets and files."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from biggan_tf import images
+from biggan_tf.errors import BadInput
+
+
+def test_pixels_are_those_of_the_released_colab():
+    x = tf.constant([-1.5, -1.0, -0.5, 0.0, 0.996, 1.0, 2.0])
+    pixels = images.to_uint8(x)
+    assert pixels.dtype == np.uint8
+    assert pixels.tolist() == [0, 0, 64, 128, 255, 255, 255]
+
+
+def test_every_pixel_survives_the_round_trip():
+    pixels = np.arange(256, dtype=np.uint8)
+    x = images.from_uint8(pixels)
+    assert x.dtype == np.float32
+    assert (x[0], x[-1]) == (-1, 1)
+    np.testing.assert_array_equal(images.to_uint8(x), pixels)
+
+
+def test_saturated_share():
+    assert images.saturated_share(np.array([-1.0, -0.99, 0.0, 0.995])) == 0.5
+
+
+def test_sheet_goes_row_by_row():
+    tiles = np.arange(6, dtype=np.uint8)[:, None, None, None] + np.zeros(
+        [6, 64, 64, 3], np.uint8
+    )
+    picture = images.sheet(tiles, columns=3)
+    assert picture.shape == (2 * 64 + 2, 3 * 64 + 2 * 2, 3)
+    assert picture[32::66, 32::66, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert np.all(picture[64:66] == 255)
+    assert np.all(picture[:, 64:66] == 255)
+
+
+def test_sheet_enlarges_small_tiles_by_a_whole_factor():
+    tile = np.random.default_rng(0).integers(0, 256, [1, 32, 32, 3], np.uint8)
+    picture = images.sheet(tile, columns=1)
+    assert picture.shape == (64, 64, 3)
+    for corner in (picture[::2, ::2], picture[1::2, 1::2]):
+        np.testing.assert_array_equal(corner, tile[0])
+
+
+def test_sheet_writes_each_row_label_beside_its_row():
+    tiles = np.zeros([3, 64, 64, 3], np.uint8)
+    plain = images.sheet(tiles, columns=1)
+    labelled = images.sheet(tiles, 1, ["boot", "", "Größe 日本" * 20])
+    np.testing.assert_array_equal(labelled[:, -64:], plain)
+    margin = labelled[:, :-64]
+    inked = [np.any(margin[top : top + 64] < 128) for top in (0, 66, 132)]
+    assert inked == [True, False, True]
+
+
+def test_sheet_refuses_incomplete_rows():
+    with pytest.raises(ValueError, match="5 tiles"):
+        images.sheet(np.zeros([5, 64, 64, 3], np.uint8), columns=3)
+
+
+def test_png_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.png"
+    picture = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
+    images.write_png(path, picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
+    with pytest.raises(TypeError):
+        images.write_png(path, picture.astype(np.float64))
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
+    assert os.listdir(path.parent) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("sheet.jpg", "--output=.*sheet.jpg: give the name of a .png or .npz file"),
+        ("sheet", "sheet: give the name"),
+        ("file/sheet.png", "cannot be written"),
+        ("folder.png", "cannot be written"),
+    ],
+)
+def test_output_that_cannot_be(tmp_path, name, complaint):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(BadInput, match=complaint):
+        images.check_output(str(tmp_path / name), "--output", (".png", ".npz"))
+
+
+def test_output_gets_its_folder(tmp_path):
+    images.check_output(str(tmp_path / "new" / "sheet.png"), "--output", (".png",))
+    assert (tmp_path / "new").is_dir()

@@ -1,0 +1,187 @@
+"""Layouts of samples, and the door `sample`, on real exported modules."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_saved_model import CLASSES, export, trained
+
+from biggan_tf import saved_model
+from biggan_tf.errors import BadInput
+from biggan_tf.saved_model import sheets
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+
+# Runs the door once for each list of arguments, in one process.
+DOOR = """
+import contextlib, io, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from biggan_tf import sample
+from biggan_tf.errors import BadInput
+results = []
+for arguments in json.loads(sys.argv[1]):
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as output:
+        flags.FLAGS(["sample", *arguments])
+        try:
+            sample.main()
+            results.append(["", output.getvalue()])
+        except BadInput as error:
+            results.append([str(error), output.getvalue()])
+print(json.dumps(results))
+"""
+
+
+def call(*command_lines: list[str]) -> list[tuple[str, str]]:
+    """(complaint, output) of each command line."""
+    result = subprocess.run(
+        [sys.executable, "-c", DOOR, json.dumps(command_lines)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("exports") / "export"
+    export(trained(), path, with_discriminator=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def module(path) -> saved_model.Exported:
+    return saved_model.load(path)
+
+
+def test_class_rows(module):
+    rows = sheets.class_rows(module, [3, 3, 7], 4, 0.5, 0)
+    assert [row.title for row in rows] == ["d", "d", "h"]
+    assert [row.y.tolist() for row in rows] == [[3] * 4, [3] * 4, [7] * 4]
+    z = np.concatenate([row.z for row in rows])
+    np.testing.assert_array_equal(z, module.sample_latents(12, 0.5, 0))
+    assert np.all(rows[0].z != rows[1].z)
+
+
+def test_latent_interpolation(module):
+    for row in sheets.latent_interpolation_rows(module, [1, 2], 5, 0.5, 0):
+        steps = np.diff(row.z, axis=0)
+        np.testing.assert_allclose(steps, np.tile(steps[:1], [4, 1]), atol=1e-6)
+        assert np.abs(steps).max() > 0.01
+        assert len(set(row.y)) == 1
+
+
+def test_class_interpolation(module):
+    rows = sheets.class_interpolation_rows(module, [1, 2, 9], 5, 0.5, 0)
+    assert [row.title for row in rows] == ["b to c", "c to j"]
+    np.testing.assert_allclose(rows[0].y[:, 1], [1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(rows[1].y[:, 9], [0, 0.25, 0.5, 0.75, 1])
+    for row in rows:
+        np.testing.assert_allclose(row.y.sum(axis=1), 1)
+        np.testing.assert_array_equal(row.z, rows[0].z[:1].repeat(5, axis=0))
+    first, second = sheets.draw(module, rows)
+    np.testing.assert_allclose(first[-1], second[0], atol=1e-5)
+    assert np.abs(first[0] - first[-1]).max() > 0.01
+
+
+def test_truncation_rows_show_the_same_latents_more_or_less_truncated(module):
+    rows = sheets.truncation_rows(module, [1, 2], 3, [2, 0.5, 0.04], 0)
+    assert [row.title for row in rows] == ["2", "0.5", "0.04"]
+    for row in rows:
+        assert row.y.tolist() == [1, 1, 1, 2, 2, 2]
+        assert 0.8 * row.truncation < np.abs(row.z).max() <= row.truncation
+        np.testing.assert_array_equal(np.sign(row.z), np.sign(rows[0].z))
+
+
+def test_labels_by_number_and_by_name():
+    names = ("Bag", "Ankle boot", "7", *"abcdefg")
+    assert sheets.parse_labels("all", names, "--labels") == list(range(10))
+    assert sheets.parse_labels("0, Ankle boot,9", names, "--labels") == [0, 1, 9]
+    assert sheets.parse_labels("7", names, "--labels") == [2]
+    for wrong in ("10", "-1", "bag", "", "1,,2", "1.0"):
+        with pytest.raises(BadInput, match="--labels=.* numbers from 0 to 9, names"):
+            sheets.parse_labels(wrong, names, "--labels")
+
+
+def test_what_the_door_draws(path, module, tmp_path):
+    def arguments(name, *more):
+        return [f"--module={path}", f"--output={tmp_path / name}", *more]
+
+    results = call(
+        arguments("sheet.png", "--labels=0,d", "--columns=3"),
+        arguments("again.png", "--labels=0,d", "--columns=3"),
+        arguments("seed.png", "--labels=0,d", "--columns=3", "--seed=1"),
+        arguments("z.png", "--labels=0", "--columns=3", "--interpolate=z"),
+        arguments("dump.npz", "--columns=2", "--truncation=inf"),
+        arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
+        arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
+    )
+    assert [complaint for complaint, _ in results] == [""] * len(results)
+    sheet, again, seed = (
+        np.asarray(Image.open(tmp_path / f"{name}.png"))
+        for name in ("sheet", "again", "seed")
+    )
+    assert sheet.shape[0] == 2 * 64 + 2
+    assert sheet.shape[1] > 3 * 64 + 4
+    np.testing.assert_array_equal(sheet, again)
+    assert np.any(sheet != seed)
+    assert np.asarray(Image.open(tmp_path / "z.png")).std() > 0
+
+    dump = np.load(tmp_path / "dump.npz")
+    assert dump["images"].shape == (20, 32, 32, 3)
+    assert dump["images"].dtype == np.uint8
+    np.testing.assert_array_equal(dump["labels"], np.repeat(np.arange(10), 2))
+    assert np.all(dump["truncation"] == np.inf)
+    x = module.images(dump["z"], dump["labels"], np.inf)
+    np.testing.assert_allclose((x + 1) * 128, dump["images"] + 0.5, atol=0.51)
+    soft = np.load(tmp_path / "soft.npz")
+    np.testing.assert_allclose(soft["labels"][:, 3], [0, 0.5, 1])
+
+    lines = results[-1][1].splitlines()
+    shares = [float(line.split()[2].rstrip("%")) for line in lines[:-1]]
+    assert [line.split()[1] for line in lines[:-1]] == ["2:", "0.5:", "0.04:"]
+    assert all(0 <= share <= 100 for share in shares)
+    assert "48 images" in lines[-1]
+    assert os.listdir(tmp_path / "new") == ["strip.png"]
+
+
+def test_bad_command_lines_get_one_sentence(path, tmp_path):
+    module, output = f"--module={path}", f"--output={tmp_path / 'x.png'}"
+    cases = {
+        (output,): "--module is missing",
+        (module,): "--output is missing",
+        (f"--module={tmp_path}", output): "there is no saved_model.pb",
+        (module, f"--output={tmp_path / 'x.jpg'}"): "a .png or .npz file",
+        (module, "--output=/proc/x/y.png"): "cannot be written",
+        (module, output, "--labels=Bag"): "no class 'Bag'",
+        (module, output, "--labels=10"): "no class '10'",
+        (module, output, "--columns=0"): "--columns=0",
+        (module, output, "--truncation=0"): "--truncation = 0.0",
+        (module, output, "--truncation=nan"): "--truncation = nan",
+        (module, output, "--truncations=1,-2"): "--truncations = -2.0",
+        (module, output, "--truncations=1,x"): "'x' is not a number",
+        (module, output, "--interpolate=class", "--labels=0"): "name two",
+        (module, output, "--interpolate=z", "--truncations=1"): "exclude each other",
+    }
+    for (complaint, _), expected in zip(
+        call(*(list(arguments) for arguments in cases)), cases.values()
+    ):
+        assert expected in complaint
+        assert "\n" not in complaint
+    assert not os.listdir(tmp_path)
+
+
+def test_class_names_of_the_module(module):
+    assert module.class_names == CLASSES
