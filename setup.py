@@ -54,13 +54,13 @@ setup(
         "gin-config>=0.5,<0.6",  # biggan_tf.config reads its internals
         "numpy<2",
         "pillow",
-        "setuptools<80.9",  # tensorflow-hub imports pkg_resources; later ones warn of it
+        "setuptools<80.9",  # has pkg_resources, which tensorflow-hub takes
         "tensorflow>=2.15,<2.16",
         "tensorflow-addons>=0.23,<0.24",
         "tensorflow-datasets",
         "tensorflow-hub>=0.16",
         "tensorflow-metadata<1.18",  # later ones fail with TensorFlow 2.15's protobuf
-        "tf-keras>=2.15,<2.16",  # of tensorflow-hub; later ones bring a later TensorFlow
+        "tf-keras>=2.15,<2.16",  # of tensorflow-hub; fits this TensorFlow
         "tqdm",
     ],
     extras_require={

@@ -223,7 +223,7 @@ def train(model_dir: str | os.PathLike[str]) -> None:
         write=chief,
     )
     restored = checkpoints.restore_latest()
-    step = first_step = int(gan.step)
+    step = first_step = int(gan.step.numpy())
     if restored:
         gan.set_learning_rates()
         print(f"going on from {restored}", flush=True)
@@ -379,4 +379,4 @@ def restore(model_dir: str | os.PathLike[str]) -> Restored:
     if Checkpoints(folder / "checkpoints", gan).restore_latest() is None:
         raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
     text = (folder / "config.gin").read_text()
-    return Restored(gan, spec, family, int(gan.step), text)
+    return Restored(gan, spec, family, int(gan.step.numpy()), text)

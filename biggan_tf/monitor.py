@@ -182,7 +182,7 @@ class Spectra:
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         del scalars
-        values = {name: float(sigma) for name, sigma in self._sigmas.items()}
+        values = {name: float(sigma.numpy()) for name, sigma in self._sigmas.items()}
         self._board.scalars(step, values)
 
 
