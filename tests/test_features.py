@@ -56,6 +56,7 @@ def test_lite0_says_what_it_is(lite0_32, random):
     assert lite0_32.hash.startswith("57934424")  # PyTorch puts it in the file's name
     assert lite0_32.protocol["features"] == "lite0_32"
     assert features.load("lite0_64").protocol != lite0_32.protocol
+    assert lite0_32.feature_size == 1280
     found = lite0_32(pixels(random))
     assert found["features"].shape == (4, 1280)
     assert found["logits"].shape == (4, 1000)
@@ -245,6 +246,7 @@ def test_a_frozen_graph_of_inception_is_run(tmp_path, random, with_logits):
     np.testing.assert_allclose(found["logits"], rows @ weights, rtol=1e-4, atol=1e-4)
     assert network.name == "inception"
     assert network.input_size == 299
+    assert network.feature_size == 6
     assert network.hash == features.load(f"inception={path}").hash
 
 

@@ -209,7 +209,10 @@ def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):
     [
         ((), "--gin_file is missing"),
         (("--gin_file=tset.gin",), "did you mean `test.gin`"),
-        (("--gin_file=test.gin", "--gin_param=gan.los = 'hinge'"), "`gan` has no parameter `los`"),
+        (
+            ("--gin_file=test.gin", "--gin_param=gan.los = 'hinge'"),
+            "`gan` has no parameter `los`",
+        ),
         (("--gin_file=test.gin", "--model_dir=/proc/run"), "--model_dir=/proc/run"),
     ],
 )

@@ -42,6 +42,12 @@ class FeatureNetwork:
         return {"features": features, "logits": logits}
 
     @property
+    def feature_size(self) -> int:
+        """d, found by a run on one image: that the network works shows early, too."""
+        image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
+        return self(image)["features"].shape[1]
+
+    @property
     def protocol(self) -> dict[str, str | int]:
         """What two scores must share of their feature networks to be comparable."""
         return {
