@@ -52,8 +52,9 @@ setup(
     install_requires=[
         "absl-py",
         "gin-config>=0.5,<0.6",  # biggan_tf.config reads its internals
+        "importlib_resources",  # tensorflow-datasets takes it without asking for it
         "numpy<2",
-        "pillow",
+        "pillow>=10.1",
         "setuptools<80.9",  # has pkg_resources, which tensorflow-hub takes
         "tensorflow>=2.15,<2.16",
         "tensorflow-addons>=0.23,<0.24",
@@ -72,6 +73,7 @@ setup(
             "prdc",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "ruff",
             "tensorflow-gan",  # its metrics, to compare with
             "tensorflow-probability<0.24",  # of tensorflow-gan; later needs TF 2.18

@@ -19,8 +19,7 @@ class NetworkSpec:
         resolution: side of the images in pixels, one of `RESOLUTIONS`.
         width: channels of multiplier 1 in the family's channel table (the paper's ch).
         num_classes: number of classes.
-        attention: the sides at which self-attention stands, each between 8 and
-            `resolution`.
+        attention: the sides at which self-attention stands, of `attention_sides`.
         initializer: "orthogonal" (paper), "normal" (N(0, 0.02)) or "glorot".
         spectral_norm: whether kernels are divided by their largest singular value.
         sn_epsilon: lower bound of norms in the power iteration.
@@ -35,6 +34,11 @@ class NetworkSpec:
     sn_epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
+        if not isinstance(self.attention, (tuple, list)):
+            raise BadInput(
+                f"networks attention = {self.attention!r}: take a list of sides in "
+                "pixels, such as (64,), or ()."
+            )
         object.__setattr__(self, "attention", tuple(self.attention))
         if self.resolution not in RESOLUTIONS:
             raise BadInput(
@@ -52,13 +56,17 @@ class NetworkSpec:
         if not isinstance(self.num_classes, int) or self.num_classes < 1:
             raise BadInput(f"num_classes = {self.num_classes!r}: take 1 or more.")
         for side in self.attention:
-            sides = [side for side in RESOLUTIONS if side <= self.resolution]
-            sides = [8, 16, *sides]
-            if side not in sides:
+            if side not in self.attention_sides:
                 raise BadInput(
-                    f"networks attention at {side!r} px: a {self.resolution} px "
-                    f"network has features at {sides} px."
+                    f"networks attention at {side!r} px: it can stand at "
+                    f"{', '.join(map(str, self.attention_sides))} px in this part of "
+                    f"a {self.resolution} px network."
                 )
+
+    @property
+    def attention_sides(self) -> list[int]:
+        """Where self-attention can stand: the sides that blocks of G put out."""
+        return [side for side in (8, 16, *RESOLUTIONS) if side <= self.resolution]
 
     @property
     def kernel(self) -> dict[str, Any]:
@@ -103,6 +111,12 @@ class GeneratorSpec(NetworkSpec):
                 f"networks.condition_order = {self.condition_order!r}: take 'yz' "
                 "(class first) or 'zy' (z first)."
             )
+        size = self.embedding_size
+        if size is not None and (type(size) is not int or size < 1):
+            raise BadInput(
+                f"networks.embedding_size = {size!r}: take a positive whole number, or "
+                "None for an embedding of each layer's own."
+            )
         if not isinstance(self.latent_size, int) or self.latent_size < 1:
             raise BadInput(
                 f"networks.latent_size = {self.latent_size!r}: take a positive whole "
@@ -123,3 +137,8 @@ class GeneratorSpec(NetworkSpec):
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorSpec(NetworkSpec):
     """What decides D's variables."""
+
+    @property
+    def attention_sides(self) -> list[int]:
+        """Where self-attention can stand: the sides that blocks of D halve to."""
+        return [side for side in (8, 16, *RESOLUTIONS) if side < self.resolution]

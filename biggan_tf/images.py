@@ -90,11 +90,8 @@ def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        Image.fromarray(picture).save(temporary, "PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    Image.fromarray(picture).save(temporary, "PNG")
+    os.replace(temporary, path)
 
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:

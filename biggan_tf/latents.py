@@ -1,6 +1,6 @@
 """Latents and labels: stateless draws, truncation, and each replica's share.
 
-A draw is a function of a seed alone, int32 [2]; `fold` makes a new seed from a seed and
+A draw is a function of a seed alone, integers [2]; `fold` makes a new seed from a seed and
 a number (the step, say), so that the draws of step n are the same in every run, after
 every restart, and for every number of replicas.
 """
@@ -15,7 +15,11 @@ from biggan_tf.errors import BadInput
 
 
 def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
-    """A seed, int32 [2], that depends on a seed and on each of the numbers in turn."""
+    """A seed that depends on a seed and on each of the numbers in turn.
+
+    Numbers of 32 and of 64 bits give different seeds, of their own kind: a step is
+    always the 64-bit one of the variable.
+    """
     for number in numbers:
         seed = tf.random.experimental.stateless_fold_in(seed, number)
     return seed
@@ -48,7 +52,7 @@ def truncated_normal(
 
     Args:
         shape: of the result.
-        seed: int32 [2].
+        seed: integers [2].
         truncation: the threshold, > 0; infinity does not truncate (float32 ends such
             a draw at 5.4 standard deviations, which one in 2e7 components passes).
 

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,7 +245,8 @@ def train(model_dir: str | os.PathLike[str]) -> None:
     with _stop_requests() as stop, contextlib.closing(progress):
         while step < schedule.total_steps and not stop:
             steps = min(schedule.tick_steps, schedule.total_steps - step)
-            scalars = gan.train(batches, tf.constant(steps))
+            with _data_errors():
+                scalars = gan.train(batches, tf.constant(steps))
             scalars = {name: float(value) for name, value in scalars.items()}
             step += steps
             bad_step = int(scalars.pop("nonfinite_step"))
@@ -310,6 +312,18 @@ def _batches(plan: Plan, step: int) -> Iterator:
         )
 
     return iter(plan.strategy.distribute_datasets_from_function(pipeline))
+
+
+@contextlib.contextmanager
+def _data_errors() -> Iterator[None]:
+    """Turns a complaint of the input pipeline back into the sentence it was."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
+        if complaint is None:
+            raise
+        raise BadInput(complaint[1]) from error
 
 
 @contextlib.contextmanager

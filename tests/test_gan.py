@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from biggan_tf import latents, layers, losses, networks
 from biggan_tf.errors import BadInput
-from biggan_tf.gan import Gan, Recipe
+from biggan_tf.gan import SCALARS, Gan, Recipe
 
 BATCH = 8
 D_STEPS = 2
@@ -109,7 +109,7 @@ def gan(shared):
 # --- replicas -------------------------------------------------------------------------
 
 
-def trained_on(replicas: int) -> tuple[list, list]:
+def trained_on(replicas: int, start: list | None = None) -> tuple[list, list]:
     """State before and after seven steps of gradient descent."""
     # Keys of its own: two strategies of one process would mix up their collectives.
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
@@ -118,28 +118,20 @@ def trained_on(replicas: int) -> tuple[list, list]:
         gan = make(
             SgdGan,
             discriminator_steps=1,
-            generator_learning_rate=0.02,
-            discriminator_learning_rate=0.02,
+            generator_learning_rate=0.005,
+            discriminator_learning_rate=0.005,
             orthogonal_penalty=1e-2,
             ema_decay=0.75,
             ema_start_step=2,
         )
-        # Whatever the strategy does to the initial draws.
-        rng = np.random.default_rng(3)
-        for variable in [*gan.generator.variables, *gan.discriminator.variables]:
-            if variable.shape.rank and "moving" not in variable.name:
-                variable.assign(0.3 * rng.normal(size=variable.shape))
-        for variable, average in zip(
-            gan.generator.trainable_variables, gan.averaged_weights()
-        ):
-            average.assign(variable)
+        assign(state(gan), start or [])
         before = values(state(gan))
         batches = iter(strategy.experimental_distribute_dataset(stream()))
         scalars = gan.train(batches, tf.constant(7))
     for variable in state(gan):
         copies = values(strategy.experimental_local_results(variable))
         assert all(np.array_equal(copies[0], copy) for copy in copies), variable.name
-    return before, [*values(state(gan)), scalars["loss/discriminator"].numpy()]
+    return before, [*values(state(gan)), *(scalars[name] for name in SCALARS)]
 
 
 @pytest.fixture
@@ -156,13 +148,11 @@ def quick_graphs():
 def test_any_number_of_replicas_trains_the_same(quick_graphs):
     before, one = trained_on(1)
     moved = [np.abs(now - then).max() for now, then in zip(one, before)]
-    assert np.median(moved) > 1e-2
+    assert np.median(moved) > 1e-3
     for replicas in (2, 4):
-        start, several = trained_on(replicas)
-        for value, right in zip(start, before):
-            np.testing.assert_array_equal(value, right)
+        _, several = trained_on(replicas, before)
         for value, right in zip(several, one):
-            np.testing.assert_allclose(value, right, atol=1e-5)
+            np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
 # --- the two updates ------------------------------------------------------------------
@@ -348,17 +338,7 @@ def test_a_tick_of_steps_is_as_many_ticks_of_one(gan, shared):
         if name != "nonfinite_step":
             mean = np.mean([scalars[name] for scalars in singles])
             np.testing.assert_allclose(value, mean, rtol=1e-5, err_msg=name)
-    assert set(whole) == {
-        "loss/discriminator",
-        "loss/discriminator_real",
-        "loss/discriminator_fake",
-        "loss/generator",
-        "accuracy/real",
-        "accuracy/fake",
-        "gradient_norm/discriminator",
-        "gradient_norm/generator",
-        "nonfinite_step",
-    }
+    assert set(whole) == {*SCALARS, "nonfinite_step"}
 
 
 def test_the_average_copies_until_its_start_and_then_decays(gan):

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from biggan_tf import config, data, loop
@@ -227,3 +228,24 @@ def test_restore_needs_no_data(tmp_path):
 def test_restore_without_checkpoint(tmp_path):
     with pytest.raises(BadInput, match=r"config\.gin"):
         loop.restore(tmp_path)
+
+
+def test_images_that_turn_out_broken_end_in_one_sentence(tmp_path):
+    """Headers are fine, pixels are cut off: seen only while training."""
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for index in range(20):
+            pixels = np.random.default_rng(index).integers(
+                0, 256, [40, 40, 3], np.uint8
+            )
+            path = tmp_path / "images" / name / f"{index}.png"
+            Image.fromarray(pixels).save(path)
+            if index < 5:
+                path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(BadInput, match="data.path: .* of 40 images cannot be") as error:
+        start(
+            tmp_path / "run",
+            "data.source = 'folder'",
+            f"data.path = '{tmp_path / 'images'}'",
+        )
+    assert "\n" not in str(error.value)

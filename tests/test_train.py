@@ -38,7 +38,7 @@ def run(*args, cwd=ROOT, **kwargs) -> subprocess.CompletedProcess:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=500,
     )
 
 

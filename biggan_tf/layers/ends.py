@@ -56,6 +56,7 @@ class ClassCondition(tf.keras.layers.Layer):
 
 def one_hot(y: tf.Tensor, num_classes: int) -> tf.Tensor:
     """int [batch] -> float32 [batch, classes]; float labels pass as they are."""
+    y = tf.convert_to_tensor(y)
     if y.dtype.is_integer:
         return tf.one_hot(y, num_classes)
     return tf.cast(y, tf.float32)

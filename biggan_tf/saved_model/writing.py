@@ -33,7 +33,7 @@ README = """\
 # {family} of {data}, {side} px, {classes} classes
 
 A generator after {step:,} training steps: moving averages of its weights, spectral norm
-folded in, standing batch-norm statistics. It needs TensorFlow 2 and nothing else:
+folded in, standing batch-norm statistics. It needs TensorFlow and TensorFlow Hub alone:
 
 ```python
 import tensorflow as tf
