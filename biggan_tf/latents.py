@@ -1,8 +1,8 @@
 """Latents and labels: stateless draws, truncation, and each replica's share.
 
-A draw is a function of a seed alone, integers [2]; `fold` makes a new seed from a seed and
-a number (the step, say), so that the draws of step n are the same in every run, after
-every restart, and for every number of replicas.
+A draw is a function of a seed alone, integers [2]; `fold` makes a new seed from a seed
+and a number (the step, say), so that the draws of step n are the same in every run,
+after every restart, and for every number of replicas.
 """
 
 from __future__ import annotations
