@@ -120,10 +120,14 @@ def test_train_export_load_and_sample_on_two_devices(tmp_path):
     """The whole path, each part a process; the module's reader knows nothing of us."""
     model_dir = tmp_path / "run"
     two = ("distribution.kind = 'virtual_cpus'", "distribution.virtual_cpus = 2")
-    result = run(
-        "train", "--gin_file=gin/test.gin", f"--model_dir={model_dir}", params=two
-    )
+    arguments = ("train", "--gin_file=gin/test.gin", f"--model_dir={model_dir}")
+    process = started(*arguments, until=4, model_dir=model_dir, params=two)
+    process.kill()
+    process.communicate()
+    result = run(*arguments, params=two)
     assert result.returncode == 0, result.stderr
+    assert "going on from" in result.stdout
+    assert [line["step"] for line in lines(model_dir)] == [2, 4, 6, 8]
     assert re.search(r"step 8/8, .* steps/s, .* left", result.stdout)
 
     result = run("export", f"--model_dir={model_dir}")
