@@ -53,6 +53,7 @@ setup(
         "absl-py",
         "gin-config>=0.5,<0.6",  # biggan_tf.config reads its internals
         "importlib_resources",  # tensorflow-datasets takes it without asking for it
+        "matplotlib",
         "numpy<2",
         "pillow>=10.1",
         "setuptools<80.9",  # has pkg_resources, which tensorflow-hub takes

@@ -9,6 +9,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.layers import INITIALIZERS
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,8 @@ class NetworkSpec:
         initializer: "orthogonal" (paper), "normal" (N(0, 0.02)) or "glorot".
         spectral_norm: whether kernels are divided by their largest singular value.
         sn_epsilon: lower bound of norms in the power iteration.
+        precision: "float32", or "mixed_bfloat16" to compute in bfloat16 all but
+            spectral norm, statistics, D's head and G's tanh; variables stay float32.
     """
 
     resolution: int
@@ -32,6 +35,7 @@ class NetworkSpec:
     initializer: str = "orthogonal"
     spectral_norm: bool = True
     sn_epsilon: float = 1e-6
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if not isinstance(self.attention, (tuple, list)):
@@ -48,6 +52,11 @@ class NetworkSpec:
             raise BadInput(
                 f"networks.initializer = {self.initializer!r}: take one of "
                 f"{', '.join(INITIALIZERS)}."
+            )
+        if self.precision not in PRECISIONS:
+            raise BadInput(
+                f"networks precision = {self.precision!r}: take one of "
+                f"{', '.join(PRECISIONS)}."
             )
         if not isinstance(self.width, int) or self.width < 1:
             raise BadInput(

@@ -35,6 +35,8 @@ def specs(
     discriminator_spectral_norm: bool = True,
     sn_epsilon: float = 1e-6,
     bn_epsilon: float = 1e-5,
+    generator_precision: str = "float32",
+    discriminator_precision: str = "float32",
 ) -> tuple[str, GeneratorSpec, DiscriminatorSpec]:
     """The family and the specs of G and D; builds nothing.
 
@@ -50,6 +52,8 @@ def specs(
             of which three are used, as in the released weights.
         generator_spectral_norm, discriminator_spectral_norm: whether kernels are
             divided by their largest singular value.
+        generator_precision, discriminator_precision: "float32" or "mixed_bfloat16", see
+            `architecture.NetworkSpec`.
 
     Raises:
         BadInput: on a value that no network can have.
@@ -74,6 +78,7 @@ def specs(
         condition_order=condition_order,
         rgb_units=generator_width if released_rgb else 3,
         bn_epsilon=bn_epsilon,
+        precision=generator_precision,
         **common,
     )
     if family == "biggan":
@@ -82,6 +87,7 @@ def specs(
         width=discriminator_width,
         attention=discriminator_attention,
         spectral_norm=discriminator_spectral_norm,
+        precision=discriminator_precision,
         **common,
     )
     return family, generator, discriminator
@@ -89,17 +95,30 @@ def specs(
 
 def build_generator(family: str, spec: GeneratorSpec) -> tf.keras.Model:
     """A generator with its variables made and initialised."""
-    generator = FAMILIES[family].Generator(spec, name="generator")
-    generator(tf.zeros([1, spec.latent_size]), tf.zeros([1], tf.int32))
+    with _computing_in(spec.precision):
+        generator = FAMILIES[family].Generator(spec, name="generator")
+        generator(tf.zeros([1, spec.latent_size]), tf.zeros([1], tf.int32))
     return generator
 
 
 def build_discriminator(family: str, spec: DiscriminatorSpec) -> tf.keras.Model:
     """A discriminator with its variables made and initialised."""
-    discriminator = FAMILIES[family].Discriminator(spec, name="discriminator")
-    image = tf.zeros([1, spec.resolution, spec.resolution, 3])
-    discriminator(image, tf.zeros([1], tf.int32))
+    with _computing_in(spec.precision):
+        discriminator = FAMILIES[family].Discriminator(spec, name="discriminator")
+        image = tf.zeros([1, spec.resolution, spec.resolution, 3])
+        discriminator(image, tf.zeros([1], tf.int32))
     return discriminator
+
+
+@contextlib.contextmanager
+def _computing_in(policy: str) -> Iterator[None]:
+    """Keras layers made inside, in calls too, compute in this precision."""
+    before = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(before)
 
 
 @contextlib.contextmanager

@@ -560,24 +560,31 @@ def test_config_round_trip(family, networks_of):
         np.testing.assert_array_equal(twin(*inputs), network(*inputs))
 
 
-@pytest.fixture
-def bfloat16():
-    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    yield
-    tf.keras.mixed_precision.set_global_policy("float32")
-
-
 @both_families
-def test_bfloat16_is_near_float32(family, networks_of, bfloat16):
-    half = tiny(family=family)
+def test_bfloat16_is_near_float32(family, networks_of):
+    half = tiny(
+        family=family,
+        generator_precision="mixed_bfloat16",
+        discriminator_precision="mixed_bfloat16",
+    )
     for network, reference, inputs in zip(half, networks_of[family], [(Z, Y), (X, Y)]):
         assert {variable.dtype for variable in network.variables} == {tf.float32}
         network.set_weights(reference.get_weights())
         value, right = network(*inputs), reference(*inputs)
         assert value.dtype == tf.float32
         assert network.blocks[0].compute_dtype == "bfloat16"
+        assert reference.blocks[0].compute_dtype == "float32"
         scale = np.abs(right).max()
         assert 0 < np.abs(value - right).max() < 0.1 * scale
+
+
+@both_families
+def test_each_network_has_a_precision_of_its_own(family):
+    generator, discriminator = tiny(
+        family=family, discriminator_precision="mixed_bfloat16"
+    )
+    assert generator.blocks[0].compute_dtype == "float32"
+    assert discriminator.blocks[0].compute_dtype == "bfloat16"
 
 
 def test_networks_without_values_take_no_memory():
@@ -598,6 +605,7 @@ def test_networks_without_values_take_no_memory():
         ({"num_classes": 0}, "num_classes = 0"),
         ({"num_classes": 2.5}, "num_classes = 2.5"),
         ({"generator_width": 0}, "width = 0"),
+        ({"generator_precision": "float16"}, "precision = 'float16'.*mixed_bfloat16"),
         ({"discriminator_width": "96"}, "width = '96'"),
         ({"latent_size": 0}, "networks.latent_size = 0"),
         ({"latent_size": 10}, "networks.latent_size = 10.*multiple of 4"),

@@ -1,5 +1,6 @@
 """Folding, standing statistics, and the module that `hub.load` opens."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -146,6 +147,16 @@ def test_folded_discriminator_is_the_source_out_of_training(model):
     x, y = tf.random.stateless_uniform([3, 32, 32, 3], [0, 1], -1.0), z_and_y()[1]
     expected = source(x, y)
     np.testing.assert_allclose(twin(x, y), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_inference_computes_in_float32(model):
+    spec = dataclasses.replace(
+        model.gan.generator.spec, precision="mixed_bfloat16", width=2
+    )
+    build = functools.partial(networks.build_generator, model.family)
+    assert build(spec).blocks[0].compute_dtype == "bfloat16"
+    twin = saved_model.for_inference(build, spec)
+    assert twin.blocks[0].compute_dtype == "float32"
 
 
 # Standing statistics.

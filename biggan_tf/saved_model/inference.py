@@ -38,12 +38,21 @@ Build = Callable[[NetworkSpec], tf.keras.Model]
 def for_inference(build: Build, spec: NetworkSpec) -> tf.keras.Model:
     """A network for `fold` to write into: no spectral norm, initial values of no use.
 
+    It computes in float32, whatever the training did.
+
     Args:
         build: makes a network, its variables too, from a spec.
         spec: of the network in training.
     """
-    # Orthogonal kernels take seconds each where they are wide.
-    return build(dataclasses.replace(spec, spectral_norm=False, initializer="normal"))
+    return build(
+        dataclasses.replace(
+            spec,
+            spectral_norm=False,
+            precision="float32",
+            # Orthogonal kernels take seconds each where they are wide.
+            initializer="normal",
+        )
+    )
 
 
 def fold(

@@ -1,0 +1,351 @@
+"""How fast a recipe trains on this machine, and how near to what it can do.
+
+    python tools/benchmark.py --gin_file=gin/biggan32.gin --ratios
+    python tools/benchmark.py --gin_file=gin/demo.gin --vary=batch,replicas \
+        --plot=cost.png
+
+Prints the seconds of a step and the images per second, the time to the first step, the
+peak memory, the operations of a step, counted in its graph, and the share of this
+machine's peak, which is the fastest of the recipe's own convolutions run alone.
+`--ratios` adds the same step without fused resampling and in bfloat16, in turns with
+the first, so that what else the machine does hits all alike. `--loop` runs the training
+loop itself, for the share of the time that the device waits for the host. `--vary`
+prints the cost as something grows instead.
+
+Every time is a median. Images are random; the input pipeline has a line of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from matplotlib import pyplot
+
+from biggan_tf import biggan, config, distribution, gan, layers, loop
+from biggan_tf.errors import BadInput
+
+config.define_flags()
+_STEPS = flags.DEFINE_integer("steps", 7, "Steps to time.", lower_bound=1)
+_RATIOS = flags.DEFINE_bool("ratios", False, "Plain resampling and bfloat16 too.")
+_LOOP = flags.DEFINE_bool("loop", False, "Run train.total_steps of the loop too.")
+_VARY = flags.DEFINE_list("vary", [], "Of batch, width, resolution and replicas.")
+_PLOT = flags.DEFINE_string("plot", None, "PNG of what --vary measures.")
+
+VARIED = {
+    "batch": (0.5, 1, 2, 4),  # times the recipe's
+    "width": (0.5, 1, 2, 4),  # times the recipe's
+    "resolution": (32, 64, 128),
+    "replicas": (1, 2, 4),  # pretended, on one CPU
+}
+CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
+
+
+def operations(graph: tf.Graph) -> int:
+    """Multiplications and additions of a graph's convolutions and matrix products."""
+    return sum(map(_operations, graph.get_operations()))
+
+
+def _operations(op: tf.Operation) -> int:
+    if op.type in CONVOLUTIONS:
+        _, kernel, out = _convolution(op)
+        return 2 * math.prod(out[:3]) * math.prod(kernel)
+    if op.type in ("MatMul", "BatchMatMulV2"):
+        inner = op.inputs[0].shape[-2 if _transposed(op) else -1]
+        return 2 * op.outputs[0].shape.num_elements() * inner
+    return 0
+
+
+def _transposed(op: tf.Operation) -> bool:
+    return op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+
+
+def _convolution(op: tf.Operation) -> tuple[list, list, list]:
+    """Shapes of the image, the kernel and the result of the forward form."""
+    first, second, third = (
+        *(x.shape.as_list() for x in op.inputs),
+        op.outputs[0].shape.as_list(),
+    )[-3:]
+    return {
+        "Conv2D": (first, second, third),
+        "Conv2DBackpropInput": (third, first, second),
+        "Conv2DBackpropFilter": (None, third, second),
+    }[op.type]
+
+
+def peak(graph: tf.Graph) -> float:
+    """Operations a second of the fastest of a graph's larger convolutions, alone."""
+    found = {}
+    for op in graph.get_operations():
+        if op.type == "Conv2D":
+            image, kernel, _ = map(tuple, _convolution(op))
+            key = image, kernel, op.get_attr("strides")[1], op.inputs[0].dtype
+            found[key] = _operations(op)
+    largest = sorted(found, key=found.get)[-8:]
+    return max(found[key] / _convolution_seconds(*key) for key in largest)
+
+
+def _convolution_seconds(
+    image: tuple, kernel: tuple, stride: int, dtype: tf.DType
+) -> float:
+    x = tf.cast(tf.random.normal(image), dtype)
+    w = tf.cast(tf.random.normal(kernel), dtype)
+
+    @tf.function
+    def convolve(x: tf.Tensor, w: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(x, w, stride, "SAME")[0, 0, 0, 0]
+
+    return min(_seconds(lambda: convolve(x, w).numpy()) for _ in range(7))
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+class Step:
+    """The step of a plan on random images, compiled; called, it takes its time."""
+
+    def __init__(self, plan: loop.Plan):
+        start = time.perf_counter()
+        self.gan = plan.build()
+        batch, side = plan.per_replica_batch, plan.generator.resolution
+        images = np.random.default_rng(0).uniform(-1, 1, [batch, side, side, 3])
+        one = tf.constant(images, tf.float32), tf.zeros([batch], tf.int32)
+        batches = [one] * plan.recipe.discriminator_steps
+        strategy = plan.strategy
+
+        @tf.function(autograph=False)
+        def step() -> tf.Tensor:
+            scalars = strategy.run(self.gan.replica_step, args=(batches,))
+            return strategy.reduce("MEAN", scalars["loss/generator"], axis=None)
+
+        self._step = step
+        self()
+        self.first_seconds = time.perf_counter() - start
+        self()  # the second may still settle something
+
+        @tf.function(autograph=False)
+        def alone() -> dict[str, tf.Tensor]:
+            return self.gan.replica_step(batches)
+
+        self.graph = None
+        if strategy.num_replicas_in_sync == 1:
+            self.graph = alone.get_concrete_function().graph
+        self.images = plan.schedule.batch_size * plan.recipe.discriminator_steps
+
+    def __call__(self) -> float:
+        return _seconds(lambda: self._step().numpy())
+
+
+def in_turns(steps: dict[str, Step], count: int) -> dict[str, list[float]]:
+    """The seconds of `count` steps of each, one of each at a time."""
+    seconds = {name: [] for name in steps}
+    for _ in range(count):
+        for name, step in steps.items():
+            seconds[name].append(step())
+    return seconds
+
+
+@contextlib.contextmanager
+def plain_resampling() -> Iterator[None]:
+    """Networks made and traced inside resample and convolve one after the other."""
+
+    def up(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return tf.nn.conv2d(layers.upsample(x), kernel, 1, "SAME")
+
+    def down(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        return layers.downsample(tf.nn.conv2d(x, kernel, 1, "SAME"))
+
+    with contextlib.ExitStack() as stack:
+        for layer, convolve in (
+            (layers.UpsampleConv2D, up),
+            (layers.ConvDownsample2D, down),
+        ):
+            for name, method in (
+                ("effective_kernel", lambda self, kernel: kernel),
+                ("convolve", convolve),
+            ):
+                stack.enter_context(mock.patch.object(layer, name, method))
+        yield
+
+
+def report(plan: loop.Plan) -> None:
+    steps = {"as configured": Step(plan)}
+    memory = peak_memory()
+    if _RATIOS.value:
+        with plain_resampling():
+            steps["plain"] = Step(plan)
+        bfloat16 = {"precision": "mixed_bfloat16"}
+        steps["bfloat16"] = Step(_replaced(plan, bfloat16, bfloat16))
+    seconds = in_turns(steps, _STEPS.value)
+    step, median = steps["as configured"], statistics.median(seconds["as configured"])
+    rows = [
+        ("seconds per step", f"{median:.3f}"),
+        ("real images per second", f"{step.images / median:.1f}"),
+        ("time to the end of the first step", f"{step.first_seconds:.1f} s"),
+        ("peak memory", memory),
+    ]
+    if step.graph is not None:
+        count, fastest = operations(step.graph), peak(step.graph)
+        rows += [
+            ("operations of a step", f"{count / 1e9:.1f} G"),
+            ("convolution peak", f"{fastest / 1e9:.1f} G/s"),
+            ("share of the peak", f"{count / median / fastest:.2f}"),
+        ]
+    for name, numerator, denominator in (
+        ("fused / plain", "as configured", "plain"),
+        ("bfloat16 / as configured", "bfloat16", "as configured"),
+    ):
+        if numerator in seconds and denominator in seconds:
+            ratios = [a / b for a, b in zip(seconds[numerator], seconds[denominator])]
+            rows.append((name, f"{statistics.median(ratios):.2f}"))
+    table(rows)
+
+
+def peak_memory() -> str:
+    """Of this process so far, or of the first GPU."""
+    if tf.config.list_physical_devices("GPU"):
+        used = tf.config.experimental.get_memory_info("GPU:0")["peak"]
+    else:
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return f"{used / 2**30:.2f} GiB"
+
+
+def report_input(plan: loop.Plan) -> None:
+    """Images a second that the input pipeline alone makes, on all cores."""
+    batch = plan.schedule.batch_size
+    batches = iter(plan.data.train_batches(batch, plan.schedule.seed))
+    next(batches)
+    count = max(10, 2000 // batch)
+    seconds = _seconds(lambda: [next(batches) for _ in range(count)])
+    table(
+        [("input pipeline alone, images per second", f"{count * batch / seconds:.0f}")]
+    )
+
+
+def report_loop() -> None:
+    """The share of the loop's time, after its first tick, outside the ticks."""
+    spans, train = [], gan.Gan.train
+
+    def timed(self: gan.Gan, *arguments: object) -> dict[str, float]:
+        start = time.perf_counter()
+        scalars = train.__get__(self)(*arguments)
+        scalars = {name: float(value) for name, value in scalars.items()}
+        spans.append((start, time.perf_counter()))
+        return scalars
+
+    with mock.patch.object(gan.Gan, "train", timed):
+        with tempfile.TemporaryDirectory() as folder:
+            loop.train(folder)
+    busy = sum(end - start for start, end in spans[1:])
+    whole = spans[-1][1] - spans[0][1]
+    table([("host idle gap of the loop", f"{100 * (1 - busy / whole):.2f} %")])
+
+
+def report_varied(plan: loop.Plan, what: str) -> tuple[list, list]:
+    """A table of the cost as one thing grows; returns what to plot."""
+    values, rows = VARIED[what], []
+    for value in values:
+        step = Step(varied(plan, what, value))
+        seconds = statistics.median(step() for _ in range(_STEPS.value))
+        count = operations(step.graph) / 1e9 if step.graph else math.nan
+        rows.append((value, f"{seconds:.3f}", f"{step.images / seconds:.1f}", count))
+    table(
+        [(*row[:3], f"{row[3]:.1f}") for row in rows],
+        [what, "seconds per step", "real images per second", "G operations"],
+    )
+    return [row[0] for row in rows], [float(row[1]) for row in rows]
+
+
+def varied(plan: loop.Plan, what: str, value: float) -> loop.Plan:
+    """The plan with one thing changed, and with it what cannot stay."""
+    generator, discriminator = plan.generator, plan.discriminator
+    if what == "batch":
+        batch = max(1, int(value * plan.schedule.batch_size))
+        schedule = dataclasses.replace(plan.schedule, batch_size=batch)
+        return dataclasses.replace(plan, schedule=schedule, per_replica_batch=batch)
+    if what == "replicas":
+        strategy = distribution.make_strategy("virtual_cpus", value)
+        share = plan.schedule.batch_size // value
+        return dataclasses.replace(plan, strategy=strategy, per_replica_batch=share)
+    if what == "width":
+        change = {"width": max(1, int(value * generator.width))}
+        return _replaced(plan, change, change)
+    table = biggan.GENERATOR_CHANNELS
+    chunks, wanted = len(table[generator.resolution]), len(table[value])
+    return _replaced(
+        plan,
+        {
+            "resolution": value,
+            "latent_size": generator.latent_size // chunks * wanted,
+            "attention": [side for side in generator.attention if side <= value],
+        },
+        {
+            "resolution": value,
+            "attention": [side for side in discriminator.attention if side < value],
+        },
+    )
+
+
+def _replaced(plan: loop.Plan, generator: dict, discriminator: dict) -> loop.Plan:
+    return dataclasses.replace(
+        plan,
+        generator=dataclasses.replace(plan.generator, **generator),
+        discriminator=dataclasses.replace(plan.discriminator, **discriminator),
+    )
+
+
+def plot(costs: dict[str, tuple[list, list]], path: str) -> None:
+    figure, axes = pyplot.subplots(1, len(costs), figsize=(4 * len(costs), 3))
+    for axis, (what, (values, seconds)) in zip(np.atleast_1d(axes), costs.items()):
+        axis.loglog(values, seconds, "o-", base=2)
+        axis.set(xlabel=what, ylabel="seconds per step")
+        axis.grid(True, which="both", alpha=0.3)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def table(rows: list[tuple], head: Sequence[str] = ("", "measured")) -> None:
+    print("\n| " + " | ".join(head) + " |")
+    print("|" + "---|" * len(head))
+    for row in rows:
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
+
+
+def main() -> None:
+    for what in _VARY.value:
+        if what not in VARIED:
+            raise BadInput(f"--vary={what}: take some of {', '.join(VARIED)}.")
+    if not flags.FLAGS.gin_file:
+        raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
+    config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
+    if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
+        distribution.make_strategy("virtual_cpus", VARIED["replicas"][-1])
+    plan = loop.make_plan()
+    if _VARY.value:
+        costs = {what: report_varied(plan, what) for what in _VARY.value}
+        if _PLOT.value:
+            plot(costs, _PLOT.value)
+        return
+    report(plan)
+    if _LOOP.value:
+        report_loop()
+    with contextlib.suppress(BadInput):  # the step above needs no prepared data
+        plan.data.check_ready()
+        report_input(plan)
+
+
+if __name__ == "__main__":
+    config.run(main)
