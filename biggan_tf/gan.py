@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -22,16 +23,27 @@ from biggan_tf import latents, losses
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import SpectralEmbedding, batch_statistics, spectral_layers
 
+# A gradient sum is each replica's own.
+REPLICA_STATE = {
+    "trainable": False,
+    "synchronization": tf.VariableSynchronization.ON_READ,
+    "aggregation": tf.VariableAggregation.SUM,
+}
+
 Batch = tuple[tf.Tensor, tf.Tensor]
 
 # What a step reports, float32 scalars: D's of its last update in the step.
-SCALARS = (
+D_SCALARS = (
     "loss/discriminator",
     "loss/discriminator_real",
     "loss/discriminator_fake",
-    "loss/generator",
     "accuracy/real",
     "accuracy/fake",
+)
+G_SCALARS = ("loss/generator",)
+SCALARS = (
+    *D_SCALARS,
+    *G_SCALARS,
     "gradient_norm/discriminator",
     "gradient_norm/generator",
 )
@@ -91,6 +103,33 @@ class Recipe:
                 )
 
 
+class GradientSum:
+    """Gradients of the portions of a batch so far; empty between updates, not saved."""
+
+    def __init__(self, variables: Sequence[tf.Variable], portions: int):
+        self._portions = portions
+        self._sums = [
+            tf.Variable(tf.zeros_like(variable), **REPLICA_STATE)
+            for variable in variables
+            if portions > 1
+        ]
+
+    def add(self, gradients: Sequence[tf.Tensor]) -> None:
+        for total, gradient in zip(self._sums, gradients):
+            total.assign_add(gradient)
+
+    def mean_with(self, last: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The mean of all portions, of which this is the last; empties the sum."""
+        if self._portions == 1:
+            return list(last)
+        mean = [
+            (s + gradient) / self._portions for s, gradient in zip(self._sums, last)
+        ]
+        for total in self._sums:
+            total.assign(tf.zeros_like(total))
+        return mean
+
+
 class Gan(tf.Module):
     """All that changes in training: G, D, their optimisers with the EMA, the step.
 
@@ -102,6 +141,10 @@ class Gan(tf.Module):
         recipe: how they are trained.
         batch_size: global, images per update.
         seed: of every latent and label.
+        micro_batches: portions of an update's batch, computed one after the other, to
+            save memory: gradients are the whole batch's, u moves once an update, but
+            batch norm has the statistics of a portion, and its averages move with each.
+        jit_compile: whether XLA compiles what a replica does (on a TPU it always does).
     """
 
     def __init__(
@@ -111,6 +154,8 @@ class Gan(tf.Module):
         recipe: Recipe,
         batch_size: int,
         seed: int = 0,
+        micro_batches: int = 1,
+        jit_compile: bool = False,
     ):
         super().__init__(name="gan")
         self.generator = generator
@@ -118,7 +163,9 @@ class Gan(tf.Module):
         self.recipe = recipe
         self.batch_size = batch_size
         self.seed = seed
+        self.micro_batches = micro_batches
         self._strategy = tf.distribute.get_strategy()
+        self._jit_compile = jit_compile
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.generator_optimizer = tfa.optimizers.MovingAverage(
             self._adam(recipe.generator_learning_rate),
@@ -132,6 +179,10 @@ class Gan(tf.Module):
             (self.discriminator_optimizer, discriminator),
         ):
             optimizer._create_all_weights(network.trainable_variables)
+        self._sums = {
+            network.name: GradientSum(network.trainable_variables, micro_batches)
+            for network in (generator, discriminator)
+        }
         self._discriminator_loss, self._generator_loss = losses.ADVERSARIAL[recipe.loss]
 
     def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.Adam:
@@ -143,40 +194,82 @@ class Gan(tf.Module):
     def train_discriminator(
         self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """One update of D on this replica's real images and as many fake ones."""
-        z, y = self.draw(seed)
-        fake = self.generator(z, y, training=True, statistics=batch_statistics)
+        """One update of D on this replica's real images and as many fake ones.
+
+        With micro-batches: the last portion of one, all others being accumulated.
+        """
+        scalars, gradients = self.discriminator_gradients(
+            images, labels, seed, self.micro_batches - 1
+        )
+        norm = self._update(self.discriminator_optimizer, gradients, self.discriminator)
+        return {**scalars, "gradient_norm/discriminator": norm}
+
+    def train_generator(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One update of G, and of its moving average; or the last portion of one."""
+        scalars, gradients = self.generator_gradients(seed, self.micro_batches - 1)
+        norm = self._update(self.generator_optimizer, gradients, self.generator)
+        return {**scalars, "gradient_norm/generator": norm}
+
+    def discriminator_gradients(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        seed: tf.Tensor,
+        portion: int | tf.Tensor = 0,
+        training: bool = True,
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Scalars, and the gradients of D's loss, of one portion of a batch."""
+        z, y = self.draw(seed, portion)
+        fake = self.generator(z, y, training=training, statistics=batch_statistics)
         both = tf.concat([fake, images], axis=0), tf.concat([y, labels], axis=0)
+        variables = self.discriminator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.discriminator.trainable_variables)
-            logits = self.discriminator(*both, training=True)
+            tape.watch(variables)
+            logits = self.discriminator(*both, training=training)
             fake_logits, real_logits = tf.split(logits, 2)
             real_loss, fake_loss = self._discriminator_loss(real_logits, fake_logits)
             loss = real_loss + fake_loss
-        norm = self._update(
-            self.discriminator_optimizer, tape, loss, self.discriminator
-        )
-        return {
+        scalars = {
             "loss/discriminator": loss,
             "loss/discriminator_real": real_loss,
             "loss/discriminator_fake": fake_loss,
             "accuracy/real": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
             "accuracy/fake": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
-            "gradient_norm/discriminator": norm,
         }
+        return scalars, tape.gradient(loss, variables)
 
-    def train_generator(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One update of G, and of its moving average."""
-        z, y = self.draw(seed)
+    def generator_gradients(
+        self, seed: tf.Tensor, portion: int | tf.Tensor = 0, training: bool = True
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Scalars, and the gradients of G's loss, of one portion of a batch."""
+        z, y = self.draw(seed, portion)
+        variables = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(self.generator.trainable_variables)
-            fake = self.generator(z, y, training=True, statistics=batch_statistics)
-            logits = self.discriminator(fake, y, training=True)
+            tape.watch(variables)
+            fake = self.generator(z, y, training=training, statistics=batch_statistics)
+            logits = self.discriminator(fake, y, training=training)
             loss = adversarial = self._generator_loss(logits)
             if self.recipe.orthogonal_penalty:
                 loss += self.recipe.orthogonal_penalty * self.orthogonality()
-        norm = self._update(self.generator_optimizer, tape, loss, self.generator)
-        return {"loss/generator": adversarial, "gradient_norm/generator": norm}
+        return {"loss/generator": adversarial}, tape.gradient(loss, variables)
+
+    def accumulate_discriminator(
+        self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor, portion: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """A portion of D's update before the last; moves no u, so that all have one."""
+        scalars, gradients = self.discriminator_gradients(
+            images, labels, seed, portion, training=False
+        )
+        self._sums[self.discriminator.name].add(gradients)
+        return scalars
+
+    def accumulate_generator(
+        self, seed: tf.Tensor, portion: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """A portion of G's update before the last."""
+        scalars, gradients = self.generator_gradients(seed, portion, training=False)
+        self._sums[self.generator.name].add(gradients)
+        return scalars
 
     def replica_step(self, batches: list[Batch]) -> dict[str, tf.Tensor]:
         """D's updates, one for each batch, then G's: what one replica does in a step.
@@ -196,11 +289,14 @@ class Gan(tf.Module):
         g_scalars = self.train_generator(latents.fold(seed, len(batches)))
         return {**d_scalars, **g_scalars}
 
-    def draw(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """This replica's slice of a global batch of latents and labels."""
+    def draw(
+        self, seed: tf.Tensor, portion: int | tf.Tensor = 0
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """This replica's slice of a portion of a global batch of latents and labels."""
         spec = self.generator.spec
         z = latents.normal([self.batch_size, spec.latent_size], latents.fold(seed, 0))
         y = latents.labels(self.batch_size, spec.num_classes, latents.fold(seed, 1))
+        z, y = (latents.share(x, portion, self.micro_batches) for x in (z, y))
         return latents.replica_share(z), latents.replica_share(y)
 
     def orthogonality(self) -> tf.Tensor:
@@ -216,13 +312,12 @@ class Gan(tf.Module):
     def _update(
         self,
         optimizer: tf.keras.optimizers.legacy.Optimizer,
-        tape: tf.GradientTape,
-        loss: tf.Tensor,
+        gradients: list[tf.Tensor],
         network: tf.keras.Model,
     ) -> tf.Tensor:
-        """Applies the gradient of the mean loss over replicas; returns its norm."""
+        """Applies the mean of the gradients of all replicas; returns its norm."""
         variables = network.trainable_variables
-        gradients = tape.gradient(loss, variables)
+        gradients = self._sums[network.name].mean_with(gradients)
         replicas = tf.distribute.get_replica_context()
         if replicas.num_replicas_in_sync > 1:
             gradients = replicas.all_reduce("MEAN", gradients)
@@ -244,16 +339,10 @@ class Gan(tf.Module):
             float32 scalars: the means over the tick of `SCALARS`, and `nonfinite_step`,
             int64, the first step with a NaN or an infinity in them (0 if none had).
         """
-        strategy = self._strategy
 
         def one_step(index, totals, first_bad):
-            data = [batches.get_next() for _ in range(self.recipe.discriminator_steps)]
-            scalars = strategy.run(self.replica_step, args=(data,))
+            scalars = self._one_step(batches)
             step = self.step.assign_add(1, read_value=True)
-            scalars = {
-                name: strategy.reduce("MEAN", scalars[name], axis=None)
-                for name in SCALARS
-            }
             good = tf.math.is_finite(tf.add_n(list(scalars.values())))
             first_bad = tf.where(good | (first_bad > 0), first_bad, step)
             totals = {name: totals[name] + scalars[name] for name in SCALARS}
@@ -268,6 +357,64 @@ class Gan(tf.Module):
             name: total / tf.cast(steps, tf.float32) for name, total in totals.items()
         }
         return {**means, "nonfinite_step": first_bad}
+
+    def _one_step(self, batches: Iterator) -> dict[str, tf.Tensor]:
+        """One step on all replicas; the mean over them of `SCALARS`."""
+        d_steps = self.recipe.discriminator_steps
+        if self.micro_batches == 1:
+            data = [batches.get_next() for _ in range(d_steps)]
+            return self._run(self.replica_step, data)
+        seed = latents.fold(latents.root_seed(self.seed), self.step)
+        for index in range(d_steps):
+            d_scalars = self._in_portions(
+                self.accumulate_discriminator,
+                self.train_discriminator,
+                batches.get_next,
+                latents.fold(seed, index),
+                D_SCALARS,
+            )
+        g_scalars = self._in_portions(
+            self.accumulate_generator,
+            self.train_generator,
+            tuple,
+            latents.fold(seed, d_steps),
+            G_SCALARS,
+        )
+        return {**d_scalars, **g_scalars}
+
+    def _in_portions(
+        self,
+        accumulate: Callable,
+        train: Callable,
+        data: Callable[[], tuple],
+        seed: tf.Tensor,
+        names: tuple[str, ...],
+    ) -> dict[str, tf.Tensor]:
+        """An update: all portions but the last accumulated, then `train` with that."""
+
+        def portion(index: tf.Tensor, totals: dict) -> tuple[tf.Tensor, dict]:
+            scalars = self._run(accumulate, *data(), seed, index)
+            return index + 1, {name: totals[name] + scalars[name] for name in names}
+
+        _, totals = tf.while_loop(
+            lambda index, _: index < self.micro_batches - 1,
+            portion,
+            (0, {name: 0.0 for name in names}),
+        )
+        scalars = self._run(train, *data(), seed)
+        for name in names:
+            scalars[name] = (totals[name] + scalars[name]) / self.micro_batches
+        return scalars
+
+    def _run(self, method: Callable, *arguments: Any) -> dict[str, tf.Tensor]:
+        """Runs a method on all replicas; the means over them of what it returns."""
+        if self._jit_compile:
+            method = tf.function(method, autograph=False, jit_compile=True)
+        scalars = self._strategy.run(method, args=arguments)
+        return {
+            name: self._strategy.reduce("MEAN", scalar, axis=None)
+            for name, scalar in scalars.items()
+        }
 
     def averaged_weights(self) -> list[tf.Variable]:
         """The moving averages, in the order of G's trainable variables."""

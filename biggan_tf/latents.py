@@ -91,11 +91,15 @@ def check_truncation(convention: str, truncation: float, flag: str) -> None:
         )
 
 
-def replica_share(batch: tf.Tensor) -> tf.Tensor:
-    """This replica's contiguous slice of a global batch drawn alike by all."""
-    replica = tf.distribute.get_replica_context()
-    count = replica.num_replicas_in_sync
+def share(batch: tf.Tensor, index: int | tf.Tensor, count: int) -> tf.Tensor:
+    """The index-th of `count` equal slices of a batch, one after the other."""
     if count == 1:
         return batch
     shares = tf.reshape(batch, [count, batch.shape[0] // count, *batch.shape[1:]])
-    return shares[replica.replica_id_in_sync_group]
+    return shares[index]
+
+
+def replica_share(batch: tf.Tensor) -> tf.Tensor:
+    """This replica's slice of a global batch drawn alike by all."""
+    replica = tf.distribute.get_replica_context()
+    return share(batch, replica.replica_id_in_sync_group, replica.num_replicas_in_sync)

@@ -139,13 +139,13 @@ def iteration(golden: Golden, nudge: int = 0) -> tuple[dict, dict]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gan, "discriminator_optimizer", recorder)
         patch.setattr(gan, "generator_optimizer", recorder)
-        patch.setattr(gan, "draw", lambda _: (nudged("z"), golden.input("y")))
+        patch.setattr(gan, "draw", lambda *_: (nudged("z"), golden.input("y")))
         scalars = gan.train_discriminator(golden.input("x"), golden.input("dy"), None)
         gradients = {"D": recorder.gradients}
         trained = golden.stored("D", "after/D/")
         for path, variable in golden.variables("D", trained=True).items():
             variable.assign(trained[path])
-        patch.setattr(gan, "draw", lambda _: (nudged("z2"), golden.input("y2")))
+        patch.setattr(gan, "draw", lambda *_: (nudged("z2"), golden.input("y2")))
         scalars |= gan.train_generator(None)
         gradients["G"] = recorder.gradients
     return scalars, gradients
