@@ -6,6 +6,7 @@ fashion_mnist.LICENSE.
 
 from __future__ import annotations
 
+import functools
 import lzma
 import pathlib
 
@@ -37,10 +38,7 @@ class Embedded(pipeline.Data):
 
     def __init__(self, image_size: int, flip: bool) -> None:
         """Read the file: 8 MB, a quarter of a second."""
-        with lzma.open(FILE) as file:
-            by_class = np.load(file)
-        by_class = np.pad(by_class, [(0, 0), (0, 0), (2, 2), (2, 2)])
-        train, held_out = np.split(by_class, [TRAIN_PER_CLASS], axis=1)
+        train, held_out = np.split(_images(), [TRAIN_PER_CLASS], axis=1)
         # The pipeline runs on the host; an accelerator may be the default device.
         with tf.device("CPU:0"):
             self._parts = {"train": _labelled(train), "held out": _labelled(held_out)}
@@ -70,8 +68,16 @@ class Embedded(pipeline.Data):
 
         return share.positions().map(batch_at, tf.data.AUTOTUNE)
 
-    def _once(self, part: str) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(self._parts[part]).map(self._finished)
+    def _once(self, part: str, index: int = 0, count: int = 1) -> tf.data.Dataset:
+        examples = tf.data.Dataset.from_tensor_slices(self._parts[part])
+        return examples.shard(count, index).map(self._finished)
+
+
+@functools.cache
+def _images() -> np.ndarray:
+    """uint8 [class, 1000, 32, 32]."""
+    with lzma.open(FILE) as file:
+        return np.pad(np.load(file), [(0, 0), (0, 0), (2, 2), (2, 2)])
 
 
 def _labelled(by_class: np.ndarray) -> tuple[tf.Tensor, tf.Tensor]:

@@ -82,8 +82,8 @@ class Folder(pipeline.Data):
         examples = share.positions().unbatch().map(example, tf.data.AUTOTUNE)
         return examples.batch(share.replica_batch, drop_remainder=True)
 
-    def _once(self, part: str) -> tf.data.Dataset:
-        indices = tf.data.Dataset.range(len(self._parts[part]))
+    def _once(self, part: str, index: int = 0, count: int = 1) -> tf.data.Dataset:
+        indices = tf.data.Dataset.range(index, len(self._parts[part]), count)
         return indices.map(
             lambda index: self._finished(*self._read(part, index)), tf.data.AUTOTUNE
         )

@@ -80,6 +80,14 @@ class Data(abc.ABC):
         """Training images once, in fixed order, unflipped; the last may be short."""
         return self._ordered("train", batch_size)
 
+    def portion(self, part: str, index: int, count: int) -> tf.data.Dataset:
+        """The index-th of `count` disjoint portions of "train" or "held out".
+
+        Yields single examples, in fixed order, unflipped, and decodes no others.
+        """
+        self.check_ready()
+        return _deterministic(self._once(part, index, count))
+
     def _ordered(self, part: str, batch_size: int) -> tf.data.Dataset:
         self.check_ready()
         return _deterministic(self._once(part).batch(batch_size))
@@ -89,8 +97,8 @@ class Data(abc.ABC):
         """Endless finished batches of share.replica_batch."""
 
     @abc.abstractmethod
-    def _once(self, part: str) -> tf.data.Dataset:
-        """The finished examples of "train" or "held out", one by one, in order."""
+    def _once(self, part: str, index: int = 0, count: int = 1) -> tf.data.Dataset:
+        """The finished examples of a portion of a part, one by one, in order."""
 
     def _finished(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 
 import numpy as np
@@ -89,6 +90,18 @@ class Tfds(pipeline.Data):
                 f"data.name = {name!r} is prepared in data.data_dir = {str(root)!r} as "
                 f"{builder.info.file_format.value}; it has to be tfrecord"
             )
+        damaged = [
+            path
+            for split in builder.info.splits.values()
+            if not _is_whole(split)
+            for path, count in zip(split.filepaths, split.shard_lengths)
+            if not _has_records(str(path), count)
+        ]
+        if damaged:
+            raise BadInput(
+                f"data.name = {name!r}: {len(damaged)} files are missing or cut off, "
+                f"beginning with {damaged[0]}: prepare the data set again"
+            )
 
     def _stream(self, share: order.Share, seed: int) -> tf.data.Dataset:
         count = self.spec.train_images
@@ -104,8 +117,9 @@ class Tfds(pipeline.Data):
         )
         return examples.batch(share.replica_batch, drop_remainder=True)
 
-    def _once(self, part: str) -> tf.data.Dataset:
-        return self._files(part).flat_map(_records).map(self._example, tf.data.AUTOTUNE)
+    def _once(self, part: str, index: int = 0, count: int = 1) -> tf.data.Dataset:
+        records = self._files(part).shard(count, index).flat_map(_records)
+        return records.map(self._example, tf.data.AUTOTUNE)
 
     def _epoch(self, epoch: tf.Tensor, seed: int) -> tf.data.Dataset:
         """All training records in the order of one epoch."""
@@ -150,6 +164,21 @@ class Tfds(pipeline.Data):
 
 def _records(path: tf.Tensor, skip: tf.Tensor, take: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path, buffer_size=2**20).skip(skip).take(take)
+
+
+def _is_whole(split: tfds.core.SplitInfo) -> bool:
+    """Whether the files have the bytes that they were prepared with."""
+    framing = 16 * split.num_examples  # length and checksums of each record
+    files = [str(path) for path in split.filepaths]
+    there = sum(os.path.getsize(path) for path in files if os.path.exists(path))
+    return there >= split.num_bytes + framing
+
+
+def _has_records(path: str, count: int) -> bool:
+    try:
+        return sum(1 for _ in tf.data.TFRecordDataset(path)) == count
+    except tf.errors.OpError:
+        return False
 
 
 def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:

@@ -1,0 +1,92 @@
+"""Preparing a data set: what is read afterwards, and a preparation that is cut off."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from biggan_tf import data
+
+TOOL = Path(__file__).parents[1] / "tools" / "prepare_dataset.py"
+
+
+def images_of(source: data.Data, part: str) -> dict[bytes, int]:
+    """Pixels, as uint8, and labels of a part, in no order."""
+    found = {}
+    for image, label in source.portion(part, 0, 1):
+        pixels = np.round((image.numpy() + 1) * 127.5).astype(np.uint8)
+        found[pixels.tobytes()] = int(label)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("photographs")
+    noise = np.random.RandomState(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir()
+        for index in range(30):
+            pixels = noise.randint(0, 256, size=(50, 70, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{index}.png")
+    return root
+
+
+def command(folder: Path, data_dir: Path) -> list[str]:
+    bindings = {"source": "folder", "path": str(folder), "image_size": 32}
+    return [
+        sys.executable,
+        str(TOOL),
+        *[f"--gin_param=data.{key} = {value!r}" for key, value in bindings.items()],
+        "--name=pets",
+        f"--data_dir={data_dir}",
+    ]
+
+
+def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tmp_path):
+    process = subprocess.Popen(command(folder, tmp_path), stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("incomplete.pets/**/*incomplete*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "pets").exists()
+
+    done = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "54 training and 6 held-out images of 32 px, verified" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["pets"]
+
+    source = data.load(image_size=32, source="folder", path=str(folder))
+    prepared = data.load(
+        image_size=32, source="tfds", name="pets", data_dir=str(tmp_path)
+    )
+    assert prepared.spec.class_names == ("cat", "dog")
+    for part, count in (("train", 54), ("held out", 6)):
+        found = images_of(prepared, part)
+        assert len(found) == count
+        assert found == images_of(source, part)
+
+    again = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
+    assert again.returncode == 2
+    assert "--name=pets" in again.stderr.splitlines()[-1]
+
+
+def test_portions_are_disjoint_and_together_the_whole(folder):
+    for source in (
+        data.load(image_size=32, source="folder", path=str(folder)),
+        data.load(image_size=32),
+    ):
+        whole = [int(label) for _, label in source.portion("held out", 0, 1)]
+        parts = [
+            [int(label) for _, label in source.portion("held out", index, 3)]
+            for index in range(3)
+        ]
+        assert sorted(whole) == sorted(label for part in parts for label in part)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
