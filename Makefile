@@ -53,17 +53,20 @@ $(READY): setup.py constraints.txt
 	        "apt-get install python3.11-venv, or from python.org or by pyenv" >&2; \
 	    exit 1; \
 	fi
-	@$(call install,.)
+	@$(call install,.[offline-eval])
 	@touch $@
 
 $(READY_TO_TEST): $(READY)
 	@$(call install,.[test])
 	@touch $@
 
-# uv installs in a third of pip's time; where it cannot be had, pip does it.
+# uv installs in a third of pip's time; where it cannot be had, pip does it. Folders of
+# wheels that pip is told of, such as one with PyTorch's CPU build, are uv's too: the
+# registry's build for Linux brings 2 GB of CUDA along.
 define install
 	($(PYTHON) -m pip install -q --disable-pip-version-check $(UV) && \
-	    UV_SYSTEM_CERTS=1 $(VENV)/bin/uv pip install --python $(PYTHON) \
+	    UV_SYSTEM_CERTS=1 UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" \
+	    $(VENV)/bin/uv pip install --python $(PYTHON) \
 	        -c constraints.txt -e '$(1)') || \
 	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '$(1)'
 endef

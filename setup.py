@@ -75,9 +75,12 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "pytorch-pretrained-biggan",  # its networks, to compare imports with
             "ruff",
+            "scipy",  # of pytorch-pretrained-biggan, which does not say so
             "tensorflow-gan",  # its metrics, to compare with
             "tensorflow-probability<0.24",  # of tensorflow-gan; later needs TF 2.18
+            "torch<2.14",  # of pytorch-pretrained-biggan, on the CPU
             "wheel",
         ],
     },

@@ -26,6 +26,8 @@ class NetworkSpec:
         sn_epsilon: lower bound of norms in the power iteration.
         precision: "float32", or "mixed_bfloat16" to compute in bfloat16 all but
             spectral norm, statistics, D's head and G's tanh; variables stay float32.
+        recompute: whether the activations inside of blocks are computed again in the
+            backward pass instead of kept, see `layers.recomputed`.
     """
 
     resolution: int
@@ -36,6 +38,7 @@ class NetworkSpec:
     spectral_norm: bool = True
     sn_epsilon: float = 1e-6
     precision: str = "float32"
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.attention, (tuple, list)):

@@ -194,7 +194,12 @@ class Generator(tf.keras.Model):
         h = self.seed(z, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block, condition in zip(self.blocks, conditions):
-            h = block(h, condition, training, statistics)
+            if self.spec.recompute:
+                h = layers.recomputed(
+                    block, h, condition, training=training, statistics=statistics
+                )
+            else:
+                h = block(h, condition, training, statistics)
             if str(h.shape[1]) in self.attention:
                 h = self.attention[str(h.shape[1])](h, training=training)
         return self.to_image(h, training, statistics)
@@ -232,19 +237,29 @@ class Discriminator(tf.keras.Model):
     def from_config(cls, config: dict[str, Any]) -> Discriminator:
         return cls(**{**config, "spec": DiscriminatorSpec(**config["spec"])})
 
-    def call(self, x: tf.Tensor, y: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(
+        self,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        training: bool = False,
+        dropout: layers.DropoutMask | None = None,
+    ) -> tf.Tensor:
         """Logits of images and labels.
 
         Args:
             x: float32 [batch, resolution, resolution, 3] in [-1, 1].
             y: int [batch], or float [batch, num_classes], one-hot or soft.
             training: whether power-iteration vectors move.
+            dropout: makes the mask of the last features; None drops nothing.
 
         Returns:
             float32 [batch, 1].
         """
         for block in self.blocks:
-            x = block(x, training)
+            if self.spec.recompute:
+                x = layers.recomputed(block, x, training=training)
+            else:
+                x = block(x, training)
             if block.downsample and str(x.shape[1]) in self.attention:
                 x = self.attention[str(x.shape[1])](x, training=training)
-        return self.head(x, y, training)
+        return self.head(x, y, training, dropout)

@@ -185,7 +185,12 @@ class Generator(tf.keras.Model):
         h = self.seed(joint, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block in self.blocks:
-            h = block(h, condition, training, statistics)
+            if self.spec.recompute:
+                h = layers.recomputed(
+                    block, h, condition, training=training, statistics=statistics
+                )
+            else:
+                h = block(h, condition, training, statistics)
             if block.upsample and str(h.shape[1]) in self.attention:
                 h = self.attention[str(h.shape[1])](h, training=training)
         return self.to_image(h, training, statistics)
@@ -225,11 +230,22 @@ class Discriminator(tf.keras.Model):
     def from_config(cls, config: dict[str, Any]) -> Discriminator:
         return cls(**{**config, "spec": DiscriminatorSpec(**config["spec"])})
 
-    def call(self, x: tf.Tensor, y: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(
+        self,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        training: bool = False,
+        dropout: layers.DropoutMask | None = None,
+    ) -> tf.Tensor:
         """Logits of images and labels; as `biggan.Discriminator.call`."""
         h = self.stem(x, training=training)
-        for first, second in zip(self.blocks[::2], self.blocks[1::2]):
-            h = second(first(h, training), training)
-            if first.downsample and str(h.shape[1]) in self.attention:
+        for index, block in enumerate(self.blocks):
+            if self.spec.recompute:
+                h = layers.recomputed(block, h, training=training)
+            else:
+                h = block(h, training)
+            # Attention stands behind the pair of blocks that halved the side.
+            halved = self.blocks[index - 1].downsample
+            if index % 2 and halved and str(h.shape[1]) in self.attention:
                 h = self.attention[str(h.shape[1])](h, training=training)
-        return self.head(h, y, training)
+        return self.head(h, y, training, dropout)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Callable
 
 import gin
 import tensorflow as tf
@@ -79,6 +80,12 @@ def per_replica_batch(
     return batch_size // replicas
 
 
+def joins_replicas_on_the_host(strategy: tf.distribute.Strategy) -> bool:
+    """Whether a step of several replicas is more than one program of the devices."""
+    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
+    return strategy.num_replicas_in_sync > 1 and not on_tpu
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes the shared files of the run."""
     resolver = strategy.cluster_resolver
@@ -87,6 +94,32 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     if resolver.task_type == "worker" and "chief" not in resolver.cluster_spec().jobs:
         return resolver.task_id == 0
     return resolver.task_type == "chief"
+
+
+def of_this_process(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
+    """A strategy for what one process does alone: its own, unless others share it."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return tf.distribute.get_strategy()
+    return strategy
+
+
+def largest(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
+    """Returns a function that tells every worker the largest of the workers' numbers.
+
+    All workers have to call it at the same points of the program.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return lambda number: number
+
+    @tf.function
+    def gathered(number: tf.Tensor) -> tf.Tensor:
+        def replica() -> tf.Tensor:
+            context = tf.distribute.get_replica_context()
+            return context.all_gather(number[tf.newaxis], axis=0)
+
+        return strategy.experimental_local_results(strategy.run(replica))[0]
+
+    return lambda number: int(max(gathered(tf.constant(number)).numpy()))
 
 
 def _one_device() -> tf.distribute.Strategy:
@@ -170,7 +203,16 @@ def _reachable(address: str | None) -> str:
             "'local' on a TPU machine"
         )
     try:
-        socket.create_connection((host, int(port)), _TPU_TIMEOUT_SECONDS).close()
+        with socket.create_connection(
+            (host, int(port)), _TPU_TIMEOUT_SECONDS
+        ) as connection:
+            # A gRPC server answers HTTP/2's greeting with its settings, frame type 4.
+            connection.sendall(
+                b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0] * 3 + [4] + [0] * 5)
+            )
+            greeting = connection.makefile("rb").read(9)
+        if greeting[3:4] != b"\4":
+            raise OSError("what listens there does not speak gRPC")
     except (OSError, OverflowError) as error:
         raise BadInput(
             f"`distribution.tpu_address` is {address!r}, which cannot be reached: "

@@ -9,6 +9,9 @@ class BadInput(ValueError):
     traceback and exit with status 2; anything else that escapes is our bug.
     """
 
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.splitlines()))  # it may quote the input
+
 
 class Diverged(BadInput):
     """Training went to NaN or infinity: the recipe must change."""

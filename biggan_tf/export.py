@@ -7,9 +7,10 @@
         --gin_param="export.truncation_convention = 'scaled'"
 
 The newest checkpoint's averaged weights are taken, sigma is folded into them, and
-standing statistics of batch norm are measured for a grid of truncations. The folder's
-README.md says how to call the module. Without `--export_dir` it is `export` in the
-model directory, where it replaces an earlier export.
+standing statistics of batch norm are measured for a grid of truncations; those that
+came with imported weights are used as they are, unless `export.accumulate = True`. The
+folder's README.md says how to call the module. Without `--export_dir` it is `export` in
+the model directory, where it replaces an earlier export.
 """
 
 import functools
@@ -24,6 +25,9 @@ config.define_flags()
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "A folder that is not there yet; <model_dir>/export by default."
+)
+_CHECKPOINT = flags.DEFINE_enum(
+    "checkpoint", "latest", ["latest", "best"], "Of the training; best by its score."
 )
 _WITH_DISCRIMINATOR = flags.DEFINE_bool(
     "with_discriminator", False, "Add D, as module.discriminator."
@@ -40,7 +44,7 @@ def main() -> None:
     path = _EXPORT_DIR.value or Path(_MODEL_DIR.value) / "export"
     replace = _EXPORT_DIR.value is None
     saved_model.check_free(path, replace)
-    trained = loop.restore(_MODEL_DIR.value)
+    trained = loop.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
     build_generator = functools.partial(networks.build_generator, trained.family)
     build_discriminator = None
     if _WITH_DISCRIMINATOR.value:

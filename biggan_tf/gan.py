@@ -7,12 +7,10 @@ are those of the global batch; every replica holds a slice of it.
 
 from __future__ import annotations
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import gin
 import tensorflow as tf
 
 with warnings.catch_warnings():  # that it is no longer developed, at every start
@@ -20,14 +18,20 @@ with warnings.catch_warnings():  # that it is no longer developed, at every star
     import tensorflow_addons as tfa
 
 from biggan_tf import latents, losses
-from biggan_tf.errors import BadInput
-from biggan_tf.layers import SpectralEmbedding, batch_statistics, spectral_layers
+from biggan_tf import regularisers as regular
+from biggan_tf.layers import batch_moments, batch_statistics
+from biggan_tf.recipe import Recipe
 
 # A gradient sum is each replica's own.
 REPLICA_STATE = {
     "trainable": False,
     "synchronization": tf.VariableSynchronization.ON_READ,
     "aggregation": tf.VariableAggregation.SUM,
+}
+# What all compute alike; the first one's copy is saved.
+ALIKE = {
+    **REPLICA_STATE,
+    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
 }
 
 Batch = tuple[tf.Tensor, tf.Tensor]
@@ -47,60 +51,6 @@ SCALARS = (
     "gradient_norm/discriminator",
     "gradient_norm/generator",
 )
-
-
-@gin.configurable("gan")
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """How G and D are trained; the defaults are the paper's at 128 px.
-
-    Attributes:
-        loss: "hinge", "non_saturating", "least_squares" or "wasserstein".
-        discriminator_steps: D updates per G update.
-        generator_learning_rate, discriminator_learning_rate: Adam's.
-        beta1, beta2, adam_epsilon: Adam's, of both.
-        ema_decay: of the moving average of G's weights, by G update.
-        ema_start_step: before it the average is a copy.
-        orthogonal_penalty: beta of orthogonal regularisation of G's raw kernels
-            (Section 3.1); embeddings and one-dimensional parameters are exempt.
-    """
-
-    loss: str = "hinge"
-    discriminator_steps: int = 2
-    generator_learning_rate: float = 5e-5
-    discriminator_learning_rate: float = 2e-4
-    beta1: float = 0.0
-    beta2: float = 0.999
-    adam_epsilon: float = 1e-6
-    ema_decay: float = 0.9999
-    ema_start_step: int = 20_000
-    orthogonal_penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.loss not in losses.ADVERSARIAL:
-            raise BadInput(
-                f"gan.loss = {self.loss!r}: take one of "
-                f"{', '.join(losses.ADVERSARIAL)}."
-            )
-        for name, low, high in (
-            ("discriminator_steps", 1, 1000),
-            ("generator_learning_rate", 0, 1),
-            ("discriminator_learning_rate", 0, 1),
-            ("beta1", 0, 1),
-            ("beta2", 0, 1),
-            ("adam_epsilon", 0, 1),
-            ("ema_decay", 0, 1),
-            ("ema_start_step", 0, 10**9),
-            ("orthogonal_penalty", 0, 1e3),
-        ):
-            value = getattr(self, name)
-            whole = name.endswith("steps") or name.endswith("step")
-            kind = int if whole else (int, float)
-            if not isinstance(value, kind) or not low <= value <= high:
-                raise BadInput(
-                    f"gan.{name} = {value!r}: take a {'whole ' if whole else ''}number "
-                    f"between {low} and {high}."
-                )
 
 
 class GradientSum:
@@ -144,6 +94,7 @@ class Gan(tf.Module):
         micro_batches: portions of an update's batch, computed one after the other, to
             save memory: gradients are the whole batch's, u moves once an update, but
             batch norm has the statistics of a portion, and its averages move with each.
+        latent: the distribution of z.
         jit_compile: whether XLA compiles what a replica does (on a TPU it always does).
     """
 
@@ -156,6 +107,7 @@ class Gan(tf.Module):
         seed: int = 0,
         micro_batches: int = 1,
         jit_compile: bool = False,
+        latent: latents.Latents | None = None,
     ):
         super().__init__(name="gan")
         self.generator = generator
@@ -164,6 +116,7 @@ class Gan(tf.Module):
         self.batch_size = batch_size
         self.seed = seed
         self.micro_batches = micro_batches
+        self.latents = latent or latents.Latents()
         self._strategy = tf.distribute.get_strategy()
         self._jit_compile = jit_compile
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
@@ -184,6 +137,8 @@ class Gan(tf.Module):
             for network in (generator, discriminator)
         }
         self._discriminator_loss, self._generator_loss = losses.ADVERSARIAL[recipe.loss]
+        if recipe.lecam_penalty:  # the averages of D's logits, of real and of fake
+            self.lecam_anchors = tf.Variable(tf.zeros([2]), **ALIKE)
 
     def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.Adam:
         recipe = self.recipe
@@ -208,6 +163,8 @@ class Gan(tf.Module):
         """One update of G, and of its moving average; or the last portion of one."""
         scalars, gradients = self.generator_gradients(seed, self.micro_batches - 1)
         norm = self._update(self.generator_optimizer, gradients, self.generator)
+        if self.recipe.sigma0_clamp:
+            _assign(*self.recipe.clamped(self.generator))
         return {**scalars, "gradient_norm/generator": norm}
 
     def discriminator_gradients(
@@ -219,16 +176,23 @@ class Gan(tf.Module):
         training: bool = True,
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """Scalars, and the gradients of D's loss, of one portion of a batch."""
-        z, y = self.draw(seed, portion)
-        fake = self.generator(z, y, training=training, statistics=batch_statistics)
-        both = tf.concat([fake, images], axis=0), tf.concat([y, labels], axis=0)
+        fake, y = self.generate(seed, portion, training)
+        parts, part_labels = [fake, images], [y, labels]
+        if self.recipe.consistency_penalty:
+            parts.append(self.transformed(images, seed, portion))
+            part_labels.append(labels)
         variables = self.discriminator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            logits = self.discriminator(*both, training=training)
-            fake_logits, real_logits = tf.split(logits, 2)
+            logits = self.judge(parts, part_labels, seed, portion, training)
+            fake_logits, real_logits, *transformed_logits = logits
             real_loss, fake_loss = self._discriminator_loss(real_logits, fake_logits)
             loss = real_loss + fake_loss
+            penalised = loss + self.discriminator_penalty(
+                images, labels, real_logits, fake_logits, *transformed_logits
+            )
+        if training:
+            self._move_lecam_anchors(real_logits, fake_logits)
         scalars = {
             "loss/discriminator": loss,
             "loss/discriminator_real": real_loss,
@@ -236,21 +200,19 @@ class Gan(tf.Module):
             "accuracy/real": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
             "accuracy/fake": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
         }
-        return scalars, tape.gradient(loss, variables)
+        return scalars, tape.gradient(penalised, variables)
 
     def generator_gradients(
         self, seed: tf.Tensor, portion: int | tf.Tensor = 0, training: bool = True
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """Scalars, and the gradients of G's loss, of one portion of a batch."""
-        z, y = self.draw(seed, portion)
         variables = self.generator.trainable_variables
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            fake = self.generator(z, y, training=training, statistics=batch_statistics)
-            logits = self.discriminator(fake, y, training=training)
-            loss = adversarial = self._generator_loss(logits)
-            if self.recipe.orthogonal_penalty:
-                loss += self.recipe.orthogonal_penalty * self.orthogonality()
+            fake, y = self.generate(seed, portion, training)
+            [logits] = self.judge([fake], [y], seed, portion, training)
+            adversarial = self._generator_loss(logits)
+            loss = adversarial + self.recipe.of_generator(self.generator)
         return {"loss/generator": adversarial}, tape.gradient(loss, variables)
 
     def accumulate_discriminator(
@@ -289,25 +251,121 @@ class Gan(tf.Module):
         g_scalars = self.train_generator(latents.fold(seed, len(batches)))
         return {**d_scalars, **g_scalars}
 
+    def generate(
+        self, seed: tf.Tensor, portion: int | tf.Tensor, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """This replica's slice of a portion of a global batch of images and labels."""
+        z, y = self.draw(seed, portion)
+        frozen = self.recipe.freeze_generator
+        fake = self.generator(
+            z,
+            y,
+            training=training and not frozen,
+            statistics=batch_moments if frozen else batch_statistics,
+        )
+        return fake, y
+
+    def judge(
+        self,
+        parts: list[tf.Tensor],
+        labels: list[tf.Tensor],
+        seed: tf.Tensor,
+        portion: int | tf.Tensor,
+        training: bool,
+    ) -> list[tf.Tensor]:
+        """D's logits of each part, in one pass, as augmentation and dropout have it."""
+        x, recipe, dropout = tf.concat(parts, axis=0), self.recipe, None
+        if recipe.augment:
+            uniform = self.uniform(latents.fold(seed, 2), portion, len(parts), 9)
+            x = regular.diff_augment(x, recipe.augment, uniform)
+        if recipe.discriminator_dropout:
+
+            def dropout(size: int) -> tf.Tensor:
+                uniform = self.uniform(latents.fold(seed, 3), portion, len(parts), size)
+                return regular.dropout_mask(uniform, recipe.discriminator_dropout)
+
+        logits = self.discriminator(
+            x,
+            tf.concat(labels, axis=0),
+            training=training and not recipe.freeze_discriminator,
+            dropout=dropout,
+        )
+        return tf.split(logits, len(parts))
+
+    def discriminator_penalty(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        real_logits: tf.Tensor,
+        fake_logits: tf.Tensor,
+        transformed_logits: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """What the regularisers add to D's loss."""
+        recipe = self.recipe
+        penalty = recipe.of_discriminator(self.discriminator)
+        if transformed_logits is not None:
+            penalty += recipe.consistency_penalty * regular.consistency(
+                real_logits, transformed_logits
+            )
+        if recipe.lecam_penalty:
+            anchors = tf.convert_to_tensor(self.lecam_anchors)
+            penalty += recipe.lecam_penalty * regular.lecam(
+                real_logits, fake_logits, anchors
+            )
+        if recipe.r1_penalty:
+
+            def r1() -> tf.Tensor:
+                every = recipe.r1_penalty * recipe.r1_every_steps
+                return every * regular.gradient_penalty(
+                    lambda x: self.discriminator(x, labels), images
+                )
+
+            now = tf.equal(self.step % recipe.r1_every_steps, 0)
+            rare = recipe.r1_every_steps > 1
+            penalty += tf.cond(now, r1, lambda: 0.0) if rare else r1()
+        return penalty
+
+    def transformed(
+        self, images: tf.Tensor, seed: tf.Tensor, portion: int | tf.Tensor
+    ) -> tf.Tensor:
+        """Real images flipped and shifted, for consistency."""
+        uniform = self.uniform(latents.fold(seed, 4), portion, 1, 3)
+        return regular.flip_and_shift(images, uniform)
+
     def draw(
         self, seed: tf.Tensor, portion: int | tf.Tensor = 0
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """This replica's slice of a portion of a global batch of latents and labels."""
         spec = self.generator.spec
-        z = latents.normal([self.batch_size, spec.latent_size], latents.fold(seed, 0))
+        shape = [self.batch_size, spec.latent_size]
+        z = self.latents.draw(shape, latents.fold(seed, 0), self.step)
         y = latents.labels(self.batch_size, spec.num_classes, latents.fold(seed, 1))
-        z, y = (latents.share(x, portion, self.micro_batches) for x in (z, y))
-        return latents.replica_share(z), latents.replica_share(y)
+        return self._slice(z, portion), self._slice(y, portion)
 
-    def orthogonality(self) -> tf.Tensor:
-        """Sum of the orthogonal penalties of G's raw kernels, embeddings exempt."""
-        return tf.add_n(
-            [
-                losses.orthogonal_penalty(layer.matrix())
-                for layer in spectral_layers(self.generator)
-                if not isinstance(layer, SpectralEmbedding)
-            ]
-        )
+    def uniform(
+        self, seed: tf.Tensor, portion: int | tf.Tensor, parts: int, size: int
+    ) -> tf.Tensor:
+        """Slices, as `draw`'s, of numbers in [0, 1), one after the other a part."""
+        shape = [self.batch_size, size]
+        batches = [
+            tf.random.stateless_uniform(shape, latents.fold(seed, part))
+            for part in range(parts)
+        ]
+        return tf.concat([self._slice(batch, portion) for batch in batches], axis=0)
+
+    def _slice(self, batch: tf.Tensor, portion: int | tf.Tensor) -> tf.Tensor:
+        batch = latents.share(batch, portion, self.micro_batches)
+        return latents.replica_share(batch)
+
+    def _move_lecam_anchors(self, real: tf.Tensor, fake: tf.Tensor) -> None:
+        if not self.recipe.lecam_penalty:
+            return
+        means = tf.stack([tf.reduce_mean(real), tf.reduce_mean(fake)])
+        replicas = tf.distribute.get_replica_context()
+        if replicas.num_replicas_in_sync > 1:
+            means = replicas.all_reduce("MEAN", means)
+        decay = self.recipe.lecam_decay
+        self.lecam_anchors.assign(decay * self.lecam_anchors + (1 - decay) * means)
 
     def _update(
         self,
@@ -315,15 +373,19 @@ class Gan(tf.Module):
         gradients: list[tf.Tensor],
         network: tf.keras.Model,
     ) -> tf.Tensor:
-        """Applies the mean of the gradients of all replicas; returns its norm."""
+        """Applies the mean of the gradients of all replicas; returns its norm.
+
+        To a frozen network it applies nothing.
+        """
         variables = network.trainable_variables
         gradients = self._sums[network.name].mean_with(gradients)
         replicas = tf.distribute.get_replica_context()
         if replicas.num_replicas_in_sync > 1:
             gradients = replicas.all_reduce("MEAN", gradients)
-        optimizer.apply_gradients(
-            zip(gradients, variables), experimental_aggregate_gradients=False
-        )
+        if not getattr(self.recipe, f"freeze_{network.name}"):
+            optimizer.apply_gradients(
+                zip(gradients, variables), experimental_aggregate_gradients=False
+            )
         return tf.linalg.global_norm(gradients)
 
     # Autograph would only slow the tracing down: the one loop is written out.
@@ -423,10 +485,33 @@ class Gan(tf.Module):
             for variable in self.generator.trainable_variables
         ]
 
-    def set_learning_rates(self) -> None:
-        """Assigns the recipe's: restoring a checkpoint brings the saved ones back."""
-        for optimizer, rate in (
-            (self.generator_optimizer._optimizer, self.recipe.generator_learning_rate),
-            (self.discriminator_optimizer, self.recipe.discriminator_learning_rate),
+    def set_learning_rates(
+        self, generator_factor: float = 1.0, discriminator_factor: float = 1.0
+    ) -> None:
+        """Assigns the recipe's times these: a checkpoint brings the saved ones back."""
+        recipe = self.recipe
+        for optimizer, rate, factor in (
+            (
+                self.generator_optimizer._optimizer,
+                recipe.generator_learning_rate,
+                generator_factor,
+            ),
+            (
+                self.discriminator_optimizer,
+                recipe.discriminator_learning_rate,
+                discriminator_factor,
+            ),
         ):
-            optimizer.learning_rate = rate
+            optimizer.learning_rate = rate * factor
+
+
+def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
+    """Assigns, on a replica, values that all replicas have alike."""
+
+    def on_all(strategy: tf.distribute.Strategy, *values: Any) -> None:
+        for variable, value in zip(variables, values):
+            strategy.extended.update(
+                variable, lambda copy, own: copy.assign(own), args=(value,)
+            )
+
+    tf.distribute.get_replica_context().merge_call(on_all, args=tuple(values))

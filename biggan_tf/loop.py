@@ -16,182 +16,38 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import gin
 import tensorflow as tf
 
-from biggan_tf import config, data, distribution, networks
-from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf import config, data, distribution, interventions, networks, weights
+from biggan_tf.alarms import Watch
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput, Diverged
-from biggan_tf.gan import Gan, Recipe
+from biggan_tf.evaluation import Evaluation
+from biggan_tf.gan import Gan
+from biggan_tf.interventions import Rewind
+from biggan_tf.latents import Latents
 from biggan_tf.monitor import (
     Action,
-    Monitoring,
+    HeldOut,
     Progress,
     SampleSheets,
     ScalarLog,
     Spectra,
     TensorBoard,
 )
-from biggan_tf.saved_model import Sampler, Settings
+from biggan_tf.plan import FREE_BINDINGS, Plan, Schedule, make_plan
+from biggan_tf.recipe import Recipe
+from biggan_tf.saved_model import Sampler
 
-# The gin rooms that training consumes, and the bindings of them that may change between
-# two runs in one model directory, since they do not change what is learnt.
-ROOMS = ("data", "distribution", "export", "gan", "monitor", "networks", "train")
-FREE_BINDINGS = (
-    "data.data_dir",
-    "data.path",
-    "distribution.*",
-    "export.*",
-    "monitor.*",
-    "train.checkpoint_every_steps",
-    "train.keep_checkpoints",
-    "train.keep_every_steps",
-    "train.tick_steps",
-    "train.total_steps",
+# How TensorFlow says that one of several processes does not answer any more.
+LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
 )
-
-
-@gin.configurable("train")
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How long, in what portions, and what is kept.
-
-    Attributes:
-        batch_size: images per update of D, and of G, over all replicas.
-        total_steps: steps (G updates) of the whole training.
-        tick_steps: steps the device runs before the host wakes.
-        checkpoint_every_steps: a multiple of the tick.
-        keep_checkpoints: how many of the newest stay.
-        keep_every_steps: a checkpoint every so many steps stays for good, in
-            `checkpoints/kept`; 0: none.
-        seed: of initial weights, latents, labels and the order of the data.
-        deterministic: bitwise the same result in every run on the same devices, which
-            costs speed on a GPU.
-    """
-
-    batch_size: int = 2048
-    total_steps: int = 150_000
-    tick_steps: int = 100
-    checkpoint_every_steps: int = 1000
-    keep_checkpoints: int = 3
-    keep_every_steps: int = 10_000
-    seed: int = 0
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("total_steps", "tick_steps", "checkpoint_every_steps"):
-            _check_count(f"train.{name}", getattr(self, name), 1)
-        _check_count("train.batch_size", self.batch_size, 1)
-        _check_count("train.keep_checkpoints", self.keep_checkpoints, 1)
-        _check_count("train.keep_every_steps", self.keep_every_steps, 0)
-        _check_count("train.seed", self.seed, 0)
-        self.check_period("train.checkpoint_every_steps", self.checkpoint_every_steps)
-        if self.keep_every_steps % self.checkpoint_every_steps:
-            raise BadInput(
-                f"train.keep_every_steps = {self.keep_every_steps} is no multiple of "
-                f"train.checkpoint_every_steps = {self.checkpoint_every_steps}."
-            )
-
-    def check_period(self, binding: str, every: int) -> None:
-        """BadInput unless a period falls on the ends of ticks."""
-        if every % self.tick_steps:
-            raise BadInput(
-                f"{binding} = {every} is no multiple of train.tick_steps = "
-                f"{self.tick_steps}: the host only wakes at the end of a tick."
-            )
-
-
-def _check_count(binding: str, value: int, least: int) -> None:
-    if type(value) is not int or not least <= value < 2**31:
-        raise BadInput(f"{binding} = {value!r}: take a whole number from {least} on.")
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """Everything that the configuration decides, checked, with nothing built yet."""
-
-    strategy: tf.distribute.Strategy
-    data: data.Data
-    family: str
-    generator: GeneratorSpec
-    discriminator: DiscriminatorSpec
-    recipe: Recipe
-    schedule: Schedule
-    monitoring: Monitoring
-    per_replica_batch: int
-
-    def build(self) -> Gan:
-        """The networks and optimisers, initialised from the seed."""
-        tf.keras.utils.set_random_seed(self.schedule.seed)
-        with self.strategy.scope():
-            return Gan(
-                networks.build_generator(self.family, self.generator),
-                networks.build_discriminator(self.family, self.discriminator),
-                self.recipe,
-                self.schedule.batch_size,
-                self.schedule.seed,
-            )
-
-    def describe(self) -> str:
-        """The configuration, the sizes of the networks and where what will run."""
-        with networks.without_values():
-            sizes = {
-                "G": networks.build_generator(self.family, self.generator),
-                "D": networks.build_discriminator(self.family, self.discriminator),
-            }
-            counts = {k: networks.parameter_count(v) for k, v in sizes.items()}
-        spec, schedule = self.data.spec, self.schedule
-        images = f"{spec.train_images:,} images" if spec.train_images else "unprepared"
-        devices = self.strategy.extended.worker_devices
-        return "\n".join(
-            [
-                config.operative(),
-                f"G: {counts['G']:,} parameters",
-                f"D: {counts['D']:,} parameters",
-                f"data: {spec.name}, {images}, "
-                f"{spec.num_classes:,} classes, {spec.image_size} px",
-                f"devices: {', '.join(devices)}",
-                f"batch: {schedule.batch_size} = {self.strategy.num_replicas_in_sync} "
-                f"replicas x {self.per_replica_batch}",
-                f"steps: {schedule.total_steps:,}, each "
-                f"{self.recipe.discriminator_steps} of D and 1 of G",
-            ]
-        )
-
-
-def make_plan() -> Plan:
-    """Reads every room's configuration.
-
-    Raises:
-        BadInput: on the first value that cannot be, and on bindings that nothing reads.
-    """
-    schedule = Schedule()
-    strategy = distribution.make_strategy()
-    source = data.load()
-    family, generator, discriminator = networks.specs(
-        resolution=source.spec.image_size, num_classes=source.spec.num_classes
-    )
-    plan = Plan(
-        strategy=strategy,
-        data=source,
-        family=family,
-        generator=generator,
-        discriminator=discriminator,
-        recipe=Recipe(),
-        schedule=schedule,
-        monitoring=Monitoring(),
-        per_replica_batch=distribution.per_replica_batch(
-            strategy, schedule.batch_size, "train.batch_size"
-        ),
-    )
-    Settings()  # checked now, and kept in config.gin for the export
-    monitoring = plan.monitoring
-    schedule.check_period("monitor.spectra_every_steps", monitoring.spectra_every_steps)
-    schedule.check_period("monitor.samples_every_steps", monitoring.samples_every_steps)
-    config.refuse_dead_bindings(ROOMS)
-    return plan
 
 
 def due(step: int, every: int, total: int) -> bool:
@@ -199,20 +55,66 @@ def due(step: int, every: int, total: int) -> bool:
     return bool(every) and (step % every == 0 or step == total)
 
 
-def train(model_dir: str | os.PathLike[str]) -> None:
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """Turns what may befall a run, which is no bug, into the sentence for it."""
+    again = "run the same command to go on from the last checkpoint"
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{error.filename or '--model_dir'} cannot be written: "
+            f"{error.strerror or error}; make room, and {again}."
+        ) from error
+    except tf.errors.InvalidArgumentError as error:  # of the input pipeline
+        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
+        broken = re.search(r".*\b(?:JPEG|PNG|image file)\b.*", str(error))
+        if complaint:
+            raise BadInput(complaint[1]) from error
+        if broken:
+            raise BadInput(f"data: an image is damaged: {broken[0]}") from error
+        raise
+    except tf.errors.DataLossError as error:
+        problem = re.search(r"\w+ record at \d+", str(error))
+        raise BadInput(
+            f"data.name: a file is damaged ({problem[0] if problem else error.message})"
+            f": prepare the data set again, and {again}."
+        ) from error
+    except LOST as error:
+        raise BadInput(
+            f"another worker is lost ({type(error).__name__}): on all of them, {again}."
+        ) from error
+
+
+@sentences()
+def train(
+    model_dir: str | os.PathLike[str],
+    continue_from: str | os.PathLike[str] | None = None,
+) -> None:
     """Trains to `train.total_steps`, from the newest checkpoint if there is one.
+
+    Args:
+        model_dir: of this run.
+        continue_from: another's, or a checkpoint in one, to go on from if this one has
+            none; see `interventions`.
 
     Raises:
         BadInput: before any work, if something asked for cannot be.
-        Diverged: a loss became NaN or infinite; the last checkpoint before is kept.
+        Diverged: a loss became NaN or infinite; the last checkpoint before is kept. Or
+            an alarm rang that is to stop the run.
     """
     plan = make_plan()
+    if continue_from is None and not plan.schedule.keep_moments:
+        raise BadInput(
+            "train.keep_moments = False means nothing without --continue_from: name "
+            "the run to go on from, or leave it out."
+        )
     plan.data.check_ready()
     schedule, folder = plan.schedule, Path(model_dir)
     chief = distribution.is_chief(plan.strategy)
     if chief:
         config.claim(folder, FREE_BINDINGS)
-        _write_data_spec(folder, plan.data.spec)
+        write_data_spec(folder, plan.data.spec)
     if schedule.deterministic:
         tf.config.experimental.enable_op_determinism()
     gan = plan.build()
@@ -223,13 +125,38 @@ def train(model_dir: str | os.PathLike[str]) -> None:
         schedule.keep_every_steps,
         write=chief,
     )
-    restored = checkpoints.restore_latest()
-    step = first_step = int(gan.step.numpy())
-    if restored:
-        gan.set_learning_rates()
-        print(f"going on from {restored}", flush=True)
-    else:
+    while _go_on(plan, gan, checkpoints, folder, chief, continue_from):
+        pass  # rewound
+
+
+def _go_on(
+    plan: Plan,
+    gan: Gan,
+    checkpoints: Checkpoints,
+    folder: Path,
+    chief: bool,
+    continue_from: str | os.PathLike[str] | None,
+) -> bool:
+    """Trains from the newest checkpoint on; whether an alarm has rewound the run."""
+    schedule, alarms, rewind = plan.schedule, plan.alarms, Rewind(folder)
+    rewound = rewind.done()
+    largest = distribution.largest(plan.strategy)  # of the workers' numbers
+    restored = checkpoints.restore_latest() if chief else None
+    if chief and not restored and continue_from is not None:
+        _, path = interventions.locate(continue_from)
+        interventions.take_over(path, gan, schedule.keep_moments)
+        checkpoints.save(int(gan.step.numpy()))
+        restored = str(path)
+    first_step = step = largest(int(gan.step.numpy()) if restored else -1)
+    if step < 0:
+        first_step = step = 0
         checkpoints.save(0)
+    else:
+        if not chief:
+            checkpoints.restore(step)
+        factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
+        gan.set_learning_rates(*(factors if rewound else ()))
+        print(f"going on from {restored or f'step {step}'}", flush=True)
 
     progress = Progress(
         step,
@@ -239,91 +166,121 @@ def train(model_dir: str | os.PathLike[str]) -> None:
     actions: list[tuple[int, Action]] = [
         (schedule.checkpoint_every_steps, lambda step, _: checkpoints.save(step))
     ]
+    watch = Watch(alarms, [], [])
     if chief:
-        actions = _showing_actions(plan, gan, folder, step, progress) + actions
-    batches = _batches(plan, step)
-    with _stop_requests() as stop, contextlib.closing(progress):
-        while step < schedule.total_steps and not stop:
+        watch, shown = _showing_actions(plan, gan, folder, step, progress, checkpoints)
+        actions = shown + actions
+    batches = train_batches(plan, step)
+    stopped_by = 0
+    with _stop_requests() as received, contextlib.closing(progress):
+        while step < schedule.total_steps and not stopped_by:
             steps = min(schedule.tick_steps, schedule.total_steps - step)
-            with _data_errors():
-                scalars = gan.train(batches, tf.constant(steps))
+            scalars = gan.train(batches, tf.constant(steps))
             scalars = {name: float(value) for name, value in scalars.items()}
             step += steps
             bad_step = int(scalars.pop("nonfinite_step"))
             if bad_step:
-                raise Diverged(
-                    f"a loss or gradient of step {bad_step} is NaN or infinite; "
-                    f"{folder / 'checkpoints'} keeps the state before: lower the "
-                    "learning rates, or see docs/stability.md."
-                )
-            scalars.update(progress.rate(step))
-            for every, action in actions:
-                if due(step, every, schedule.total_steps):
-                    action(step, scalars)
+                ringing = f"a loss or gradient of step {bad_step} is NaN or infinite"
+            else:
+                scalars.update(progress.rate(step))
+                for every, action in actions:
+                    if due(step, every, schedule.total_steps):
+                        action(step, scalars)
+                ringing = "; ".join(watch.ringing.values())
+            acted = bad_step or alarms.reaction != "report"
+            if largest(int(bool(ringing and acted))):
+                if alarms.reaction != "rewind" or rewound:
+                    raise Diverged(
+                        f"{ringing}; {folder / 'checkpoints'} keeps the state before "
+                        f"step {step}: lower the learning rates, or see "
+                        "docs/stability.md."
+                    )
+                if chief:
+                    target = checkpoints.rewind(step - alarms.rewind_steps)
+                    rewind.record(at_step=step, to_step=target, alarm=ringing)
+                    print(f"rewound from step {step} to {target}: {ringing}")
+                largest(0)  # all wait for that
+                return True
+            stopped_by = largest(received[0] if received else 0)
         checkpoints.save(step)
-    if stop:
+    if stopped_by:
         print(
-            f"stopped by {signal.Signals(stop[0]).name} at step {step}, which is "
+            f"stopped by {signal.Signals(stopped_by).name} at step {step}, which is "
             f"saved in {folder}; run the same command to go on.",
             flush=True,
         )
-        raise SystemExit(128 + stop[0])
+        raise SystemExit(128 + stopped_by)
     if first_step == step:
         print(f"{folder} already has its {step} steps; raise train.total_steps.")
+    return False
 
 
 def _showing_actions(
-    plan: Plan, gan: Gan, folder: Path, step: int, progress: Progress
-) -> list[tuple[int, Action]]:
-    """What is shown while training: each (every, action)."""
+    plan: Plan,
+    gan: Gan,
+    folder: Path,
+    step: int,
+    progress: Progress,
+    checkpoints: Checkpoints,
+) -> tuple[Watch, list[tuple[int, Action]]]:
+    """The alarms, and what is shown while training: each (every, action)."""
     tick, monitoring = plan.schedule.tick_steps, plan.monitoring
     board = TensorBoard(folder, config.operative())
     log = ScalarLog(folder / "scalars.jsonl")
-    log.rewind(step)
+    spectra = Spectra({"G": gan.generator, "D": gan.discriminator}, folder, board)
+    spectra.lines = spectra.log.rewind(step)
+    watch = Watch(plan.alarms, log.rewind(step), spectra.lines)
     sampler = Sampler(
         lambda spec: networks.build_generator(plan.family, spec),
         plan.generator,
         passes=monitoring.sample_passes,
+        convention=plan.latents.convention("resample"),
     )
-    return [
+    sheets = SampleSheets(gan, sampler, monitoring, folder / "samples", board)
+    evaluate = []
+    if plan.evaluation.every_steps:
+        evaluation = Evaluation(
+            plan.evaluation,
+            distribution.of_this_process(plan.strategy),
+            plan.data,
+            gan,
+            sampler,
+            folder,
+            board.scalars,
+            checkpoints.keep_best,
+        )
+        evaluate = [(plan.evaluation.every_steps, evaluation)]
+    measuring: list[tuple[int, Action]] = [
+        (monitoring.spectra_every_steps, spectra),
+        (monitoring.samples_every_steps, sheets),
+    ]
+    if monitoring.held_out_every_steps:
+        held_out = HeldOut(gan.discriminator, plan.data, monitoring.held_out_images)
+        measuring.append((monitoring.held_out_every_steps, held_out))
+    return watch, [
+        *measuring,
+        *evaluate,
+        (tick, watch),
         (tick, log),
         (tick, board.scalars),
         (tick, progress),
-        (
-            monitoring.spectra_every_steps,
-            Spectra({"G": gan.generator, "D": gan.discriminator}, board),
-        ),
-        (
-            monitoring.samples_every_steps,
-            SampleSheets(gan, sampler, monitoring, folder / "samples", board),
-        ),
     ]
 
 
-def _batches(plan: Plan, step: int) -> Iterator:
+def train_batches(plan: Plan, step: int) -> Iterator:
     """This process's share of the stream of real batches, from a step on."""
 
     def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return plan.data.train_batches(
-            plan.schedule.batch_size,
+            plan.schedule.batch_size // plan.schedule.micro_batches,
             plan.schedule.seed,
-            first_batch=step * plan.recipe.discriminator_steps,
+            first_batch=step
+            * plan.recipe.discriminator_steps
+            * plan.schedule.micro_batches,
             context=context,
         )
 
     return iter(plan.strategy.distribute_datasets_from_function(pipeline))
-
-
-@contextlib.contextmanager
-def _data_errors() -> Iterator[None]:
-    """Turns a complaint of the input pipeline back into the sentence it was."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
-        if complaint is None:
-            raise
-        raise BadInput(complaint[1]) from error
 
 
 @contextlib.contextmanager
@@ -345,11 +302,28 @@ def _stop_requests() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _write_data_spec(folder: Path, spec: data.DataSpec) -> None:
+def write_data_spec(folder: Path, spec: data.DataSpec) -> None:
+    """Writes `data.json` of a model directory: what `restore` knows of the data."""
     path = folder / "data.json"
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(dataclasses.asdict(spec), indent=1))
     os.replace(temporary, path)
+
+
+def _read_data_spec(folder: Path) -> data.DataSpec:
+    try:
+        values = json.loads((folder / "data.json").read_text())
+        names = values["class_names"]
+        spec = data.DataSpec(**{**values, "class_names": tuple(names)})
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("class_names are no names")
+        if spec.image_size not in data.IMAGE_SIZES or spec.num_classes != len(names):
+            raise ValueError("image_size or num_classes cannot be")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadInput(
+            f"--model_dir={folder}: its data.json cannot be read ({error})."
+        ) from error
+    return spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -361,10 +335,13 @@ class Restored:
     family: str
     step: int
     config_text: str
+    statistics: weights.Statistics | None  # that came with published weights
 
 
-def restore(model_dir: str | os.PathLike[str]) -> Restored:
+def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Restored:
     """Builds the networks of a model directory and restores the newest checkpoint.
+
+    With `best` it is the one that training kept by its score.
 
     Needs neither the data nor the devices of the training.
 
@@ -373,24 +350,39 @@ def restore(model_dir: str | os.PathLike[str]) -> Restored:
     """
     folder = Path(model_dir)
     config.read_back(folder)
-    try:
-        values = json.loads((folder / "data.json").read_text())
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"--model_dir={model_dir}: its data.json cannot be read ({error})."
-        ) from error
-    spec = data.DataSpec(**{**values, "class_names": tuple(values["class_names"])})
-    family, generator, discriminator = networks.specs(
+    spec = _read_data_spec(folder)
+    family, gan = untrained(spec, initializer="normal")
+    checkpoints = Checkpoints(folder / "checkpoints", gan)
+    if best:
+        checkpoints.restore_best()
+    elif checkpoints.restore_latest() is None:
+        raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
+    text = (folder / "config.gin").read_text()
+    step = int(gan.step.numpy())
+    statistics = weights.load_statistics(folder, step)
+    return Restored(gan, spec, family, step, text, statistics)
+
+
+def untrained(spec: data.DataSpec, **changes: Any) -> tuple[str, Gan]:
+    """The family and the model that the configuration makes for data, on one device.
+
+    Args:
+        spec: of the data.
+        **changes: to the specs of G and D. Where values are to be overwritten, the
+            initializer "normal" saves the seconds that wide orthogonal kernels take.
+    """
+    schedule = Schedule()
+    family, *specs = networks.specs(
         resolution=spec.image_size, num_classes=spec.num_classes
     )
+    generator, discriminator = (dataclasses.replace(s, **changes) for s in specs)
+    tf.keras.utils.set_random_seed(schedule.seed)
     gan = Gan(
         networks.build_generator(family, generator),
         networks.build_discriminator(family, discriminator),
         Recipe(),
-        Schedule().batch_size,
-        Schedule().seed,
+        schedule.batch_size,
+        schedule.seed,
+        latent=Latents(),
     )
-    if Checkpoints(folder / "checkpoints", gan).restore_latest() is None:
-        raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
-    text = (folder / "config.gin").read_text()
-    return Restored(gan, spec, family, int(gan.step.numpy()), text)
+    return family, gan

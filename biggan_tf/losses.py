@@ -70,3 +70,14 @@ def orthogonal_penalty(matrix: tf.Tensor) -> tf.Tensor:
     gram = tf.matmul(matrix, matrix, transpose_b=True)
     diagonal = tf.reduce_sum(tf.square(matrix), axis=0)
     return tf.reduce_sum(tf.square(gram)) - tf.reduce_sum(tf.square(diagonal))
+
+
+def full_orthogonal_penalty(matrix: tf.Tensor) -> tf.Tensor:
+    """||W^T W - I||_F^2 of W, float32 [inputs, units] (Brock et al. 2017)."""
+    inputs, units = matrix.shape
+    narrow = units <= inputs
+    gram = tf.matmul(matrix, matrix, transpose_a=narrow, transpose_b=not narrow)
+    # Both Gram matrices have the same eigenvalues but for zeros, each of which adds 1.
+    return tf.reduce_sum(tf.square(gram - tf.eye(min(matrix.shape)))) + max(
+        0.0, float(units - inputs)
+    )

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import math
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import gin
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from biggan_tf import images, latents
 from biggan_tf.errors import BadInput
-from biggan_tf.layers import spectral_layers
+from biggan_tf.layers import (
+    by_shape,
+    largest_singular,
+    path_of,
+    power_iteration,
+    spectral_layers,
+)
 from biggan_tf.saved_model import Sampler
 
 # An action takes the step and the scalars of the tick that ended there.
@@ -30,7 +40,9 @@ class Monitoring:
     """How often what is shown; periods are in steps, multiples of the tick, 0: never.
 
     Attributes:
-        spectra_every_steps: the sigma of every spectrally normalised weight.
+        spectra_every_steps: the largest singular values of every weight.
+        held_out_every_steps: D's accuracy on training and on held-out images, up to
+            `held_out_images` of each.
         samples_every_steps: sheets of samples, of G and of its moving average.
         sample_classes: rows of a sheet, one class each, spread over all classes.
         sample_columns: samples a row.
@@ -38,6 +50,8 @@ class Monitoring:
     """
 
     spectra_every_steps: int = 500
+    held_out_every_steps: int = 0
+    held_out_images: int = 512
     samples_every_steps: int = 1000
     sample_classes: int = 10
     sample_columns: int = 10
@@ -60,10 +74,10 @@ class ScalarLog:
     def __init__(self, path: str | os.PathLike[str]):
         self._path = Path(path)
 
-    def rewind(self, step: int) -> None:
-        """Drops what was written after `step`: the run goes on from there."""
+    def rewind(self, step: int) -> list[dict]:
+        """Drops what was written after `step`, where the run goes on; what is left."""
         if not self._path.exists():
-            return
+            return []
         kept = [
             line
             for line in self._path.read_text().splitlines(keepends=True)
@@ -72,6 +86,8 @@ class ScalarLog:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text("".join(kept))
         os.replace(temporary, self._path)
+        lines = [json.loads(line) for line in kept]
+        return [{k: float(v) for k, v in line.items()} for line in lines]
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         line = {"step": step, **{k: _json_number(v) for k, v in scalars.items()}}
@@ -88,22 +104,28 @@ class TensorBoard:
 
     def __init__(self, directory: str | os.PathLike[str], config_text: str):
         self._writer = tf.summary.create_file_writer(str(directory))
-        with self._writer.as_default(step=0):
+        with self._at(0):
             indented = "\n".join(f"    {line}" for line in config_text.splitlines())
             tf.summary.text("config", indented)
-        self._writer.flush()
+
+    @contextlib.contextmanager
+    def _at(self, step: int) -> Iterator[None]:
+        """Writes what is said inside; OSError if it cannot."""
+        try:
+            with self._writer.as_default(step=step):  # which flushes at its end
+                yield
+        except tf.errors.OpError as error:
+            raise OSError(error.message.partition("\n")[0].split("}} ")[-1]) from error
 
     def scalars(self, step: int, scalars: dict[str, float]) -> None:
-        with self._writer.as_default(step=step):
+        with self._at(step):
             for name, value in scalars.items():
                 tf.summary.scalar(name, value)
-        self._writer.flush()
 
     def image(self, step: int, name: str, sheet: Any) -> None:
         """Writes one picture, uint8 [h, w, 3]."""
-        with self._writer.as_default(step=step):
+        with self._at(step):
             tf.summary.image(name, sheet[None])
-        self._writer.flush()
 
 
 class Progress:
@@ -167,23 +189,63 @@ class Progress:
 
 
 class Spectra:
-    """Logs the last sigma of every spectrally normalised weight of G and D."""
+    """The three largest singular values of every weight of G and D (Section 4).
 
-    def __init__(self, networks: dict[str, tf.keras.Model], board: TensorBoard):
+    They go to TensorBoard, grouped by layer, and to `spectra.jsonl`, a line each time,
+    as "G.block0.conv1/sigma0" to "sigma2"; and as "normalized0" to "normalized2" after
+    spectral norm, where the layer has it.
+    """
+
+    def __init__(
+        self,
+        networks: dict[str, tf.keras.Model],
+        folder: str | os.PathLike[str],
+        board: TensorBoard,
+    ):
+        self.log = ScalarLog(Path(folder) / "spectra.jsonl")
         self._board = board
-        self._sigmas = {
-            f"sigma_{name}/{layer.kernel.name.split('/', 1)[1][: -len('/kernel:0')]}": (
-                layer.sigma
-            )
+        self.lines: list[dict] = []  # of the file so far
+        self._paths = {
+            id(layer): f"{name}/{path_of(layer.kernel)}"[: -len("/kernel")]
             for name, network in networks.items()
             for layer in spectral_layers(network)
-            if layer.spectral_norm
         }
+        self._layers = [
+            layer for network in networks.values() for layer in spectral_layers(network)
+        ]
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         del scalars
-        values = {name: float(sigma.numpy()) for name, sigma in self._sigmas.items()}
+        values = self.values()
+        self.log(step, values)
+        self.lines.append({"step": step, **values})
         self._board.scalars(step, values)
+
+    def values(self) -> dict[str, float]:
+        """What a line of the file holds, of the weights as they are."""
+        values = {}
+        measured = zip(self._layers, *map(tuple, self._measure()))
+        for layer, sigma, divisor in measured:
+            path = self._paths[id(layer)].replace("/", ".")
+            for index, value in enumerate(sigma.numpy()):
+                values[f"{path}/sigma{index}"] = float(value)
+                if layer.spectral_norm:
+                    values[f"{path}/normalized{index}"] = float(value / divisor)
+        return values
+
+    @tf.function(autograph=False)
+    def _measure(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+        """For every layer: sigmas [up to 3], and what it divides its kernel by."""
+        sigmas, divisors = {}, []
+        for layers, matrices in by_shape(self._layers):  # worked on together
+            found, _, _ = largest_singular(matrices)
+            sigmas.update(zip(map(id, layers), tf.unstack(found)))
+        for layer in self._layers:
+            divisors.append(tf.ones([]))
+            if layer.spectral_norm:
+                u = tf.convert_to_tensor(layer.u)
+                divisors[-1] = power_iteration(layer.matrix(), u, layer.sn_epsilon)[-1]
+        return [sigmas[id(layer)] for layer in self._layers], divisors
 
 
 class SampleSheets:
@@ -210,16 +272,53 @@ class SampleSheets:
         self._labels = tf.repeat(tf.constant(chosen, tf.int32), self._columns)
         seed = latents.fold(latents.root_seed(gan.seed), 2**31 - 1)
         shape = [len(self._labels), gan.generator.spec.latent_size]
-        self._z = latents.normal(shape, seed)
+        self._z = gan.latents.draw(shape, seed)
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
-        del scalars
         for name, weights in (
             ("generator", None),
             ("average", self._gan.averaged_weights()),
         ):
             self._sampler.update(self._gan.generator, weights)
-            samples = images.to_uint8(self._sampler(self._z, self._labels))
+            drawn = self._sampler(self._z, self._labels)
+            if weights is None:
+                scalars["diversity"] = diversity(drawn, self._columns)
+            samples = images.to_uint8(drawn)
             sheet = images.sheet(samples, self._columns)
             self._board.image(step, f"samples/{name}", sheet)
             images.write_png(self._folder / f"{step:07d}_{name}.png", sheet)
+
+
+def diversity(samples: np.ndarray, columns: int) -> float:
+    """Mean over classes of the mean distance between two samples of the class.
+
+    Args:
+        samples: float32 [rows * columns, side, side, 3] in [-1, 1], a class a row.
+        columns: samples of each class.
+
+    Returns:
+        The root of the mean square difference of two images, 0 to 2.
+    """
+    rows = samples.reshape(len(samples) // columns, columns, -1)
+    pairs = itertools.combinations(range(columns), 2)
+    distances = [
+        np.sqrt(np.mean(np.square(rows[:, a] - rows[:, b]), axis=-1)) for a, b in pairs
+    ]
+    return float(np.mean(distances)) if distances else 0.0
+
+
+class HeldOut:
+    """D's accuracy on training and on held-out images: whether it memorises (4.2)."""
+
+    def __init__(self, discriminator: tf.keras.Model, data: Any, count: int):
+        batch = min(64, count)
+        self._batches = {
+            "accuracy/train": data.train_batches(batch, seed=0).take(count // batch),
+            "accuracy/held_out": data.held_out_batches(batch).take(count // batch),
+        }
+        self._judge = tf.function(discriminator, reduce_retracing=True)
+
+    def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        for name, batches in self._batches.items():
+            real = [self._judge(x, y).numpy() > 0 for x, y in batches]
+            scalars[name] = float(np.mean(np.concatenate(real)))

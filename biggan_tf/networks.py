@@ -37,6 +37,7 @@ def specs(
     bn_epsilon: float = 1e-5,
     generator_precision: str = "float32",
     discriminator_precision: str = "float32",
+    recompute: bool = False,
 ) -> tuple[str, GeneratorSpec, DiscriminatorSpec]:
     """The family and the specs of G and D; builds nothing.
 
@@ -54,6 +55,7 @@ def specs(
             divided by their largest singular value.
         generator_precision, discriminator_precision: "float32" or "mixed_bfloat16", see
             `architecture.NetworkSpec`.
+        recompute: of both networks, see `architecture.NetworkSpec`.
 
     Raises:
         BadInput: on a value that no network can have.
@@ -67,6 +69,7 @@ def specs(
         "num_classes": num_classes,
         "initializer": initializer,
         "sn_epsilon": sn_epsilon,
+        "recompute": recompute,
     }
     generator = GeneratorSpec(
         width=generator_width,

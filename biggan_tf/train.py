@@ -5,6 +5,9 @@
     python -m biggan_tf.train --gin_file=gin/biggan128.gin \
         --gin_param="train.batch_size = 256" --model_dir=runs/small_batch
 
+    python -m biggan_tf.train --continue_from=runs/demo --model_dir=runs/frozen \
+        --gin_file=gin/freeze_generator.gin
+
 Running the same command again goes on where the run stopped. `--dry_run` prints the
 configuration, the sizes of the networks and the devices, and trains nothing.
 """
@@ -13,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, loop
+from biggan_tf import config, interventions, loop
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -22,11 +25,26 @@ _MODEL_DIR = flags.DEFINE_string(
     None,
     "Where everything of the run is kept; runs/<name of the last gin file> by default.",
 )
+_CONTINUE_FROM = flags.DEFINE_string(
+    "continue_from",
+    None,
+    "Go on from the newest checkpoint of this model directory, or from this checkpoint "
+    "(such as runs/demo/checkpoints/kept/ckpt-1000), in a new --model_dir, with its "
+    "configuration and what --gin_file and --gin_param change.",
+)
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")
 
 
 def main() -> None:
     gin_files = flags.FLAGS.gin_file
+    model_dir, source = _MODEL_DIR.value, _CONTINUE_FROM.value
+    if source:
+        there, _ = interventions.locate(source)
+        if not model_dir or there.resolve() == Path(model_dir).resolve():
+            raise BadInput(
+                f"--model_dir={model_dir or ''}: give a new one to --continue_from."
+            )
+        gin_files = [str(there / "config.gin"), *gin_files]
     if not gin_files:
         raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
     config.parse(gin_files, flags.FLAGS.gin_param)
@@ -35,7 +53,7 @@ def main() -> None:
         print(plan.describe())
         plan.data.check_ready()
         return
-    loop.train(_MODEL_DIR.value or Path("runs") / Path(gin_files[-1]).stem)
+    loop.train(model_dir or Path("runs") / Path(gin_files[-1]).stem, source)
 
 
 if __name__ == "__main__":

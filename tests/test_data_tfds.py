@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
 
@@ -11,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from biggan_tf import data
+from biggan_tf import data, loop
 from biggan_tf.data import tfds_source
 from biggan_tf.errors import BadInput
 
@@ -190,6 +191,43 @@ def test_labels_out_of_range_are_named(data_dir):
         tf.errors.InvalidArgumentError, match=r"without_test_labels.*3 classes.*\n?.*-1"
     ):
         list(source.held_out_batches(4))
+
+
+@pytest.mark.parametrize("cut", ["inside a record", "between records", "all"])
+def test_files_that_are_cut_off_are_counted_and_named(data_dir, tmp_path, cut):
+    load("grey_train_only", data_dir)
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    path = sorted(tmp_path.glob("grey_train_only/1.0.0/*.tfrecord-*"))[2]
+    whole = path.read_bytes()
+    lengths = [
+        len(record.numpy()) + 16 for record in tf.data.TFRecordDataset(str(path))
+    ]
+    end = {"inside a record": -5, "between records": -lengths[-1], "all": -len(whole)}
+    path.write_bytes(whole[: len(whole) + end[cut]])
+    with pytest.raises(BadInput, match="1 files are missing or cut off.*-00002-of"):
+        load("grey_train_only", str(tmp_path), prepare=False).check_ready()
+    path.unlink()
+    with pytest.raises(BadInput, match="1 files are missing or cut off.*-00002-of"):
+        load("grey_train_only", str(tmp_path), prepare=False).check_ready()
+
+
+def test_a_flipped_bit_and_a_broken_image_end_in_one_sentence(data_dir, tmp_path):
+    """They are met in the middle of training."""
+    load("grey_train_only", data_dir)
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    path = sorted(tmp_path.glob("grey_train_only/1.0.0/*.tfrecord-*"))[2]
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 4
+    path.write_bytes(whole)
+    flipped = load("grey_train_only", str(tmp_path), prepare=False)
+    broken = load("with_one_broken_image", data_dir)
+    for source, sentence in (
+        (flipped, r"^data.name: a file is damaged \(corrupted record at \d+\)"),
+        (broken, "^data: an image is damaged: .*image file"),
+    ):
+        with pytest.raises(BadInput, match=sentence) as error, loop.sentences():
+            list(source.train_batches(4, 0).take(20))
+        assert "\n" not in str(error.value)
 
 
 def tar(members: dict[str, bytes]) -> bytes:

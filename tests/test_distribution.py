@@ -1,11 +1,11 @@
 """Every kind of strategy starts and sums over its replicas, or says why it cannot."""
 
-import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -110,6 +110,25 @@ def test_a_tpu_that_is_not_there_is_refused_at_once():
     assert time.monotonic() - start < 5
 
 
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_listener_that_is_no_tpu_is_refused_in_bounded_time(monkeypatch, answer):
+    monkeypatch.setattr(distribution, "_TPU_TIMEOUT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(answer)
+                time.sleep(2)
+
+        threading.Thread(target=serve, daemon=True).start()
+        start = time.monotonic()
+        with pytest.raises(BadInput, match="cannot be reached: (timed out|.* gRPC)"):
+            make(kind="tpu", tpu_address=address)
+    assert time.monotonic() - start < 5
+
+
 WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
 
 
@@ -137,14 +156,6 @@ def test_a_bad_tf_config_is_refused_with_an_example(monkeypatch, tf_config):
         make(kind="multi_worker")
 
 
-PROGRAM = """
-from test_distribution import summed_ids
-from biggan_tf import distribution
-strategy = distribution.make_strategy("multi_worker")
-print(summed_ids(strategy), distribution.is_chief(strategy))
-"""
-
-
 def start_worker(addresses: list, index: int, program: str) -> subprocess.Popen:
     folders = [Path(distribution.__file__).parents[1], Path(__file__).parent]
     task = {"type": "worker", "index": index}
@@ -160,31 +171,6 @@ def start_worker(addresses: list, index: int, program: str) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def free_addresses(count: int) -> list:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
-
-
-def test_two_workers_on_loopback_sum_and_have_one_chief():
-    addresses = free_addresses(2)
-    with contextlib.ExitStack() as stack:
-        workers = [
-            stack.enter_context(start_worker(addresses, index, PROGRAM))
-            for index in range(2)
-        ]
-        try:
-            answers = [worker.communicate(timeout=240) for worker in workers]
-        finally:
-            for worker in workers:
-                worker.kill()
-    assert [out for out, _ in answers] == ["3 True\n", "3 False\n"], answers
 
 
 def test_a_worker_whose_port_is_taken_says_so():

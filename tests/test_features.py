@@ -14,8 +14,7 @@ from PIL import Image
 
 from biggan_tf import data, features, metrics
 from biggan_tf.errors import BadInput
-from biggan_tf.features import efficientnet_lite
-from biggan_tf.features.torch_file import read_tensors
+from biggan_tf.features import efficientnet_lite, torch_file
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +122,7 @@ def test_a_missing_package_is_named_with_the_extra(monkeypatch):
 # The reader of PyTorch's files
 
 
-def torch_file(path, tensors, values):
+def write_pickles(path, tensors, values):
     """Writes a file as PyTorch before 1.6 did: `tensors` is the fourth pickle."""
     head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
     stored = len(values).to_bytes(8, "little") + np.asarray(values, "<f4").tobytes()
@@ -145,8 +144,8 @@ def state_dict(offset, shape, strides, count=6):
 
 
 def test_tensors_are_read_through_their_strides(tmp_path):
-    path = torch_file(tmp_path / "x.pth", state_dict(1, (2, 2), (1, 3)), range(6))
-    np.testing.assert_array_equal(read_tensors(path)["w"], [[1, 4], [2, 5]])
+    path = write_pickles(tmp_path / "x.pth", state_dict(1, (2, 2), (1, 3)), range(6))
+    np.testing.assert_array_equal(torch_file.read(path)["w"], [[1, 4], [2, 5]])
 
 
 @pytest.mark.parametrize(
@@ -154,9 +153,11 @@ def test_tensors_are_read_through_their_strides(tmp_path):
     [(0, (7,), (1,)), (2, (2, 2), (1, 4)), (6, (1,), (1,)), (3, (2,), (-1,))],
 )
 def test_tensors_outside_their_storage_are_refused(tmp_path, offset, shape, strides):
-    path = torch_file(tmp_path / "x.pth", state_dict(offset, shape, strides), range(6))
+    path = write_pickles(
+        tmp_path / "x.pth", state_dict(offset, shape, strides), range(6)
+    )
     with pytest.raises(BadInput, match=r"x\.pth .* outside its storage"):
-        read_tensors(path)
+        torch_file.read(path)
 
 
 class Planted:
@@ -166,23 +167,25 @@ class Planted:
 
 def test_a_file_cannot_run_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    path = torch_file(tmp_path / "x.pth", pickle.dumps({"w": Planted()}, 2), range(6))
+    path = write_pickles(
+        tmp_path / "x.pth", pickle.dumps({"w": Planted()}, 2), range(6)
+    )
     with pytest.raises(BadInput, match=rf"x\.pth .* asks for {os.mkdir.__module__}"):
-        read_tensors(path)
+        torch_file.read(path)
     assert not (tmp_path / "planted").exists()
 
 
 def test_files_cut_short_or_of_another_kind_are_refused(tmp_path):
     whole = state_dict(0, (2, 3), (3, 1))
     path = tmp_path / "x.pth"
-    content = Path(torch_file(path, whole, range(6))).read_bytes()
+    content = Path(write_pickles(path, whole, range(6))).read_bytes()
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
-        with pytest.raises(BadInput, match=r"x\.pth is no dict of tensors"):
-            read_tensors(str(path))
+        with pytest.raises(BadInput, match=r"x\.pth is no file of PyTorch's tensors"):
+            torch_file.read(path)
     path.write_bytes(b"PK\x03\x04 as PyTorch writes since 1.6")
-    with pytest.raises(BadInput, match=r"x\.pth is no dict of tensors"):
-        read_tensors(str(path))
+    with pytest.raises(BadInput, match=r"x\.pth is no file of PyTorch's tensors"):
+        torch_file.read(path)
 
 
 # Inception

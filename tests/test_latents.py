@@ -174,3 +174,73 @@ def test_each_convention_knows_its_thresholds(convention, good, bad):
     for threshold in bad:
         with pytest.raises(BadInput, match=f"--truncation.*{threshold}"):
             latents.check_truncation(convention, threshold, "--truncation")
+
+
+# --- the distributions of Appendix E --------------------------------------------------
+
+WIDE = [4000, 6]
+# Mean, and mean square, of a component.
+MOMENTS = {
+    "normal": (0, 1),
+    "annealed": (0, 1),
+    "uniform": (0, 1 / 3),
+    "bernoulli": (0.5, 0.5),
+    "signed_bernoulli": (0, 1),
+    "categorical": (0, 2 / 3),
+    "censored_normal": (math.sqrt(1 / (2 * math.pi)), 0.5),
+    "normal_bernoulli": (0, 0.5),
+    "concatenation": (0.25, 0.75),
+    "per_sample_sigma": (0, 1 + 1 / 12),
+}
+
+
+def latent(name: str) -> latents.Latents:
+    steps = 100 if name == "annealed" else None
+    return latents.Latents(distribution=name, anneal_steps=steps)
+
+
+@pytest.mark.parametrize("name", latents.DISTRIBUTIONS)
+def test_each_distribution_has_its_moments(name):
+    z = latent(name).draw(WIDE, SEED).numpy()
+    assert (z.dtype, z.shape) == (np.float32, tuple(WIDE))
+    mean, square = MOMENTS[name]
+    np.testing.assert_allclose(
+        [z.mean(), np.square(z).mean()], [mean, square], atol=0.03
+    )
+    again = latent(name).draw(WIDE, SEED).numpy()
+    np.testing.assert_array_equal(z, again)
+    convention = latent(name).convention("resample")
+    known = {"normal": "resample", "annealed": "resample"}
+    assert convention == known.get(name, name)
+    if convention in latents.DISCRETE:
+        assert len(np.unique(z)) == (3 if name == "categorical" else 2)
+        with pytest.raises(BadInput, match="no tails"):
+            latents.check_truncation(convention, 0.5, "--truncation")
+        with pytest.raises(tf.errors.InvalidArgumentError, match="no truncation"):
+            latents.TRUNCATIONS[convention](WIDE, SEED, tf.constant(0.5))
+        return
+    latents.check_truncation(convention, 0.5, "--truncation")
+    cut = latents.TRUNCATIONS[convention](WIDE, SEED, tf.constant(0.5)).numpy()
+    largest = {"concatenation": 1.0, "per_sample_sigma": 0.75}.get(name, 0.5)
+    assert largest * 0.97 < np.abs(cut).max() <= largest
+
+
+def test_annealing_falls_from_two_to_one():
+    spread = [
+        latent("annealed").draw(WIDE, SEED, s).numpy().std() for s in (0, 50, 999)
+    ]
+    np.testing.assert_allclose(spread, [2, 1.5, 1], atol=0.05)
+
+
+def test_sigma_is_each_sample_s_own():
+    rows = (
+        latents.Latents("per_sample_sigma").draw([50, 5000], SEED).numpy().std(axis=1)
+    )
+    assert 0.45 < rows.min() < 0.6
+    assert 1.4 < rows.max() < 1.55
+
+
+def test_scaled_truncation_is_for_normal_latents_alone():
+    assert latent("normal").convention("scaled") == "scaled"
+    with pytest.raises(BadInput, match="'scaled' is for normal latents"):
+        latent("uniform").convention("scaled")

@@ -9,10 +9,10 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from biggan_tf import config, data, loop
+from biggan_tf import config, data, loop, plan
 from biggan_tf.errors import BadInput, Diverged
-from biggan_tf.gan import Recipe
 from biggan_tf.layers import spectral_layers
+from biggan_tf.recipe import Recipe
 
 # Most of a short run is tracing: what the loop does is the same with less to trace.
 FAST = [
@@ -47,11 +47,14 @@ def test_every_default_stands_in_base_gin(parsed_values):
     for room, function in (
         ("data", data.load),
         ("gan", Recipe),
-        ("train", loop.Schedule),
-        ("monitor", loop.Monitoring),
-        ("export", loop.Settings),
-        ("distribution", loop.distribution.make_strategy),
-        ("networks", loop.networks.specs),
+        ("latents", plan.Latents),
+        ("alarms", plan.Alarms),
+        ("evaluation", plan.Periodic),
+        ("train", plan.Schedule),
+        ("monitor", plan.Monitoring),
+        ("export", plan.Settings),
+        ("distribution", plan.distribution.make_strategy),
+        ("networks", plan.networks.specs),
     ):
         for name, default in parsed_values.defaults(function).items():
             if (room, name) == ("data", "image_size"):  # every recipe states its own
@@ -171,7 +174,7 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     checkpoints.restore_latest()
     kernel = gan.discriminator.head.linear.kernel
     kernel.assign(kernel * np.nan)
-    checkpoints._latest.save(checkpoint_number=4)
+    checkpoints._checkpoint.write(path)
     with pytest.raises(Diverged, match="step 5"):
         start(tmp_path)
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == path
@@ -199,7 +202,9 @@ def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
     assert [event.step for event in events.Tensors("loss/generator")] == [2, 4, 6, 8]
     text = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
     assert "gan.loss = 'hinge'" in text
-    sigmas = [tag for tag in tags if tag.startswith("sigma_")]
+    # TensorBoard groups by what stands before the slash: a layer.
+    assert {"G.block0.conv1/sigma2", "D.head.embedding/normalized1"} <= set(tags)
+    sigmas = [tag for tag in tags if tag.endswith("/normalized0")]
     plan = loop.make_plan()
     gan = plan.build()
     normalized = [
@@ -228,6 +233,68 @@ def test_restore_needs_no_data(tmp_path):
 def test_restore_without_checkpoint(tmp_path):
     with pytest.raises(BadInput, match=r"config\.gin"):
         loop.restore(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image_size": 10**9},
+        {"num_classes": 10**9},
+        {"class_names": [[]] * 10},
+        {"class_names": 3},
+        {"source": None, "surprise": 1},
+    ],
+)
+def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
+    plan = planned()
+    loop.write_data_spec(tmp_path, plan.data.spec)
+    (tmp_path / "config.gin").write_text(config.operative())
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(BadInput, match="its data.json cannot be read") as error:
+        loop.restore(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["import os", "include '/etc/passwd'", "include '../recipe.gin'"]
+)
+def test_a_hostile_config_is_not_followed(tmp_path, line):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "recipe.gin").write_text("train.seed = 1\n")
+    (folder / "config.gin").write_text(f"{line}\ntrain.seed = 0\n")
+    with pytest.raises(BadInput, match=r"config\.gin:1: .*values alone"):
+        loop.restore(folder)
+
+
+def test_a_hostile_checkpoint_file_reaches_nothing_elsewhere(tmp_path):
+    """TensorFlow's own list of checkpoints may name files anywhere."""
+    folder, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
+    for place in (folder, elsewhere):
+        module = tf.Module()
+        module.value = tf.Variable(len(place.name))
+        loop.Checkpoints(place, module).save(1)
+    (folder / "checkpoint").write_text(
+        "".join(
+            f'{name}: "{elsewhere / "ckpt-1"}"\n'
+            for name in ("model_checkpoint_path", "all_model_checkpoint_paths")
+        )
+    )
+    module = tf.Module()
+    module.value = tf.Variable(0)
+    checkpoints = loop.Checkpoints(folder, module, keep_last=1)
+    assert checkpoints.restore_latest() == str(folder / "ckpt-1")
+    assert int(module.value) == len("checkpoints")
+    for step in (2, 3, 4):
+        checkpoints.save(step)
+    assert (elsewhere / "ckpt-1.index").exists()
+    assert len(list(folder.glob("*.index"))) == 1
+
+
+def planned():
+    config.parse(["test.gin"], FAST)
+    return loop.make_plan()
 
 
 def test_images_that_turn_out_broken_end_in_one_sentence(tmp_path):

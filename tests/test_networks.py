@@ -587,6 +587,31 @@ def test_each_network_has_a_precision_of_its_own(family):
     assert discriminator.blocks[0].compute_dtype == "bfloat16"
 
 
+def test_recomputed_blocks_change_no_number():
+    """Not one gradient, power-iteration vector or running average."""
+    found = []
+    for recompute in (False, True):
+        tf.keras.utils.set_random_seed(3)
+        generator, discriminator = tiny(recompute=recompute)
+
+        @tf.function(autograph=False)
+        def step(generator, discriminator):
+            with tf.GradientTape() as tape:
+                x = generator(Z, Y, training=True, statistics=layers.batch_statistics)
+                loss = tf.reduce_mean(discriminator(x, Y, training=True))
+            weights = [
+                *generator.trainable_variables,
+                *discriminator.trainable_variables,
+            ]
+            return loss, tape.gradient(loss, weights)
+
+        loss, gradients = step(generator, discriminator)
+        found.append([loss, *gradients, *generator.variables, *discriminator.variables])
+    for kept, recomputed in zip(*found):
+        scale = max(1e-3, np.abs(kept).max())
+        np.testing.assert_allclose(recomputed, kept, atol=1e-5 * scale)
+
+
 def test_networks_without_values_take_no_memory():
     with networks.without_values():
         generator, _ = tiny()

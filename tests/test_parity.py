@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 from biggan_tf import networks, weights
-from biggan_tf.gan import Gan, Recipe
+from biggan_tf.gan import Gan
+from biggan_tf.recipe import Recipe
 from biggan_tf.weights.matching import path_of
 
 DATA = Path(__file__).parent / "data"

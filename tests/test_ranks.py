@@ -11,11 +11,14 @@ PACKAGE = ROOT / "biggan_tf"
 # A module imports only modules of the ranks above its own line.
 RANKS = (
     {"errors"},
-    {"checkpoints", "config", "distribution", "features", "images", "latents"}
+    {"alarms", "checkpoints", "config", "distribution", "features", "images", "latents"}
     | {"layers", "losses", "metrics"},
-    {"architecture", "data", "gan"},
+    {"architecture", "data", "regularisers"},
+    {"recipe"},
+    {"gan"},
     {"biggan", "biggan_deep", "saved_model", "weights"},
-    {"evaluation", "monitor", "networks"},
+    {"evaluation", "interventions", "monitor", "networks"},
+    {"plan"},
     {"loop"},
     {"evaluate", "export", "sample", "train"},
 )

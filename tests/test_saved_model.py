@@ -55,10 +55,16 @@ def trained(family="biggan"):
         generator=generator,
         discriminator=discriminator,
         averaged_weights=lambda: average,
+        latents=latents.Latents(),
     )
     data = SimpleNamespace(name="letters", class_names=CLASSES)
     return SimpleNamespace(
-        gan=gan, data_spec=data, family=family, step=7, config_text="gan.beta1 = 0.0\n"
+        gan=gan,
+        data_spec=data,
+        family=family,
+        step=7,
+        config_text="gan.beta1 = 0.0\n",
+        statistics=None,
     )
 
 

@@ -5,8 +5,9 @@
         --plot=cost.png
 
 Prints the seconds of a step and the images per second, the time to the first step, the
-peak memory, the operations of a step, counted in its graph, and the share of this
-machine's peak, which is the fastest of the recipe's own convolutions run alone.
+peak memory, the bytes that an update's forward pass keeps for its gradient and the
+operations of a step, both counted in the graph, and the share of this machine's peak,
+which is the fastest of the recipe's own convolutions run alone.
 `--ratios` adds the same step without fused resampling and in bfloat16, in turns with
 the first, so that what else the machine does hits all alike. `--loop` runs the training
 loop itself, for the share of the time that the device waits for the host. `--vary`
@@ -32,7 +33,7 @@ import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
 
-from biggan_tf import biggan, config, distribution, gan, layers, loop
+from biggan_tf import biggan, config, distribution, gan, latents, layers, loop
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -81,6 +82,27 @@ def _convolution(op: tf.Operation) -> tuple[list, list, list]:
         "Conv2DBackpropInput": (third, first, second),
         "Conv2DBackpropFilter": (None, third, second),
     }[op.type]
+
+
+def kept_bytes(gradients: Callable, *arguments: object) -> int:
+    """Bytes that the forward pass of a function with one gradient keeps for it."""
+    ends, tape_gradient = [], tf.GradientTape.gradient
+
+    def noted(self: tf.GradientTape, *rest: object) -> object:
+        ends.append(len(tf.compat.v1.get_default_graph().get_operations()))
+        return tape_gradient(self, *rest)
+
+    with mock.patch.object(tf.GradientTape, "gradient", noted):
+        function = tf.function(lambda: gradients(*arguments), autograph=False)
+        every = function.get_concrete_function().graph.get_operations()
+    forward = set(every[: ends[0]])
+    kept = {
+        tensor.ref(): tensor.shape.num_elements() * tensor.dtype.size
+        for op in every[ends[0] :]
+        for tensor in op.inputs
+        if tensor.op in forward and tensor.op.type != "Placeholder"
+    }
+    return sum(kept.values())
 
 
 def peak(graph: tf.Graph) -> float:
@@ -140,9 +162,14 @@ class Step:
         def alone() -> dict[str, tf.Tensor]:
             return self.gan.replica_step(batches)
 
-        self.graph = None
+        self.graph, self.kept = None, {}
         if strategy.num_replicas_in_sync == 1:
             self.graph = alone.get_concrete_function().graph
+            seed = latents.root_seed(0)
+            self.kept = {
+                "D": kept_bytes(self.gan.discriminator_gradients, *one, seed),
+                "G": kept_bytes(self.gan.generator_gradients, seed),
+            }
         self.images = plan.schedule.batch_size * plan.recipe.discriminator_steps
 
     def __call__(self) -> float:
@@ -200,6 +227,10 @@ def report(plan: loop.Plan) -> None:
     if step.graph is not None:
         count, fastest = operations(step.graph), peak(step.graph)
         rows += [
+            *[
+                (f"kept for the gradient of {name}", f"{kept / 2**30:.3f} GiB")
+                for name, kept in step.kept.items()
+            ],
             ("operations of a step", f"{count / 1e9:.1f} G"),
             ("convolution peak", f"{fastest / 1e9:.1f} G/s"),
             ("share of the peak", f"{count / median / fastest:.2f}"),

@@ -28,7 +28,8 @@ import tensorflow as tf
 from absl import flags
 
 from biggan_tf import biggan, config, features, latents, networks
-from biggan_tf.gan import Gan, Recipe
+from biggan_tf.gan import Gan
+from biggan_tf.recipe import Recipe
 from biggan_tf.saved_model.inference import Accumulator, StandingStatistics
 
 _FAMILIES = flags.DEFINE_list("families", list(networks.FAMILIES), "Of networks.")

@@ -72,6 +72,10 @@ def check_references() -> None:
             _resolve(gin_config._CONFIG[name, "gin.macro"])
         except RecursionError:
             check(f"the macro `%{name}` stands for itself", where)
+    for (scope, selector), parameter, value in bound:
+        if selector != "gin.macro":
+            problem = _type_problem(selector, parameter, _resolve(value))
+            check(problem, _place(scope, selector, parameter))
 
 
 def refuse_dead_bindings(configurables: Sequence[str]) -> None:
@@ -160,6 +164,30 @@ def _parameter_problem(selector: str, parameter: str) -> str | None:
         return None
     close = suggestion(parameter, known)
     return f"`{selector}` has no parameter `{parameter}`; {close}"
+
+
+def _type_problem(selector: str, parameter: str, value: Any) -> str | None:
+    """Says which type the parameter is annotated with, if `value` has another."""
+    function = gin_config._REGISTRY.get_match(selector).wrapped
+    kind = inspect.signature(function).parameters[parameter].annotation
+    if _fits(value, str(kind)):
+        return None
+    return f"{_room(selector)}.{parameter} = {value!r}: it must be {kind}"
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether a value is of a type, written as in annotations of configurables."""
+    if " | " in kind:
+        return any(_fits(value, one) for one in kind.split(" | "))
+    if kind.startswith("tuple[") and kind.endswith(", ...]"):
+        inner = kind[len("tuple[") : -len(", ...]")]
+        return isinstance(value, (tuple, list)) and all(
+            _fits(one, inner) for one in value
+        )
+    if kind == "float":
+        return type(value) in (int, float)
+    types = {"int": int, "bool": bool, "str": str, "None": type(None)}
+    return kind not in types or type(value) is types[kind]
 
 
 def _full_name(parameter: str) -> str:

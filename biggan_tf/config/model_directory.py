@@ -71,17 +71,29 @@ def read_back(model_dir: str | os.PathLike[str]) -> None:
             f"--model_dir={model_dir}: there is no config.gin in it; give the "
             "directory of a run of biggan_tf.train"
         )
+    _values(parsing.read(path), str(path))
     parsing.bind_file(path)
     bindings.check_references()
 
 
 def _values(text: str, source: str) -> dict[str, Any]:
-    """Reads {"room.parameter": value} without binding anything."""
-    return {
-        f"{s.scope}/{s.selector}.{s.arg_name}".lstrip("/"): s.value
-        for _, s in parsing.statements(text, source)
-        if isinstance(s, config_parser.BindingStatement)
-    }
+    """Reads {"room.parameter": value} without binding anything.
+
+    Raises:
+      BadInput: an `import` or `include`, which `claim` never writes.
+    """
+    values = {}
+    for where, s in parsing.statements(text, source):
+        if isinstance(
+            s, (config_parser.ImportStatement, config_parser.IncludeStatement)
+        ):
+            raise BadInput(
+                f"{where}: a model directory's config.gin holds values alone, and this "
+                "is none; take a directory that you trust"
+            )
+        if isinstance(s, config_parser.BindingStatement):
+            values[f"{s.scope}/{s.selector}.{s.arg_name}".lstrip("/")] = s.value
+    return values
 
 
 def _write(path: Path, text: str) -> None:

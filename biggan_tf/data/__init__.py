@@ -12,7 +12,7 @@ from biggan_tf.data.folder import Folder
 from biggan_tf.data.pipeline import Data, DataSpec
 from biggan_tf.errors import BadInput
 
-__all__ = ["Data", "DataSpec", "load"]
+__all__ = ["Data", "DataSpec", "load", "named"]
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 # The bindings that only some sources take; the first is one they cannot do without.
@@ -70,6 +70,15 @@ def load(
     from biggan_tf.data.tfds_source import Tfds
 
     return Tfds(image_size=image_size, flip=flip, **given)
+
+
+def named(text: str, image_size: int, flag: str) -> Data:
+    """Unflipped data that a flag names: "embedded", "tfds:NAME" or "folder:PATH"."""
+    source, _, which = text.partition(":")
+    if source not in _TAKES or bool(_TAKES[source]) != bool(which):
+        raise BadInput(f"{flag}={text}: take embedded, tfds:NAME or folder:PATH.")
+    given = {_TAKES[source][0]: which} if which else {}
+    return load(image_size, source, flip=False, **given)
 
 
 def _check(image_size: int, source: str, given: dict[str, object]) -> None:

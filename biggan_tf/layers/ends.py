@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import tensorflow as tf
 
 from biggan_tf.layers.norm import AffineBatchNorm, Statistics
 from biggan_tf.layers.spectral import SpectralConv2D, SpectralDense, SpectralEmbedding
+
+# The size of D's last features -> what they are multiplied by, float32 [batch, size].
+DropoutMask = Callable[[int], tf.Tensor]
 
 
 class ClassCondition(tf.keras.layers.Layer):
@@ -128,9 +131,17 @@ class ProjectionHead(tf.keras.layers.Layer):
             input_shape[-1], name="embedding", dtype="float32", **self.kernel
         )
 
-    def call(self, x: tf.Tensor, y: tf.Tensor, training: bool) -> tf.Tensor:
+    def call(
+        self,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        training: bool,
+        dropout: DropoutMask | None = None,
+    ) -> tf.Tensor:
         """x: [batch, h, w, channels]; y as in `ClassCondition` -> [batch, 1]."""
         h = tf.reduce_sum(tf.nn.relu(x), axis=[1, 2])
+        if dropout is not None:
+            h *= dropout(h.shape[1])
         embedding = self.embedding(one_hot(y, self.num_classes), training=training)
         projection = tf.reduce_sum(embedding * h, axis=1, keepdims=True)
         return self.linear(h, training=training) + projection

@@ -68,12 +68,29 @@ class BatchNorm(tf.keras.layers.Layer):
         return x * tf.cast(scale, x.dtype) + tf.cast(offset, x.dtype)
 
 
+def batch_moments(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The moments of the whole batch; nothing moves (a frozen G)."""
+    mean, square = layer.moments(x)
+    return mean, tf.nn.relu(square - tf.square(mean))
+
+
 def batch_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The moments of the whole batch; moves the running averages (training)."""
-    mean, square = layer.moments(x)
-    variance = tf.nn.relu(square - tf.square(mean))
-    values = tf.size(x) // x.shape[-1] * layer_replicas()
-    values = tf.cast(values, tf.float32)
+    mean, variance = batch_moments(layer, x)
+    move_averages(layer, mean, variance, value_count(x))
+    return mean, variance
+
+
+def value_count(x: tf.Tensor) -> tf.Tensor:
+    """How many values of a channel there are in the batch of all replicas, float32."""
+    replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+    return tf.cast(tf.reduce_prod(tf.shape(x)[:-1]) * replicas, tf.float32)
+
+
+def move_averages(
+    layer: BatchNorm, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor
+) -> None:
+    """Moves the running averages towards a batch's moments, over so many values."""
     unbiased = variance * values / tf.maximum(values - 1.0, 1.0)
     for average, value in (
         (layer.moving_mean, mean),
@@ -81,7 +98,6 @@ def batch_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     ):
         value = tf.stop_gradient(value)
         average.assign(average + (1 - layer.momentum) * (value - average))
-    return mean, variance
 
 
 def _mean(x: tf.Tensor) -> tf.Tensor:
@@ -90,10 +106,6 @@ def _mean(x: tf.Tensor) -> tf.Tensor:
     By rows first: one float32 sum of a hundred thousand terms loses four digits.
     """
     return tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=[0, 1])
-
-
-def layer_replicas() -> int:
-    return tf.distribute.get_replica_context().num_replicas_in_sync
 
 
 def running_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -78,6 +78,7 @@ class SpectralLayer(tf.keras.layers.Layer):
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
         self.spectral_norm = spectral_norm
         self.sn_epsilon = sn_epsilon
+        self.fixed_kernel = None  # set while `recomputed` calls the layer
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -124,6 +125,8 @@ class SpectralLayer(tf.keras.layers.Layer):
         Sigma comes from one power iteration that starts at the stored u, which moves
         only when training.
         """
+        if self.fixed_kernel is not None:
+            return self.fixed_kernel
         if not self.spectral_norm:
             return tf.convert_to_tensor(self.kernel)
         u, _, sigma = power_iteration(self.matrix(), self.u, self.sn_epsilon)
@@ -203,6 +206,11 @@ class SpectralConv2D(SpectralLayer):
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return tf.nn.conv2d(x, kernel, strides=1, padding="SAME")
+
+
+def path_of(variable: tf.Variable) -> str:
+    """Layer and name of a network's variable, such as "block0/conv1/kernel"."""
+    return variable.name.partition("/")[2].partition(":")[0]
 
 
 def spectral_layers(network: tf.Module) -> list[SpectralLayer]:

@@ -19,6 +19,7 @@ from biggan_tf.saved_model.writing import (
     Trained,
     check_free,
     export,
+    for_sampling,
     make_module,
     write,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "export",
     "fold",
     "for_inference",
+    "for_sampling",
     "load",
     "make_module",
     "write",

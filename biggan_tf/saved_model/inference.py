@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from biggan_tf.layers import (
     BatchNorm,
     Statistics,
     batch_norms,
+    path_of,
     power_iteration,
     spectral_layers,
 )
@@ -30,7 +31,12 @@ from biggan_tf.layers import (
 # statistics are interpolated, but nothing lies between 2 and infinity.
 RESAMPLE_GRID = (0.04, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, math.inf)
 SCALED_GRID = tuple(index / 50 for index in range(51))
-GRIDS = {"resample": RESAMPLE_GRID, "scaled": SCALED_GRID}
+GRIDS = {
+    **{name: RESAMPLE_GRID for name in latents.TRUNCATIONS},
+    **{name: (math.inf,) for name in latents.DISCRETE},
+    "uniform": (0.04, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, math.inf),
+    "scaled": SCALED_GRID,
+}
 
 Build = Callable[[NetworkSpec], tf.keras.Model]
 
@@ -59,6 +65,7 @@ def fold(
     source: tf.keras.Model,
     weights: Sequence[tf.Variable] | None,
     target: tf.keras.Model,
+    sigmas: Mapping[str, float] | None = None,
 ) -> None:
     """Writes a network's weights into its twin for inference, divided by their sigma.
 
@@ -70,15 +77,20 @@ def fold(
         source: a generator or discriminator in training.
         weights: to take instead of its own, in the order of its trainable variables.
         target: made by `for_inference` from its spec.
+        sigmas: to divide by instead, by the layer's path, such as "block0/conv1".
     """
     values = source.trainable_variables if weights is None else weights
     for variable, value in zip(target.trainable_variables, values):
         variable.assign(value)
     for trained, folded in zip(spectral_layers(source), spectral_layers(target)):
-        if trained.spectral_norm:
+        if not trained.spectral_norm:
+            continue
+        if sigmas:
+            sigma = sigmas[path_of(folded.kernel).removesuffix("/kernel")]
+        else:
             matrix, u = folded.matrix(), tf.convert_to_tensor(trained.u)
             _, _, sigma = power_iteration(matrix, u, trained.sn_epsilon)
-            folded.kernel.assign(folded.kernel / sigma)
+        folded.kernel.assign(folded.kernel / sigma)
 
 
 class StandingStatistics(tf.Module):
@@ -96,6 +108,9 @@ class StandingStatistics(tf.Module):
         super().__init__(name="standing_statistics")
         norms = batch_norms(generator)
         self._index = {id(layer): index for index, layer in enumerate(norms)}
+        self._paths = [
+            path_of(layer.moving_mean).removesuffix("/moving_mean") for layer in norms
+        ]
 
         def table(name: str, layer: BatchNorm, value: float) -> tf.Variable:
             shape = [len(truncations), layer.moving_mean.shape[0]]
@@ -133,6 +148,19 @@ class StandingStatistics(tf.Module):
             return interpolate(self.means[index]), interpolate(self.variances[index])
 
         return statistics
+
+    def set_tables(
+        self, means: Mapping[str, np.ndarray], variances: Mapping[str, np.ndarray]
+    ) -> None:
+        """Sets all truncations' statistics.
+
+        Args:
+            means, variances: float32 [sets, channels], by the path of the layer in the
+                generator, such as "block0/norm1/norm".
+        """
+        for mean, variance, path in zip(self.means, self.variances, self._paths):
+            mean.assign(means[path])
+            variance.assign(variances[path])
 
     def set_row(self, row: int, moments: Sequence[np.ndarray]) -> None:
         """Sets one truncation's statistics from E[x] and E[x^2].
@@ -185,7 +213,7 @@ class Accumulator:
             generator(z, y, statistics=measured)
             return [moments[id(layer)] for layer in norms]
 
-        self._one_pass = one_pass
+        self.one_pass = one_pass
 
     def moments(self, truncation: float, passes: int, seed: int) -> list[np.ndarray]:
         """Means of E[x] and E[x^2] over the passes, float64 [2, channels] a batch norm.
@@ -194,7 +222,7 @@ class Accumulator:
         """
         totals: Any = 0.0
         for index in range(passes):
-            found = self._one_pass(
+            found = self.one_pass(
                 truncation, latents.fold(latents.root_seed(seed), index)
             )
             found = [value.numpy().astype(np.float64) for value in found]
@@ -209,15 +237,22 @@ class Sampler:
         build: makes a generator from a spec.
         spec: of the generator in training.
         passes: whose mean moments are the standing statistics.
+        convention: of truncation, see `latents.TRUNCATIONS`.
         batch_size: images a pass.
     """
 
     def __init__(
-        self, build: Build, spec: NetworkSpec, passes: int, batch_size: int = 64
+        self,
+        build: Build,
+        spec: NetworkSpec,
+        passes: int,
+        convention: str = "resample",
+        batch_size: int = 64,
     ):
+        self.convention = convention
         self._generator = for_inference(build, spec)
         self._passes = passes
-        self._accumulator = Accumulator(self._generator, "resample", batch_size)
+        self._accumulator = Accumulator(self._generator, convention, batch_size)
         self._statistics = StandingStatistics(self._generator, [math.inf])
 
     def update(
@@ -230,10 +265,11 @@ class Sampler:
 
     def __call__(self, z: tf.Tensor, y: tf.Tensor) -> np.ndarray:
         """Images, float32 [batch, side, side, 3] in [-1, 1]; z and y as G's."""
-        return in_parts(self._draw, z, y, self._generator.spec.resolution)
+        return in_parts(self.draw, z, y, self._generator.spec.resolution)
 
     @tf.function
-    def _draw(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    def draw(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """The same as a tensor, all at once."""
         return self._generator(z, y, statistics=self._statistics.at(math.inf))
 
 

@@ -59,7 +59,7 @@ them. `hub.KerasLayer("{name}", trainable=True)`, called with the same dict, fin
 
 ## How it was made
 
-Exported with `{settings}`, trained with
+Exported with `{settings}`; the batch-norm statistics {statistics}. Trained with
 
 ```
 {config}```
@@ -78,6 +78,15 @@ where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
 }
 
 
+def _meaning(convention: str) -> str:
+    if convention in MEANING:
+        return MEANING[convention]
+    lines = latents.TRUNCATIONS[convention].__doc__
+    return (lines or "such latents\nare discrete, and truncation is always inf").rstrip(
+        "."
+    )
+
+
 @gin.configurable("export")
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -89,18 +98,21 @@ class Settings:
         passes: whose mean moments are the standing statistics, for each truncation.
         batch_size: images a pass.
         seed: of the latents and labels of the passes.
+        accumulate: measure standing statistics also of published weights that brought
+            theirs along.
     """
 
     truncation_convention: str = "resample"
     passes: int = 50
     batch_size: int = 64
     seed: int = 0
+    accumulate: bool = False
 
     def __post_init__(self) -> None:
-        if self.truncation_convention not in GRIDS:
+        if self.truncation_convention not in ("resample", "scaled"):
             raise BadInput(
                 f"export.truncation_convention = {self.truncation_convention!r}: take "
-                f"one of {', '.join(GRIDS)}."
+                "one of resample, scaled."
             )
         for name, least in (("passes", 1), ("batch_size", 2), ("seed", 0)):
             value = getattr(self, name)
@@ -118,6 +130,7 @@ class Trained(Protocol):
     family: str
     step: int
     config_text: str
+    statistics: Any  # `weights.Statistics` that came with the weights, or None
 
 
 def export(
@@ -143,20 +156,12 @@ def export(
     """
     check_free(path, replace)
     gan, data = trained.gan, trained.data_spec
-    generator = for_inference(build_generator, gan.generator.spec)
-    fold(gan.generator, gan.averaged_weights(), generator)
+    convention = gan.latents.convention(settings.truncation_convention)
+    generator, statistics, origin = for_sampling(trained, settings, build_generator)
     discriminator = None
     if build_discriminator is not None:
         discriminator = for_inference(build_discriminator, gan.discriminator.spec)
         fold(gan.discriminator, None, discriminator)
-
-    convention = settings.truncation_convention
-    grid = GRIDS[convention]
-    statistics = StandingStatistics(generator, grid)
-    accumulator = Accumulator(generator, convention, settings.batch_size)
-    for row in tqdm(range(len(grid)), "standing statistics", disable=None):
-        moments = accumulator.moments(grid[row], settings.passes, settings.seed)
-        statistics.set_row(row, moments)
 
     module = make_module(
         generator, statistics, convention, data.class_names, trained.step, discriminator
@@ -170,13 +175,45 @@ def export(
         latent_size=spec.latent_size,
         step=trained.step,
         settings=settings,
+        statistics=origin,
         name=Path(path).name,
         convention=convention,
-        meaning=MEANING[convention],
+        meaning=_meaning(convention),
         discriminator=DISCRIMINATOR if discriminator is not None else "",
         config=trained.config_text,
     )
     write(module, path, readme, replace)
+
+
+def for_sampling(
+    trained: Trained,
+    settings: Settings,
+    build_generator: Callable[[GeneratorSpec], tf.keras.Model],
+    truncations: Sequence[float] = (),
+) -> tuple[tf.keras.Model, StandingStatistics, str]:
+    """The averaged G for inference, its statistics, and in words where these are from.
+
+    Args:
+        trained, settings, build_generator: see `export`.
+        truncations: that get statistics of their own; the convention's grid if empty.
+    """
+    gan, stored = trained.gan, trained.statistics
+    convention = gan.latents.convention(settings.truncation_convention)
+    generator = for_inference(build_generator, gan.generator.spec)
+    sigmas = stored.sigmas if stored else None
+    fold(gan.generator, gan.averaged_weights(), generator, sigmas)
+    if stored and stored.convention == convention and not settings.accumulate:
+        statistics = StandingStatistics(generator, stored.truncations)
+        statistics.set_tables(stored.means, stored.variances)
+        return generator, statistics, "came with the published weights"
+    grid = sorted(truncations) or GRIDS[convention]
+    statistics = StandingStatistics(generator, grid)
+    accumulator = Accumulator(generator, convention, settings.batch_size)
+    for row in tqdm(range(len(grid)), "standing statistics", disable=None):
+        moments = accumulator.moments(grid[row], settings.passes, settings.seed)
+        statistics.set_row(row, moments)
+    samples = settings.passes * settings.batch_size
+    return generator, statistics, f"are moments over {samples:,} samples each"
 
 
 def make_module(
@@ -315,16 +352,16 @@ def write(
     earlier = path.with_name(f".{path.name}.{os.getpid()}.earlier")
     try:
         temporary.mkdir(parents=True)
-    except OSError as error:
-        raise BadInput(
-            f"--export_dir={path} cannot be written: {error.strerror}."
-        ) from error
-    try:
         tf.saved_model.save(module, str(temporary), signatures=module.serve)
         (temporary / "README.md").write_text(readme, encoding="utf-8")
         if path.exists():
             path.rename(earlier)
         temporary.rename(path)
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"--export_dir={path} cannot be written, and is as it was: {reason}."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(earlier, ignore_errors=True)

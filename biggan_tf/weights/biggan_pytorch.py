@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from biggan_tf.errors import BadInput
-from biggan_tf.weights.files import read_tensors, read_torch
+from biggan_tf.weights import files
 from biggan_tf.weights.matching import Origin, Part, Rule, Tensors
 from biggan_tf.weights.published import Adam, Published
 from biggan_tf.weights.shapes import check_resolution, indices, seed_width
@@ -59,7 +59,7 @@ def read(
         )
 
     def part(make: Callable[[str, Tensors], Part], flag: str, path: str | None) -> Any:
-        return make(f"{flag}={path}", read_tensors(path, flag)) if path else None
+        return make(f"{flag}={path}", files.read_tensors(path, flag)) if path else None
 
     weights = {
         "generator": part(_generator, "--generator", generator),
@@ -69,7 +69,7 @@ def read(
     for (name, network), path in zip(weights.items(), optimizers):
         if network is None:
             raise BadInput(f"--optimizers: {path} is of no use without --{name}.")
-        states[f"{name}_adam"] = _adam(path, read_torch(path, "--optimizers"), network)
+        states[f"{name}_adam"] = _adam(path, files.read(path, "--optimizers"), network)
     ema = part(_generator, "--generator_ema", generator_ema)
     return Published(**weights, **states, generator_ema=ema)
 
@@ -83,7 +83,7 @@ def _adam(path: str, content: Mapping[str, Any], network: Part) -> Adam:
         states = [content["state"][index] for index in order]
         steps = {int(state["step"]) for state in states}
         moments = [
-            {name: state[key].float().numpy() for name, state in zip(names, states)}
+            {name: state[key] for name, state in zip(names, states)}
             for key in ("exp_avg", "exp_avg_sq")
         ]
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -110,18 +110,20 @@ def _generator(file: str, tensors: Tensors) -> Part:
         BadInput: these are no weights of a G.
     """
     tensors = _canonical(tensors)
-    _expect(file, tensors, "G", "linear.weight", "output_layer.2.weight")
-    deep = "blocks.0.0.conv4.weight" in tensors
-    blocks = indices(tensors, r"blocks\.(\d+)\.0\.conv1\.weight")
-    doublings = len(blocks) // 2 if deep else len(blocks)
+    gain = "blocks.0.0.bn1.gain.weight"
+    _expect(file, tensors, "G", {"linear.weight": 2, gain: 2, "output_layer.0.gain": 1})
+    deep = any(".conv4." in name for name in tensors)
+    blocks = 1 + indices(tensors, r"blocks\.(\d+)\..*")[-1]
+    doublings = blocks // 2 if deep else blocks
     resolution = check_resolution(file, 4 * 2**doublings)
     units, inputs = tensors["linear.weight"].shape
-    gain_shape = tensors["blocks.0.0.bn1.gain.weight"].shape
     shared = "shared.weight" in tensors
-    classes, embedding_size = (
-        tensors["shared.weight"].shape if shared else (gain_shape[0], None)
-    )
-    skip_z = shared and gain_shape[1] > embedding_size
+    if shared:
+        _expect(file, tensors, "G", {"shared.weight": 2})
+        classes, embedding_size = tensors["shared.weight"].shape
+    else:
+        classes, embedding_size = len(tensors[gain]), None
+    skip_z = shared and tensors[gain].shape[1] > embedding_size
     if deep:
         latent_size = inputs - (embedding_size or classes)
     else:
@@ -146,17 +148,17 @@ def _generator(file: str, tensors: Tensors) -> Part:
 def _discriminator(file: str, tensors: Tensors) -> Part:
     """D's weights, from its state dict; as `_generator`."""
     tensors = _canonical(tensors)
-    _expect(file, tensors, "D", "linear.weight", "embed.weight")
-    deep = "input_conv.weight" in tensors
-    blocks = indices(tensors, r"blocks\.(\d+)\.0\.conv1\.weight")
-    resolution = check_resolution(file, 4 * 2 ** (len(blocks) - (0 if deep else 1)))
-    stem = tensors["input_conv.weight" if deep else "blocks.0.0.conv1.weight"]
+    deep = any(".conv4." in name for name in tensors)
+    stem = "input_conv.weight" if deep else "blocks.0.0.conv1.weight"
+    _expect(file, tensors, "D", {stem: 4, "embed.weight": 2})
+    halvings = indices(tensors, r"blocks\.(\d+)\..*")[-1] + (1 if deep else 0)
+    resolution = check_resolution(file, 4 * 2**halvings)
     attention = indices(tensors, r"blocks\.(\d+)\.\d+\.gamma")
     arguments = {
         "family": "biggan_deep" if deep else "biggan",
         "resolution": resolution,
-        "num_classes": tensors["embed.weight"].shape[0],
-        "discriminator_width": stem.shape[0] // (4 if resolution == 32 else 1),
+        "num_classes": len(tensors["embed.weight"]),
+        "discriminator_width": len(tensors[stem]) // (4 if resolution == 32 else 1),
         "discriminator_attention": tuple(
             resolution // 2 ** (block + 1) for block in attention
         ),
@@ -178,12 +180,13 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     return result
 
 
-def _expect(file: str, tensors: Tensors, network: str, *names: str) -> None:
-    for name in names:
-        if name not in tensors:
+def _expect(file: str, tensors: Tensors, network: str, ranks: dict[str, int]) -> None:
+    for name, rank in ranks.items():
+        if name not in tensors or tensors[name].ndim != rank:
             raise BadInput(
-                f"{file} is no {network} of BigGAN-PyTorch: there is no {name} among "
-                f"its {len(tensors)} tensors, {', '.join(list(tensors)[:3])}, ..."
+                f"{file} is no {network} of BigGAN-PyTorch: there is no {name} with "
+                f"{rank} axes among its {len(tensors)} tensors, "
+                f"{', '.join(list(tensors)[:3])}, ..."
             )
 
 

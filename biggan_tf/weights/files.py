@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from biggan_tf.errors import BadInput
+from biggan_tf.features import torch_file
 
 
-def read_tensors(path: str | Path, flag: str) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, `.npz`, or `.pth` as torch saves it.
-
-    Args:
-        path: the file.
-        flag: for messages.
-
-    Returns:
-        Arrays by name, in the file's order; float64 and half precision as float32.
+def read(path: str, flag: str) -> dict[Any, Any]:
+    """The dict in a file, `.npz` or of PyTorch (`.pth`, `.bin`); tensors are arrays.
 
     Raises:
-        BadInput: it cannot be read, or holds something else than tensors by name.
+        BadInput: it cannot be read without running code, or holds no dict.
     """
-    if Path(path).suffix == ".npz":
-        content = _read_npz(Path(path), flag)
-    else:
-        content = {
-            name: value.detach().float().numpy() if hasattr(value, "detach") else value
-            for name, value in read_torch(path, flag).items()
-        }
+    try:
+        if path.endswith(".npz"):
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        content = torch_file.read(path)
+    except BadInput as error:
+        raise BadInput(f"{flag}: {error}") from error
+    except Exception as error:  # a broken archive can raise anything
+        raise BadInput(f"{flag}={path} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise BadInput(f"{flag}={path} holds a {type(content).__name__}, not a dict.")
+    return content
+
+
+def read_tensors(path: str, flag: str) -> dict[str, np.ndarray]:
+    """The tensors, float32 by name in the file's order, of one network's state dict.
+
+    Raises:
+        BadInput: as `read`, or something in it is no tensor of numbers.
+    """
+    content = read(path, flag)
     for name, value in content.items():
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             raise BadInput(
@@ -40,39 +45,3 @@ def read_tensors(path: str | Path, flag: str) -> dict[str, np.ndarray]:
                 "one network's state dict."
             )
     return {name: np.asarray(value, np.float32) for name, value in content.items()}
-
-
-def _read_npz(path: Path, flag: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{flag}={path} cannot be read: {error}.") from error
-
-
-def read_torch(path: str | Path, flag: str) -> dict[Any, Any]:
-    """What `torch.save` wrote, which must be a dict; tensors on the CPU.
-
-    Raises:
-        BadInput: torch is not installed, or the file is damaged or would run code.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise BadInput(
-            f"{flag}={path} is a file of torch, which is not installed: run "
-            '`pip install "biggan-tf[import]"`.'
-        ) from error
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BadInput(
-            f"{flag}={path} is refused: it is damaged, or reading it would run code "
-            f"that it brings along ({str(error).partition('.')[0]})."
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInput(f"{flag}={path} cannot be read: {reason}.") from error
-    if not isinstance(content, dict):
-        raise BadInput(f"{flag}={path} holds a {type(content).__name__}, not a dict.")
-    return content

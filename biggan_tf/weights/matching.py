@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from biggan_tf.errors import BadInput
+from biggan_tf.layers import path_of
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -82,11 +83,6 @@ class Part:
             f"{family[arguments['family']]}, {arguments['resolution']} px, width "
             f"{width}, {arguments['num_classes']} classes"
         )
-
-
-def path_of(variable: tf.Variable) -> str:
-    """Layer and name of a network's variable, such as "block0/conv1/kernel"."""
-    return variable.name.partition("/")[2].partition(":")[0]
 
 
 def match(

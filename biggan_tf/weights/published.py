@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from biggan_tf.errors import BadInput
+from biggan_tf.layers import path_of
 from biggan_tf.weights import matching
 from biggan_tf.weights.matching import Part, Tensors
 from biggan_tf.weights.statistics import Statistics
@@ -42,7 +43,9 @@ class Published:
         convention: of truncation, see `latents.TRUNCATIONS`.
         tables: batch-norm statistics [sets, channels] of truncations from 0 to 1, by
             the name of the tensor that would hold a single set; {} if it does.
-        note: a sentence for the user, or "".
+        sigmas_are_final: the sigmas among G's tensors divide its kernels as they are;
+            else a power iteration from u finds them.
+        note: a sentence for the user, after a space, or "".
     """
 
     generator: Part | None = None
@@ -52,7 +55,22 @@ class Published:
     discriminator_adam: Adam | None = None
     convention: str = "resample"
     tables: Tensors = dataclasses.field(default_factory=dict)
+    sigmas_are_final: bool = False
     note: str = ""
+
+    @property
+    def parts(self) -> list[Part]:
+        """The sets of weights, the one that G is sampled with first."""
+        parts = (self.generator_ema, self.generator, self.discriminator)
+        return [part for part in parts if part is not None]
+
+    @property
+    def num_classes(self) -> int:
+        return self.parts[0].arguments["num_classes"]
+
+    def describe(self) -> str:
+        """Family, resolution, width and classes of G, for messages."""
+        return self.parts[0].describe()
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `networks.specs` that the weights decide.
@@ -60,15 +78,14 @@ class Published:
         Raises:
             BadInput: the files are of different models.
         """
-        parts = [self.generator, self.generator_ema, self.discriminator]
-        parts = [part for part in parts if part is not None]
         merged: dict[str, Any] = {}
-        for part in parts:
+        for part in self.parts:
             for name, value in part.arguments.items():
                 if merged.setdefault(name, value) != value:
+                    first = self.parts[0]
                     raise BadInput(
                         f"the files are of different models: {name} is {merged[name]} "
-                        f"in {parts[0].file} ({parts[0].describe()}), but {value} in "
+                        f"in {first.file} ({first.describe()}), but {value} in "
                         f"{part.file} ({part.describe()})."
                     )
         return merged
@@ -95,28 +112,24 @@ class Values:
 
     def load(self, gan: Any) -> None:
         """Assigns everything to a `gan.Gan` of the architecture they fit."""
-        matching.assign(gan.generator.variables, self.generator)
         # One vector u serves G and its averages; it is what sampling needs exactly.
         vectors = {
-            path: value
-            for path, value in self.averages.items()
-            if path.endswith(("/u", "/sigma"))
+            p: v for p, v in self.averages.items() if p.endswith(("/u", "/sigma"))
         }
-        matching.assign(gan.generator.variables, vectors)
+        matching.assign(gan.generator.variables, {**self.generator, **vectors})
+        matching.assign(gan.discriminator.variables, self.discriminator)
         for variable, average in zip(
             gan.generator.trainable_variables, gan.averaged_weights()
         ):
-            average.assign(self.averages.get(matching.path_of(variable), variable))
-        matching.assign(gan.discriminator.variables, self.discriminator)
-        for name, (steps, first, second) in self.adam.items():
+            average.assign(self.averages.get(path_of(variable), variable))
+        for name, (steps, *moments) in self.adam.items():
             optimizer = getattr(gan, f"{name}_optimizer")
             optimizer.iterations.assign(steps)
             adam = getattr(optimizer, "_optimizer", optimizer)  # inside the EMA's
             for variable in getattr(gan, name).trainable_variables:
-                path = matching.path_of(variable)
-                if path in first:
-                    adam.get_slot(variable, "m").assign(first[path])
-                    adam.get_slot(variable, "v").assign(second[path])
+                for slot, values in zip("mv", moments):
+                    if path_of(variable) in values:
+                        adam.get_slot(variable, slot).assign(values[path_of(variable)])
 
 
 def fit(
@@ -137,7 +150,7 @@ def fit(
 
     def values(
         network: tf.keras.Model, part: Part | None, trained: bool = False
-    ) -> dict[str, np.ndarray]:
+    ) -> dict:
         if part is None:
             return {}
         fresh = class_paths(network, part.arguments["num_classes"])
@@ -146,32 +159,31 @@ def fit(
         problems.extend(reasons)
         return found
 
-    averaged = published.generator_ema or published.generator
-    averages = values(generator, averaged)
-    weights = averages
-    if averaged is not published.generator and published.generator:
-        weights = values(generator, published.generator)
-    adam = {}
-    for network, state in (
-        (generator, published.generator_adam),
-        (discriminator, published.discriminator_adam),
-    ):
-        if state is not None:
-            first = values(network, state.first, trained=True)
-            second = values(network, state.second, trained=True)
-            adam[network.name] = state.steps, first, second
+    adam = {
+        network.name: (
+            state.steps,
+            values(network, state.first, trained=True),
+            values(network, state.second, trained=True),
+        )
+        for network, state in (
+            (generator, published.generator_adam),
+            (discriminator, published.discriminator_adam),
+        )
+        if state is not None
+    }
+    averages = values(generator, published.parts[0])
+    both = published.generator and published.generator_ema
     fitted = Values(
-        generator=weights,
+        generator=values(generator, published.generator) if both else averages,
         averages=averages,
         discriminator=values(discriminator, published.discriminator),
         adam=adam,
         statistics=None,
     )
     matching.refuse(problems)
-    if class_paths(generator, averaged.arguments["num_classes"]):
+    if class_paths(generator, published.num_classes):
         return fitted  # statistics of other classes are of no use
-    statistics = _statistics(published, averaged, averages)
-    return dataclasses.replace(fitted, statistics=statistics)
+    return dataclasses.replace(fitted, statistics=_statistics(published, averages))
 
 
 def class_paths(network: tf.keras.Model, num_classes: int) -> list[str]:
@@ -181,33 +193,37 @@ def class_paths(network: tf.keras.Model, num_classes: int) -> list[str]:
     pattern = "(condition|head)/embedding/.*"
     if getattr(network.spec, "embedding_size", num_classes) is None:
         pattern = ".*/norm[0-9]/(gain|offset)/kernel"  # every layer has its own
-    found = (matching.path_of(variable) for variable in network.variables)
-    return [path for path in found if re.fullmatch(pattern, path)]
+    paths = map(path_of, network.variables)
+    return [path for path in paths if re.fullmatch(pattern, path)]
 
 
-def _statistics(
-    published: Published, part: Part, averages: Mapping[str, np.ndarray]
-) -> Statistics:
+def _statistics(published: Published, averages: Mapping[str, np.ndarray]) -> Statistics:
     """The tables, or the single set in the weights, by the layer's path."""
-    sets = {
-        path: published.tables.get(part.rule(path, value.shape).name, value[None])
-        for path, value in averages.items()
-        if path.endswith(("/moving_mean", "/moving_variance"))
-    }
-    count = len(next(iter(sets.values())))
-    if count > 1:
-        truncations = np.arange(count) / (count - 1)
-    else:
+
+    def by_layer(leaf: str) -> dict[str, np.ndarray]:
+        return {
+            path.removesuffix(leaf): value
+            for path, value in averages.items()
+            if path.endswith(leaf)
+        }
+
+    def tables(leaf: str) -> dict[str, np.ndarray]:
+        rule = published.parts[0].rule
+        return {
+            layer: published.tables.get(
+                rule(layer + leaf, value.shape).name, value[None]
+            )
+            for layer, value in by_layer(leaf).items()
+        }
+
+    means = tables("/moving_mean")
+    truncations = np.linspace(0, 1, len(next(iter(means.values()))))
+    if len(truncations) == 1:
         truncations = [1.0 if published.convention == "scaled" else math.inf]
     return Statistics(
         published.convention,
         np.asarray(truncations, np.float32),
-        *(
-            {
-                path.removesuffix(ending): table
-                for path, table in sets.items()
-                if path.endswith(ending)
-            }
-            for ending in ("/moving_mean", "/moving_variance")
-        ),
+        means,
+        tables("/moving_variance"),
+        by_layer("/sigma") if published.sigmas_are_final else {},
     )

@@ -1,15 +1,14 @@
-"""Batch-norm statistics that came with published weights, in a model directory.
+"""What published weights are sampled with, in a model directory.
 
-`statistics.npz` beside the checkpoints holds what the imported generator is sampled
-with, in place of standing statistics that an export would measure. They belong to the
-weights of one step: training on makes them stale.
+`statistics.npz` beside the checkpoints holds batch norm's moments, in place of standing
+statistics that an export would measure. They belong to the weights of one step:
+training on makes them stale.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,31 +28,28 @@ class Statistics:
         truncations: float32 [sets], ascending; infinity may be the last.
         means, variances: float32 [sets, channels], by the path of the batch norm's
             layer, such as "block0/norm1/norm".
+        sigmas: float32 scalars by the path of the layer whose kernel they divide; {} if
+            a power iteration is to find them.
     """
 
     convention: str
     truncations: np.ndarray
     means: Mapping[str, np.ndarray]
     variances: Mapping[str, np.ndarray]
+    sigmas: Mapping[str, np.ndarray]
 
 
 def save_statistics(
     statistics: Statistics, model_dir: str | os.PathLike[str], step: int
 ) -> None:
-    """Writes the statistics of a model directory's step, whole or not at all."""
-    path = Path(model_dir) / FILE
-    temporary = path.with_name(f".{FILE}.{os.getpid()}")
-    arrays = {
-        "step": np.int64(step),
-        "convention": np.str_(statistics.convention),
-        "truncations": statistics.truncations,
-    }
-    for layer in statistics.means:
-        arrays[f"mean/{layer}"] = statistics.means[layer]
-        arrays[f"variance/{layer}"] = statistics.variances[layer]
-    with open(temporary, "wb") as file:
-        np.savez(file, **arrays)
-    os.replace(temporary, path)
+    """Writes the statistics of a model directory's step."""
+    arrays = {"step": np.int64(step)}
+    for name, value in dataclasses.asdict(statistics).items():
+        if isinstance(value, dict):
+            arrays |= {f"{name}/{path}": array for path, array in value.items()}
+        else:
+            arrays[name] = np.asarray(value)
+    np.savez(Path(model_dir) / FILE, **arrays)
 
 
 def load_statistics(model_dir: str | os.PathLike[str], step: int) -> Statistics | None:
@@ -68,19 +64,17 @@ def load_statistics(model_dir: str | os.PathLike[str], step: int) -> Statistics 
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+        convention, truncations = str(arrays["convention"]), arrays["truncations"]
         if arrays["step"] != step:
             return None
-        return Statistics(
-            str(arrays["convention"]),
-            arrays["truncations"],
-            *(_under(arrays, p) for p in ("mean/", "variance/")),
-        )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(
-            f"{path} is damaged ({error}); import the weights again."
-        ) from error
-
-
-def _under(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    cut = len(prefix)
-    return {name[cut:]: a for name, a in arrays.items() if name.startswith(prefix)}
+    except Exception as error:  # a broken archive can raise anything
+        raise BadInput(f"{path} is damaged ({error}); import again.") from error
+    tables = (
+        {
+            name.removeprefix(prefix): array
+            for name, array in arrays.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("means/", "variances/", "sigmas/")
+    )
+    return Statistics(convention, truncations, *tables)

@@ -69,7 +69,7 @@ def read(path: str) -> Published:
         generator=Part(path, arguments, tensors, _rule(deep)),
         convention="scaled",
         tables=tables,
-        note=f"Its batch-norm statistics are {kept_as}.",
+        note=f" Its batch-norm statistics are {kept_as}.",
     )
 
 
@@ -124,8 +124,8 @@ def _arguments(file: str, tensors: Tensors, deep: bool) -> dict[str, Any]:
 
 
 def _blocks(tensors: Tensors) -> list[int]:
-    """The numbers of the blocks after the first, which has none, and 0 for that."""
-    return [0, *indices(tensors, r"Generator/GBlock_(\d+)/conv0/w")]
+    """The numbers of the blocks; the first has none in its name."""
+    return [0, *indices(tensors, r"Generator/GBlock_(\d+)/.*")]
 
 
 def _attention(

@@ -1,0 +1,188 @@
+"""Scores an exported module, or a training run's newest or best checkpoint.
+
+    python -m biggan_tf.evaluate --module=runs/demo/export --data=embedded \
+        --network=lite0_64 --metrics=fid,is,kid,prdc --num_images=10000
+    python -m biggan_tf.evaluate --model_dir=runs/big --checkpoint=best \
+        --truncation=0.5 --reference=imagenet128.npz
+
+The truncation curve, FID and IS at each threshold: `truncation_curve.csv` and `.png`,
+in TensorBoard, and as the four columns of the paper's Table 2. Of a run, batch-norm
+statistics are measured anew at each threshold; a module is scored as it was shipped,
+with its own statistics, so that its thresholds have to be among those it has a set for:
+
+    python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
+        --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
+
+Samples beside the training images nearest to them, by features and by pixels, as
+`neighbours_features.png` and `neighbours_pixels.png`: `--neighbours`.
+
+Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
+tfds:NAME or folder:PATH (a run's own by default), other bindings of the room `data`
+come by --gin_param. Files are written to --output_dir, by default the run's folder, or
+the one that the module lies in.
+"""
+
+import functools
+import math
+from pathlib import Path
+
+from absl import flags
+
+from biggan_tf import (
+    config,
+    data,
+    distribution,
+    evaluation,
+    images,
+    latents,
+    loop,
+    monitor,
+    networks,
+    saved_model,
+)
+from biggan_tf.errors import BadInput
+
+config.define_flags()
+_MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
+_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
+_CHECKPOINT = flags.DEFINE_enum(
+    "checkpoint", "latest", ["latest", "best"], "Of a run; best by its score."
+)
+_DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
+_METRICS = flags.DEFINE_list("metrics", ["fid", "is"], ", ".join(evaluation.METRICS))
+_NETWORK = flags.DEFINE_string(
+    "network", "inception", "inception, inception=FILE_OR_HANDLE or lite0_RESOLUTION."
+)
+_TRUNCATION = flags.DEFINE_float("truncation", math.inf, "Of the latents.")
+_SWEEP = flags.DEFINE_list("sweep", None, "Thresholds of the truncation curve.")
+_NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Generated for each score.")
+_SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
+_REFERENCE = flags.DEFINE_string(
+    "reference", None, "File of tools/make_reference.py; made if it is not there."
+)
+_NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
+
+
+def main() -> None:
+    if bool(_MODULE.value) == bool(_MODEL_DIR.value):
+        raise BadInput("name what to score, by --module or by --model_dir.")
+    if _MODULE.value and _CHECKPOINT.value != "latest":
+        raise BadInput("--checkpoint is of a --model_dir; a --module is what it is.")
+    if _MODULE.value and not _DATA.value:
+        raise BadInput("--data is missing: embedded, tfds:NAME or folder:PATH.")
+    metrics = evaluation.parse_metrics(_METRICS.value, "--metrics")
+    truncations = [_TRUNCATION.value]
+    if _SWEEP.value:
+        truncations = sorted({_number(text) for text in _SWEEP.value}, reverse=True)
+        if not {"fid", "is"} <= set(metrics):
+            raise BadInput("--sweep draws FID against IS: --metrics needs fid and is.")
+    if _MODEL_DIR.value:
+        config.read_back(_MODEL_DIR.value)
+    config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
+    strategy = distribution.make_strategy()
+    if _MODEL_DIR.value:
+        subject, folder = _of_run(truncations), Path(_MODEL_DIR.value)
+    else:
+        subject, folder = _of_module(strategy, truncations)
+    folder = Path(_OUTPUT_DIR.value or folder)
+    images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
+    if _DATA.value:
+        source = data.named(_DATA.value, subject.image_size, "--data")
+    else:
+        source = data.load(flip=False)
+    evaluator = evaluation.Evaluator(
+        strategy,
+        _NETWORK.value,
+        source,
+        metrics,
+        _NUM_IMAGES.value,
+        _SPLIT.value,
+        _REFERENCE.value,
+        _SEED.value,
+    )
+    evaluator.check(subject)
+
+    def keep(truncation: float, scores: dict[str, float]) -> None:
+        record = evaluator.record(subject, truncation, scores)
+        evaluation.append(folder / "metrics.jsonl", record)
+        print(f"step {record['step']}, truncation {truncation:g}:")
+        for name, value in scores.items():
+            print(f"  {name} = {value:.5g}", flush=True)
+
+    rows = evaluation.sweep(evaluator, subject, truncations, keep)
+    if _SWEEP.value:
+        fid, score = (
+            next(k for k in rows[0] if k.startswith(n)) for n in ("fid", "is")
+        )
+        real = evaluator.real_inception_score()
+        print(f"{fid} / {score}")
+        print(evaluation.paper_columns(rows, fid, score, real))
+        evaluation.write_csv(folder / "truncation_curve.csv", rows)
+        title = f"{evaluator.reference_protocol['data']}, {_NUM_IMAGES.value:,} images"
+        picture = evaluation.picture(rows, fid, score, f"{title} a point")
+        images.write_png(folder / "truncation_curve.png", picture)
+        board = monitor.TensorBoard(folder, config.operative())
+        board.image(subject.protocol["step"], "truncation_curve", picture)
+    if _NEIGHBOURS.value:
+        sheets = evaluation.nearest_neighbours(evaluator, subject, truncations[-1])
+        for name, sheet in sheets.items():
+            images.write_png(folder / f"neighbours_{name}.png", sheet)
+
+
+def _of_run(truncations: list[float]) -> evaluation.Subject:
+    """The run's averaged G, with statistics measured at each truncation."""
+    settings = saved_model.Settings()
+    trained = loop.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
+    convention = trained.gan.latents.convention(settings.truncation_convention)
+    _check(convention, truncations)
+    generator, statistics, origin = saved_model.for_sampling(
+        trained,
+        settings,
+        functools.partial(networks.build_generator, trained.family),
+        truncations,
+    )
+    names = trained.data_spec.class_names
+    module = saved_model.make_module(
+        generator, statistics, convention, names, trained.step
+    )
+    return evaluation.Subject.exported(saved_model.Exported(module), origin)
+
+
+def _of_module(strategy, truncations: list[float]) -> tuple[evaluation.Subject, Path]:
+    with strategy.scope():
+        module = saved_model.load(_MODULE.value)
+    _check(module.truncation_convention, truncations)
+    sets = module.standing_truncations
+    missing = [
+        t
+        for t in truncations
+        if not any(math.isclose(t, s, rel_tol=1e-6) or t == s for s in sets)
+    ]
+    if _SWEEP.value and missing:
+        raise BadInput(
+            f"--sweep={','.join(_SWEEP.value)}: the module has statistics for "
+            f"{', '.join(f'{t:g}' for t in sets)} alone; take of these, or --model_dir."
+        )
+    if "://" in _MODULE.value and not _OUTPUT_DIR.value:
+        raise BadInput("--output_dir is missing: the module lies in no folder here.")
+    subject = evaluation.Subject.exported(module, "standing, of the module")
+    return subject, Path(_MODULE.value).absolute().parent
+
+
+def _check(convention: str, truncations: list[float]) -> None:
+    flag = "--sweep" if _SWEEP.value else "--truncation"
+    for truncation in truncations:
+        latents.check_truncation(convention, truncation, flag)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise BadInput(f"--sweep: {text!r} is not a number.") from None
+
+
+if __name__ == "__main__":
+    config.run(main)

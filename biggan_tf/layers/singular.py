@@ -1,0 +1,66 @@
+"""The largest singular values of kernels, by products with them alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from biggan_tf.layers.spectral import SpectralLayer
+
+
+def largest_singular(
+    matrix: tf.Tensor, count: int = 3, block: int = 8, depth: int = 24
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The largest singular values of W and their vectors, by block Krylov iteration.
+
+    A block finds equal singular values, as a fresh orthogonal kernel has, of which a
+    single vector finds one. Where the short side is at most block * depth they are
+    exact, elsewhere the space spanned by (W^T W)^i X, i < depth, holds them to 1e-4.
+
+    Args:
+        matrix: float32 [..., rows, columns]; no gradient flows into it.
+        count: how many; fewer where a side is shorter.
+        block: columns of X, at least `count`.
+        depth: products with W^T W, plus one.
+
+    Returns:
+        sigma [..., count], descending; v [..., rows, count] and u [..., columns,
+        count], float32, with W u = sigma v.
+    """
+    matrix = tf.stop_gradient(matrix)
+    rows, columns = matrix.shape[-2:]
+    if columns > rows:
+        sigma, u, v = largest_singular(
+            tf.linalg.matrix_transpose(matrix), count, block, depth
+        )
+        return sigma, v, u
+    block = min(block, columns)
+    shape = [*matrix.shape[:-1], block]
+    shape[-2] = columns
+    x = tf.random.stateless_normal(shape, [0, 0])
+    space, _ = tf.linalg.qr(x)
+    newest = space
+    for _ in range(min(depth, -(-columns // block)) - 1):
+        x = tf.matmul(matrix, tf.matmul(matrix, newest), transpose_a=True)
+        for _ in range(2):  # once leaves float32's rounding
+            x -= tf.matmul(space, tf.matmul(space, x, transpose_a=True))
+            x, _ = tf.linalg.qr(x)
+        newest = x
+        space = tf.concat([space, newest], axis=-1)
+    space, _ = tf.linalg.qr(space)
+    left, triangle = tf.linalg.qr(tf.matmul(matrix, space))
+    sigma, inner_left, inner_right = tf.linalg.svd(triangle)
+    v = tf.matmul(left, inner_left[..., :count])
+    return sigma[..., :count], v, tf.matmul(space, inner_right[..., :count])
+
+
+def by_shape(layers: Sequence[SpectralLayer]) -> list[tuple[list, tf.Tensor]]:
+    """Layers whose matrices have one shape, and these, [layers, rows, columns]."""
+    groups: dict[tuple, list[SpectralLayer]] = {}
+    for layer in layers:
+        groups.setdefault(tuple(layer.matrix().shape), []).append(layer)
+    return [
+        (group, tf.stack([layer.matrix() for layer in group]))
+        for group in groups.values()
+    ]

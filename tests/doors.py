@@ -1,0 +1,103 @@
+"""The command-line programs, in processes that need not import TensorFlow anew.
+
+They are forked from one that has imported it and not started it, and are otherwise
+what `python -m biggan_tf.NAME` is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+
+from torture import FORKS, door  # noqa: E402
+
+
+class Door:
+    """A running program; what it prints goes to a file.
+
+    Args:
+        name: of the module, as "train".
+        arguments: of the command line.
+        params: gin bindings.
+        folder: for the file.
+        environment: variables besides the present ones.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *arguments: str,
+        params: tuple[str, ...] = (),
+        folder: Path,
+        **environment: str,
+    ):
+        self._log = folder / f"{name}{time.monotonic_ns()}.log"
+        self._log.touch()
+        words = [*arguments, *(f"--gin_param={param}" for param in params)]
+        inside = name, words, str(self._log)
+        self._process = FORKS.Process(target=opened, args=(environment, *inside))
+        self._process.start()
+        self.pid = self._process.pid
+
+    def until(self, condition: Callable[[], bool], seconds: float = 200) -> None:
+        """Waits for something that the program does."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert self._process.exitcode is None, self.output()
+            assert time.monotonic() < end, self.output()
+            time.sleep(0.01)
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 400) -> int:
+        """The exit status; negative, the signal that killed it."""
+        self._process.join(seconds)
+        if self._process.exitcode is None:
+            self._process.kill()
+            raise AssertionError(f"it hangs: {self.output()}")
+        return self._process.exitcode
+
+    def output(self) -> str:
+        return self._log.read_text()
+
+
+def opened(environment: dict[str, str], *arguments: object) -> None:
+    os.environ.update(environment)
+    door(*arguments)
+
+
+def log_lines(model_dir: Path) -> list[dict]:
+    """The whole lines of scalars.jsonl."""
+    path = model_dir / "scalars.jsonl"
+    if not path.exists():
+        return []
+    whole = path.read_text().rpartition("\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def last_step(model_dir: Path) -> int:
+    return [{"step": 0}, *log_lines(model_dir)][-1]["step"]
+
+
+def tf_configs(count: int) -> list[str]:
+    """TF_CONFIG of each of so many workers, at free ports of this machine."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    cluster = {"worker": addresses}
+    return [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(count)
+    ]

@@ -1,0 +1,203 @@
+"""Scores with their protocol: of a module, of a run, and while training."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from biggan_tf import config, data, evaluation, loop, networks, saved_model
+from biggan_tf.checkpoints import Checkpoints
+from biggan_tf.distribution import make_strategy
+from biggan_tf.errors import BadInput
+
+IMAGES = 1281  # the fewest for 1280 features
+ALL = evaluation.METRICS
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return data.load(32)
+
+
+def subject(draw=None, **changes):
+    """Smooth pictures that depend on z and y."""
+    kernel = tf.random.stateless_normal([18, 32 * 32 * 3], [1, 2], stddev=0.5)
+
+    def images(z, y, truncation):
+        del truncation
+        flat = tf.tanh(tf.concat([z, y], 1) @ kernel)
+        return tf.reshape(flat, [-1, 32, 32, 3])
+
+    protocol = {"step": 7, "weights": "ema", "statistics": "standing"}
+    made = evaluation.Subject(draw or images, 8, 10, 32, "resample", protocol)
+    return dataclasses.replace(made, **changes)
+
+
+def evaluator(fashion, names=("fid",), kind="one_device", **changes):
+    strategy = make_strategy(kind, 2)
+    options = {"num_images": IMAGES, "split": "held_out", **changes}
+    return evaluation.Evaluator(strategy, "lite0_32", fashion, names, **options)
+
+
+@pytest.fixture(scope="module")
+def scored(fashion, tmp_path_factory):
+    """All metrics of a subject, and the evaluator that made them."""
+    path = tmp_path_factory.mktemp("reference") / "reference.npz"
+    made = evaluator(fashion, ALL, reference=path)
+    picture = subject()
+    return made, picture, made.score(picture, 0.7), path
+
+
+def test_every_score_carries_its_network_and_head(scored):
+    _, _, scores, _ = scored
+    names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
+    names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
+    assert list(scores) == [f"{name}_lite0_32" for name in names]
+    assert all(math.isfinite(value) for value in scores.values())
+
+
+def test_the_same_seed_gives_the_same_digits_and_replicas_hardly_others(
+    scored, fashion
+):
+    made, picture, scores, path = scored
+    assert made.score(picture, 0.7) == scores
+    two = evaluator(fashion, ALL, "virtual_cpus", reference=path)
+    for name, value in two.score(picture, 0.7).items():
+        assert value == pytest.approx(scores[name], rel=1e-3, abs=1e-6), name
+    other = evaluator(fashion, seed=1, reference=path)
+    assert other.score(picture, 0.7)["fid_lite0_32"] != scores["fid_lite0_32"]
+
+
+def test_the_record_says_how_a_score_was_made(scored, tmp_path):
+    made, picture, scores, path = scored
+    evaluation.append(tmp_path / "metrics.jsonl", made.record(picture, 0.7, scores))
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert record["step"] == 7
+    assert record["fid_lite0_32"] == scores["fid_lite0_32"]
+    assert record["protocol"] == {
+        **picture.protocol,
+        "truncation": 0.7,
+        "convention": "resample",
+        "num_images": IMAGES,
+        "seed": 0,
+        **made.reference_protocol,
+        "reference": str(path),
+        "reference_images": 2000,
+        "biggan_tf": record["protocol"]["biggan_tf"],
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+    }
+    assert len(record["protocol"]["features_sha256"]) == 64
+
+
+def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
+    made, _, scores, _ = scored
+    (real, _), *_ = fashion.train_batches(evaluation.scoring.BATCH_SIZE, 0).take(1)
+    copying = subject(lambda z, y, truncation: tf.constant(real))
+    assert made.score(copying)["fid_lite0_32"] < scores["fid_lite0_32"] / 2
+    sheets = evaluation.nearest_neighbours(made, copying, math.inf, rows=3, columns=2)
+    for sheet in sheets.values():
+        sample, nearest = sheet[:64, :64], sheet[:64, 66:130]
+        np.testing.assert_array_equal(sample, nearest)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1.5])
+def test_broken_images_stop_at_the_first_batch(scored, value):
+    made, _, _, _ = scored
+    broken = subject(lambda z, y, t: tf.fill([len(z), 32, 32, 3], value))
+    with pytest.raises(BadInput, match=r"NaN or not in \[-1, 1\]"):
+        made.score(broken)
+
+
+def test_what_cannot_be_scored_is_refused_first(scored, fashion):
+    made, _, _, path = scored
+    with pytest.raises(BadInput, match="1280 images are too few"):
+        evaluator(fashion, num_images=1280)
+    with pytest.raises(BadInput, match="num_classes = 11, and .* has 10"):
+        made.score(subject(num_classes=11))
+    with pytest.raises(BadInput, match="image_size = 64, and .* has 32"):
+        made.score(subject(image_size=64))
+    with pytest.raises(BadInput, match="truncation = -1"):
+        made.score(subject(), -1.0)
+    with pytest.raises(BadInput, match=r'another protocol.*"image_size": 32.*64'):
+        evaluator(data.load(64), reference=path)
+    with pytest.raises(BadInput, match="another protocol.*test split.*training split"):
+        evaluator(fashion, reference=path, split="train")
+    with pytest.raises(BadInput, match="take some of fid"):
+        evaluation.parse_metrics(["fidd"], "--metrics")
+
+
+def test_the_columns_of_the_paper_and_the_curve(tmp_path):
+    rows = [
+        {"truncation": t, "fid": fid, "is": score}
+        for t, fid, score in [(math.inf, 9, 2), (1, 7, 3), (0.5, 8, 4), (0.1, 20, 5)]
+    ]
+    text = evaluation.paper_columns(rows, "fid", "is", 4.2)
+    assert [line.split(": ")[1] for line in text.splitlines()] == [
+        "9.00 / 2.00 at truncation inf",
+        "7.00 / 3.00 at truncation 1",
+        "8.00 / 4.00 at truncation 0.5",
+        "20.00 / 5.00 at truncation 0.1",
+    ]
+    evaluation.write_csv(tmp_path / "curve.csv", rows)
+    lines = (tmp_path / "curve.csv").read_text().splitlines()
+    assert lines[:2] == ["truncation,fid,is", "inf,9,2"]
+    picture = evaluation.picture(rows, "fid", "is", "title")
+    assert picture.dtype == np.uint8
+    assert picture.std() > 5
+
+
+def test_the_best_checkpoint_survives_a_restart(tmp_path):
+    module = tf.Module()
+    module.value = tf.Variable(0.0)
+    for step, score in [(1, 5.0), (2, 3.0), (3, 4.0)]:  # a process each
+        module.value.assign(step)
+        Checkpoints(tmp_path, module).keep_best(step, "fid", score, lower=True)
+    Checkpoints(tmp_path, module).restore_best()
+    assert module.value == 2
+    assert len(list((tmp_path / "best").glob("*.index"))) == 1
+    Checkpoints(tmp_path, module).keep_best(4, "is", 1.0, lower=False)
+    with pytest.raises(BadInput, match="no best checkpoint"):
+        Checkpoints(tmp_path / "other", module).restore_best()
+
+
+def test_training_scores_and_keeps_the_best(tmp_path):
+    params = [
+        "gan.discriminator_steps = 1",
+        "monitor.samples_every_steps = 0",
+        "monitor.spectra_every_steps = 0",
+        "train.deterministic = False",
+        "train.total_steps = 4",
+        "evaluation.every_steps = 2",
+        "evaluation.network = 'lite0_32'",
+        f"evaluation.num_images = {IMAGES}",
+        "evaluation.split = 'held_out'",
+    ]
+    config.parse(["test.gin"], params)
+    loop.train(tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["step"] for record in records] == [2, 4]
+    best = json.loads((tmp_path / "checkpoints/best/best.json").read_text())
+    assert best["value"] == min(record["fid_lite0_32"] for record in records)
+    restored = loop.restore(tmp_path, best=True)
+    assert restored.step == best["step"]
+
+    # What training scored is what an export of that checkpoint gives.
+    settings = saved_model.Settings(passes=10)
+    generator, statistics, origin = saved_model.for_sampling(
+        restored,
+        settings,
+        lambda spec: networks.build_generator(restored.family, spec),
+        [math.inf],
+    )
+    names = restored.data_spec.class_names
+    module = saved_model.make_module(generator, statistics, "resample", names, 4)
+    exported = evaluation.Subject.exported(saved_model.Exported(module), origin)
+    reference = tmp_path / "reference_lite0_32_held_out.npz"
+    again = evaluator(data.load(32), reference=reference, seed=restored.gan.seed)
+    assert again.score(exported)["fid_lite0_32"] == pytest.approx(best["value"], 1e-4)

@@ -1,0 +1,247 @@
+"""A run that collapses, its alarm, its rescue; and interventions on a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from biggan_tf import config, loop
+from biggan_tf.alarms import Alarms, Watch
+from biggan_tf.errors import BadInput, Diverged
+from biggan_tf.gan import Gan
+from biggan_tf.layers import spectral_layers
+from biggan_tf.monitor import Spectra, diversity
+
+# Without spectral norm in D nothing bounds a Wasserstein loss.
+UNSTABLE = [
+    "networks.generator_attention = ()",
+    "networks.discriminator_attention = ()",
+    "networks.discriminator_spectral_norm = False",
+    "gan.loss = 'wasserstein'",
+    "gan.discriminator_steps = 1",
+    "gan.generator_learning_rate = 1e-3",
+    "gan.discriminator_learning_rate = 0.1",
+    "gan.ema_start_step = 0",
+    "monitor.spectra_every_steps = 2",
+    "monitor.samples_every_steps = 0",
+    "train.total_steps = 60",
+    "train.checkpoint_every_steps = 2",
+    "train.keep_checkpoints = 4",
+    "train.deterministic = False",
+]
+RESCUE = [
+    "alarms.real_loss_band = (-1e3, 1e3)",
+    "alarms.sigma0_growth = 10.0",
+    "alarms.reaction = 'rewind'",
+    "alarms.rewind_steps = 4",
+    "alarms.generator_rate_factor = 0.01",
+    "alarms.discriminator_rate_factor = 0.001",
+]
+
+
+def start(model_dir: Path, *params: str, source: Path | None = None) -> None:
+    files = [str(source / "config.gin")] if source else ["test.gin"]
+    config.parse(files, [*([] if source else UNSTABLE), *params])
+    with config.call_errors():
+        loop.train(model_dir, source)
+
+
+def lines(model_dir: Path, name: str = "scalars.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (model_dir / name).read_text().splitlines()]
+
+
+def variables(model_dir: Path) -> dict[str, np.ndarray]:
+    """Those of the newest checkpoint, networks and optimisers."""
+    reader = tf.train.load_checkpoint(str(model_dir / "checkpoints"))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if name.startswith("gan/")
+    }
+
+
+def test_an_unstable_run_collapses_and_a_rewind_saves_it(tmp_path):
+    collapsed, saved = tmp_path / "collapsed", tmp_path / "saved"
+    with pytest.raises(Diverged, match="NaN"):
+        start(collapsed, *RESCUE[:2])
+    rung = [line["step"] for line in lines(collapsed) if "alarm/real_loss" in line]
+    assert rung  # at a step that was logged, which the one of NaN is not
+
+    start(saved, *RESCUE)
+    rewind = json.loads((saved / "rewind.json").read_text())
+    assert rewind["at_step"] <= rung[0]
+    assert rewind["to_step"] <= max(0, rewind["at_step"] - 4)
+    steps = [line["step"] for line in lines(saved)]
+    assert steps == list(range(2, 62, 2))
+    assert not [line for line in lines(saved) if "alarm/real_loss" in line]
+    # What is logged before the rewind is dropped, and the new rates hold after it,
+    # after a restart too.
+    start(saved, *RESCUE, "train.total_steps = 62")
+    rates = {
+        name.split("/")[1]: value
+        for name, value in variables(saved).items()
+        if "learning_rate" in name
+    }
+    assert rates["discriminator_optimizer"] == np.float32(1e-4)
+    assert rates["generator_optimizer"] == np.float32(1e-5)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    start(folder, "gan.discriminator_learning_rate = 1e-4", "train.total_steps = 2")
+    return folder
+
+
+def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path):
+    """Frozen G, another rate for D, its moments reset: what was asked for wins."""
+    start(
+        tmp_path,
+        "gan.freeze_generator = True",
+        "gan.discriminator_learning_rate = 3e-4",
+        "train.keep_moments = False",
+        "train.total_steps = 4",
+        source=trained,
+    )
+    before, after = variables(trained), variables(tmp_path)
+    assert before.keys() == after.keys()
+    assert after["gan/step/.ATTRIBUTES/VARIABLE_VALUE"] == 4
+    for name, value in before.items():
+        if name.startswith("gan/generator/") and ".OPTIMIZER_SLOT/gan/gen" not in name:
+            np.testing.assert_array_equal(after[name], value, name)
+        if name.endswith("discriminator_optimizer/learning_rate/" + VALUE):
+            assert after[name] == np.float32(3e-4)
+        if name.endswith("discriminator_optimizer/iter/" + VALUE):
+            assert (value, after[name]) == (2, 2)  # of 4 updates, from zero again
+    assert [line["step"] for line in lines(tmp_path)] == [4]
+
+
+VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
+
+
+@pytest.mark.parametrize(
+    ("params", "complaint"),
+    [
+        (["networks.generator_width = 8"], "leave data.* and networks.*"),
+        (["networks.generator_attention = (16,)"], "variables there"),
+        (
+            ["train.keep_moments = False", "gan.ema_start_step = 9"],
+            "set gan.ema_start_step = 0",
+        ),
+    ],
+)
+def test_what_cannot_go_on_is_refused(trained, tmp_path, params, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        start(tmp_path, *params, source=trained)
+
+
+@pytest.mark.parametrize(
+    ("param", "complaint"),
+    [
+        ("alarms.accuracy_gap = 0.3", "monitor.held_out_every_steps = 0"),
+        ("alarms.diversity_fall = 0.3", "monitor.samples_every_steps = 0"),
+        ("alarms.reaction = 'panic'", "report, stop, rewind"),
+        ("alarms.real_loss_band = (2.0, 1.0)", "low < high"),
+        ("alarms.real_loss_band = 3", "low < high"),
+        ("alarms.sigma0_growth = 'much'", "alarms.sigma0_growth = 'much'"),
+        ("train.keep_moments = False", "--continue_from"),
+        ("latents.distribution = 'cauchy'", "censored_normal"),
+        ("latents.anneal_steps = 10", "'annealed' needs"),
+    ],
+)
+def test_contradictions_stop_the_run_before_it_starts(tmp_path, param, complaint):
+    with pytest.raises(BadInput, match=complaint):
+        start(tmp_path / "run", param)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_rewind_needs_a_checkpoint_that_is_kept(tmp_path):
+    with pytest.raises(BadInput, match="raise train.keep_checkpoints"):
+        start(tmp_path, "alarms.reaction = 'rewind'", "alarms.rewind_steps = 10")
+
+
+# --- the signs ------------------------------------------------------------------------
+
+CALM = {"loss/discriminator_real": 0.9}
+
+
+def ringing(alarms: dict, scalars: dict, spectra: list | None = None) -> set[str]:
+    watch = Watch(Alarms(**alarms), [{"step": 2, "diversity": 0.8}], spectra or [])
+    scalars = {**CALM, **scalars}
+    watch(10, scalars)
+    assert {f"alarm/{name}" for name in watch.ringing} == scalars.keys() - {
+        name for name in scalars if not name.startswith("alarm/")
+    }
+    return set(watch.ringing)
+
+
+def spectra(*sigmas: float) -> list[dict]:
+    return [{"step": 2 * i, "G.seed/sigma0": s} for i, s in enumerate(sigmas)]
+
+
+def test_signs():
+    band = {"real_loss_band": (0.5, 1.5)}
+    assert not ringing(band, {})
+    assert ringing(band, {"loss/discriminator_real": 1.6}) == {"real_loss"}
+    assert ringing(band, {"loss/discriminator_real": 0.4}) == {"real_loss"}
+    growth = {"sigma0_growth": 2.0, "sigma0_window_steps": 4}
+    assert ringing(growth, {}, spectra(1, 1, 1, 1, 1.5, 2.1)) == {"sigma0"}
+    assert not ringing(growth, {}, spectra(0.1, 1, 1, 1.1, 1.5, 2.1))  # before it
+    assert not ringing(growth, {}, spectra(1, 1, 3))  # an old line
+    gap = {"accuracy_gap": 0.3}
+    assert not ringing(gap, {"accuracy/train": 0.9, "accuracy/held_out": 0.7})
+    scalars = {"accuracy/train": 0.98, "accuracy/held_out": 0.52}
+    assert ringing(gap, scalars) == {"accuracy_gap"}
+    fall = {"diversity_fall": 0.5}
+    assert not ringing(fall, {"diversity": 0.5})
+    assert ringing(fall, {"diversity": 0.3}) == {"diversity"}
+
+
+def test_diversity_is_that_within_a_class():
+    a, b = np.zeros((4, 4, 3)), np.ones((4, 4, 3))
+    assert diversity(np.float32([a, a, b, b]), 2) == 0
+    assert diversity(np.float32([a, b, b, a]), 2) == 1
+
+
+# --- spectra --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_spectra_of_every_weight_of_the_demo_model(tmp_path, trained):
+    config.parse(["demo.gin"], [])
+    gan = loop.make_plan().build()
+    if trained:
+        move(gan)
+    networks = {"G": gan.generator, "D": gan.discriminator}
+    values = Spectra(networks, tmp_path, None).values()
+    count = 0
+    for letter, network in networks.items():
+        for layer in spectral_layers(network):
+            path = layer.kernel.name.partition("/")[2].replace("/", ".")[
+                : -len(".kernel:0")
+            ]
+            for name, matrix in (
+                ("sigma", layer.kernel.numpy()),
+                ("normalized", layer.normalized_kernel().numpy()),
+            ):
+                if name == "normalized" and not layer.spectral_norm:
+                    continue
+                matrix = matrix.astype("float64").reshape(-1, matrix.shape[-1])
+                right = np.linalg.svd(matrix, compute_uv=False)[:3]
+                ours = [values[f"{letter}.{path}/{name}{i}"] for i in range(len(right))]
+                np.testing.assert_allclose(ours, right, rtol=1e-4, err_msg=path)
+                count += len(right)
+    assert count == len(values)
+
+
+def move(gan: Gan) -> None:
+    """Some updates as training does, one by one, untraced."""
+    gan.set_learning_rates(10, 10)
+    data = loop.data.load().train_batches(32, seed=0)
+    for x, y in data.take(3):
+        gan.replica_step([(x, y)])
+        gan.step.assign_add(1)

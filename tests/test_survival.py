@@ -1,0 +1,233 @@
+"""Full disks and damaged files, real ones, at each place that writes or reads back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from doors import Door, last_step, log_lines
+
+from biggan_tf import monitor, saved_model
+from biggan_tf.checkpoints import Checkpoints
+from biggan_tf.errors import BadInput
+
+
+@contextlib.contextmanager
+def full_disk(most_bytes: int) -> Iterator[None]:
+    """No file of this process can grow beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+class Weights(tf.Module):
+    """Stands for a training: its state after n steps is full of n."""
+
+    def __init__(self):
+        super().__init__()
+        self.step = tf.Variable(0, dtype=tf.int64)
+        self.values = [tf.Variable(tf.zeros([200])) for _ in range(20)]
+
+    def advance(self, step: int) -> None:
+        self.step.assign(step)
+        for value in self.values:
+            value.assign(tf.fill([200], float(step)))
+
+    def is_at(self, step: int) -> bool:
+        return int(self.step) == step and all(
+            np.array_equal(value, np.full(200, step, np.float32))
+            for value in self.values
+        )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Checkpoints of steps 2, 4 and 6, the first also kept for good."""
+    folder = tmp_path_factory.mktemp("saved")
+    weights = Weights()
+    checkpoints = Checkpoints(folder, weights, keep_last=3, keep_every_steps=2)
+    for step in range(7):
+        weights.advance(step)
+        if step % 2 == 0:
+            checkpoints.save(step)
+    for step in (4, 6):
+        for file in (folder / "kept").glob(f"ckpt-{step}.*"):
+            file.unlink()
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.index")}
+
+
+def test_the_newest_few_stay_and_some_for_good(folder):
+    assert names(folder) == {f"ckpt-{step}.index" for step in (2, 4, 6)}
+    assert names(folder / "kept") == {"ckpt-2.index"}
+    assert tf.train.latest_checkpoint(str(folder)) == str(folder / "ckpt-6")
+    weights = Weights()
+    assert Checkpoints(folder, weights).restore_latest() == str(folder / "ckpt-6")
+    assert weights.is_at(6)
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+def test_damage_anywhere_is_noticed_and_the_one_before_is_taken(folder, suffix, capsys):
+    """Cut off at, or one bit turned over in, any place."""
+    path = folder / f"ckpt-6{suffix}"
+    whole = path.read_bytes()
+    draw = random.Random(0)
+    damages = [whole[: draw.randrange(len(whole))] for _ in range(20)]
+    for _ in range(60):
+        place = draw.randrange(len(whole))
+        flipped = whole[place] ^ 1 << draw.randrange(8)
+        damages.append(whole[:place] + bytes([flipped]) + whole[place + 1 :])
+    noticed = 0
+    for content in damages:
+        path.write_bytes(content)
+        weights = Weights()
+        restored = Checkpoints(folder, weights).restore_latest()
+        told = capsys.readouterr().out
+        if restored == str(folder / "ckpt-4"):
+            noticed += 1
+            assert weights.is_at(4)
+            assert f"{folder / 'ckpt-6'} is damaged" in told
+        else:  # a bit that means nothing
+            assert weights.is_at(6)
+    assert noticed > 0.8 * len(damages)
+
+
+def test_after_a_damaged_one_saving_goes_on_and_cleans_up(folder):
+    (folder / "ckpt-6.index").write_bytes(b"")
+    weights = Weights()
+    checkpoints = Checkpoints(folder, weights, keep_last=2)
+    checkpoints.restore_latest()
+    checkpoints.save(4)  # as it is
+    (folder / "ckpt-6_temp").mkdir()  # left by a process that was killed
+    (folder / "ckpt-6_temp" / "part").write_bytes(b"half of it")
+    weights.advance(5)
+    checkpoints.save(5)
+    assert names(folder) == {"ckpt-4.index", "ckpt-5.index"}
+    assert not list(folder.glob("ckpt-6*"))
+    weights = Weights()
+    Checkpoints(folder, weights).restore_latest()
+    assert weights.is_at(5)
+
+
+def test_all_damaged_is_one_sentence(folder):
+    for path in folder.glob("**/*.index"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(BadInput, match="all 4 checkpoints in it are damaged") as error:
+        Checkpoints(folder, Weights()).restore_latest()
+    assert "\n" not in str(error.value)
+
+
+def test_one_kept_for_good_is_the_last_resort(folder):
+    for path in folder.glob("*.index"):
+        path.unlink()
+    weights = Weights()
+    assert Checkpoints(folder, weights).restore_latest().endswith("kept/ckpt-2")
+    assert weights.is_at(2)
+
+
+def test_what_the_chief_read_and_a_worker_cannot_is_one_sentence(folder):
+    weights = Weights()
+    Checkpoints(folder, weights, write=False).restore(4)
+    assert weights.is_at(4)
+    with pytest.raises(BadInput, match="one folder that all workers share"):
+        Checkpoints(folder, weights, write=False).restore(5)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 100, 500, 5000, 16_000])
+def test_a_full_disk_leaves_the_checkpoints_before(folder, most_bytes):
+    weights = Weights()
+    checkpoints = Checkpoints(folder, weights)
+    checkpoints.restore_latest()
+    weights.advance(8)
+    with full_disk(most_bytes), pytest.raises(BadInput, match="cannot be wri") as error:
+        checkpoints.save(8)
+    assert "\n" not in str(error.value)
+    assert {f"ckpt-{step}.index" for step in (2, 4, 6)} <= names(folder)
+    weights = Weights()
+    Checkpoints(folder, weights).restore_latest()
+    assert weights.is_at(6)
+
+
+def test_a_full_disk_is_noticed_by_both_logs(tmp_path):
+    board = monitor.TensorBoard(tmp_path, "config")
+    log = monitor.ScalarLog(tmp_path / "scalars.jsonl")
+    board.scalars(1, {"loss": 0.5})
+    log(1, {"loss": 0.5})
+    [events] = tmp_path.glob("events.*")
+    with full_disk((tmp_path / "scalars.jsonl").stat().st_size + 9):
+        with pytest.raises(OSError, match="too large"):
+            log(2, {"loss": 0.5})
+        with pytest.raises(OSError, match="events.*File too large"):
+            board.scalars(2, {"loss": 0.5})
+    log.rewind(2)
+    assert [line["step"] for line in log_lines(tmp_path)] == [1]
+    assert events.exists()
+
+
+def test_a_full_disk_leaves_the_export_before(tmp_path):
+    module = tf.train.Checkpoint(
+        serve=tf.function(lambda: {"value": 1.0}, input_signature=[])
+    )
+    target = tmp_path / "export"
+    saved_model.write(module, target, "first")
+    for most_bytes in (0, 50, 2000):
+        with full_disk(most_bytes), pytest.raises(BadInput, match="is as it was"):
+            saved_model.write(module, target, "second" * 1000, replace=True)
+        assert (target / "README.md").read_text() == "first"
+        assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on(tmp_path):
+    """The limit meets scalars.jsonl first, or a checkpoint: they are on one disk."""
+    model_dir = tmp_path / "run"
+
+    def train(steps: int) -> Door:
+        return Door(
+            "train",
+            "--gin_file=test.gin",
+            f"--model_dir={model_dir}",
+            params=(
+                f"train.total_steps = {steps}",
+                "monitor.samples_every_steps = 0",
+                "gan.discriminator_steps = 1",
+                "networks.generator_attention = ()",
+                "networks.discriminator_attention = ()",
+            ),
+            folder=tmp_path,
+        )
+
+    process = train(4000)
+    process.until(lambda: last_step(model_dir) >= 6)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4000, 4000))
+    assert process.wait(30) == 2, process.output()
+    *_, last = process.output().strip().splitlines()
+    assert last.startswith("error: ")
+    assert "cannot be written" in last
+    assert "run the same command to go on" in last
+    assert "Traceback" not in process.output()
+    reached = last_step(model_dir)
+    process = train(reached + 4)
+    assert process.wait() == 0, process.output()
+    assert "going on from" in process.output()
+    steps = [line["step"] for line in log_lines(model_dir)]
+    assert steps == list(range(2, reached + 5, 2))
+    assert json.loads((model_dir / "data.json").read_text())["num_classes"] == 10

@@ -1,0 +1,382 @@
+"""Checkpoints of BigGAN-PyTorch in our networks: read, exported, trained on."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from importing import export, import_weights, restore
+
+from biggan_tf import config, loop, networks, saved_model, weights
+from biggan_tf.errors import BadInput
+from biggan_tf.weights.matching import Part, path_of
+
+DATA = Path(__file__).parent / "data"
+
+# Saves a state dict as PyTorch does now and did before 1.6, and the state of its Adam.
+PYTORCH = """
+import sys
+import numpy as np
+import torch
+source, folder = sys.argv[1:]
+state = torch.nn.Module().state_dict()
+state.update({k: torch.from_numpy(v) for k, v in np.load(source).items()})
+torch.save(state, folder + "/G.pth")
+torch.save(state, folder + "/old.pth", _use_new_zipfile_serialization=False)
+buffers = ("u0", "sv0", "stored_mean", "stored_var")
+names = [name for name in state if not name.endswith(buffers)]
+parameters = [torch.nn.Parameter(state[name].clone()) for name in names]
+adam = torch.optim.Adam(parameters, lr=1e-3, betas=(0.0, 0.999), eps=1e-6)
+for _ in range(3):
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    adam.step()
+torch.save(adam.state_dict(), folder + "/G_optim.pth")
+moments = {n: adam.state[p]["exp_avg_sq"] for n, p in zip(names, parameters)}
+np.savez(folder + "/moments.npz", **{n: m.numpy() for n, m in moments.items()})
+"""
+
+
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(DATA / f"{name}.npz", allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+def under(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    cut = len(prefix)
+    return {name[cut:]: a for name, a in arrays.items() if name.startswith(prefix)}
+
+
+def save(path: Path, tensors: dict[str, np.ndarray]) -> str:
+    np.savez(path, **tensors)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, str]:
+    """State dicts of a BigGAN 32 px and D of a BigGAN-deep, by what they are."""
+    folder = tmp_path_factory.mktemp("files")
+    arrays = golden("biggan32")
+    source = save(folder / "G.npz", under(arrays, "G/"))
+    command = [sys.executable, "-c", PYTORCH, source, folder]
+    subprocess.run(list(map(str, command)), check=True)
+    return {
+        "folder": str(folder),
+        "G": save(folder / "G.npz", under(arrays, "G/")),
+        "D": save(folder / "D.npz", under(arrays, "D/")),
+        "G_ema": save(folder / "G_ema.npz", under(arrays, "after/G/")),
+        "deep_D": save(folder / "deep.npz", under(golden("biggan_deep128"), "D/")),
+    }
+
+
+def tensors_for(network: tf.keras.Model, part: Part) -> dict[str, np.ndarray]:
+    """Zeros in the names and shapes that a state dict of the network has."""
+    tensors = {}
+    for variable in network.variables:
+        origin = part.rule(path_of(variable), tuple(variable.shape))
+        tensors[origin.name] = np.zeros(origin.shape(tuple(variable.shape)), np.float32)
+    return tensors
+
+
+@pytest.mark.parametrize(
+    ("family", "shared", "resolution"),
+    [
+        ("biggan", False, 32),  # every layer has its own class embedding
+        ("biggan", True, 64),
+        ("biggan", True, 512),
+        ("biggan_deep", True, 32),
+        ("biggan_deep", True, 256),
+    ],
+)
+def test_names_and_shapes_tell_the_architecture(family, shared, resolution, tmp_path):
+    deep, source = family == "biggan_deep", weights.biggan_pytorch
+    told = {
+        "family": family,
+        "resolution": resolution,
+        "num_classes": 5,
+        "generator_width": 4,
+        "discriminator_width": 4,
+        "latent_size": 3 * (resolution.bit_length() - 2),  # a multiple of the chunks
+        "embedding_size": 6 if shared else None,
+        "skip_z": shared,
+        "generator_attention": (16,),
+        "discriminator_attention": (16,),
+        "generator_spectral_norm": True,
+        "discriminator_spectral_norm": True,
+    }
+    _, g_spec, d_spec = networks.specs(**told, initializer="normal")
+    generator = networks.build_generator(family, g_spec)
+    discriminator = networks.build_discriminator(family, d_spec)
+    g_part = Part("", {}, {}, source.generator_rule(deep, shared))
+    d_part = Part("", {}, {}, source.discriminator_rule(deep, resolution))
+    published = source.read(
+        generator=save(tmp_path / "G.npz", tensors_for(generator, g_part)),
+        discriminator=save(tmp_path / "D.npz", tensors_for(discriminator, d_part)),
+    )
+    assert published.arguments() == told
+    values = weights.fit(published, generator, discriminator)
+    assert len(values.generator) == len(generator.variables)
+    assert len(values.discriminator) == len(discriminator.variables)
+
+
+def test_names_that_depend_on_switches_of_the_repository(files, tmp_path):
+    plain = weights.biggan_pytorch.read(generator=files["G"]).generator.tensors
+    renamed = {}
+    for name, tensor in plain.items():
+        # torch.nn.DataParallel, --cross_replica
+        name = name.replace(".stored_mean", ".bn.running_mean")
+        renamed[f"module.{name.replace('.stored_var', '.bn.running_var')}"] = tensor
+    renamed["module.blocks.0.0.bn1.bn.num_batches_tracked"] = np.array(7)
+    renamed["module.linear.u1"] = renamed["module.linear.u0"]  # --num_G_SVs=2
+    renamed["module.linear.sv1"] = renamed["module.linear.sv0"]
+    path = save(tmp_path / "G.npz", renamed)
+    found = weights.biggan_pytorch.read(generator=path).generator.tensors
+    assert found.keys() == plain.keys()
+
+
+def test_files_of_pytorch(files):
+    """Without PyTorch, in its present form and in that before 1.6."""
+    read, folder = weights.biggan_pytorch.read, files["folder"]
+    expected = read(generator=files["G"]).generator.tensors
+    for name in ("G.pth", "old.pth"):
+        found = read(generator=f"{folder}/{name}").generator.tensors
+        assert list(found) == list(expected)
+        for key, tensor in expected.items():
+            np.testing.assert_array_equal(found[key], tensor)
+
+
+class Planted:
+    def __reduce__(self):
+        return open, ("planted", "w")
+
+
+def test_a_file_that_would_run_code_is_refused(files, tmp_path, monkeypatch):
+    """With the planted pickle in place of the tensors', in both forms."""
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("new.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"a": Planted()}, 2))
+    Path("old.pth").write_bytes(pickle.dumps(Planted(), 2))
+    for name in ("new.pth", "old.pth"):
+        with pytest.raises(BadInput, match=f"--generator: {name} .* asks for .*open"):
+            weights.biggan_pytorch.read(generator=name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new.pth", "old.pth"]
+
+
+def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
+    tensors = under(golden("biggan32"), "G/")
+    del tensors["blocks.1.0.conv1.weight"]
+    tensors["blocks.2.0.bn1.gain.weight"] = np.zeros([16, 15], np.float32)
+    tensors["extra"] = np.zeros([2, 3])
+    tensors["output_layer.0.gain"][3] = np.nan
+    bad = save(tmp_path / "bad.npz", tensors)
+    model_dir = tmp_path / "run"
+    pickled = tmp_path / "pickled.npz"
+    np.savez(pickled, weights=np.array([{}], dtype=object))
+    (tmp_path / "torn.npz").write_bytes(Path(files["G"]).read_bytes()[:5000])
+    common = ["--source=biggan_pytorch", f"--model_dir={model_dir}"]
+    outcomes = import_weights(
+        [*common, f"--generator={bad}", f"--discriminator={files['D']}"],
+        [*common, f"--generator={files['G']}", f"--discriminator={files['deep_D']}"],
+        [*common, f"--generator={files['D']}"],
+        [*common, f"--discriminator={files['D']}"],
+        [*common, f"--generator={pickled}"],
+        [*common, f"--generator={tmp_path / 'torn.npz'}"],
+        [*common, f"--generator={tmp_path / 'none.npz'}"],
+        [*common, f"--generator={files['G']}", "--path=somewhere"],
+        [*common, f"--generator={files['G']}", "--gin_param=networks.skip_z = True"],
+        [
+            *common,
+            f"--generator={files['G']}",
+            "--gin_file=test.gin",
+            "--gin_param=data.image_size = 64",
+        ],
+        ["--source=tfhub", f"--model_dir={model_dir}", f"--generator={files['G']}"],
+        ["--source=tfhub", f"--model_dir={model_dir}", f"--path={tmp_path}"],
+        ["--source=huggingface", f"--model_dir={model_dir}"],
+        ["--source=biggan_pytorch", f"--model_dir={tmp_path}"],
+    )
+    complaints = [outcome.complaint for outcome in outcomes]
+    listed = complaints[0].splitlines()
+    assert listed[0].startswith("4 tensors do not fit")
+    for name, found in {
+        "blocks.1.0.conv1.weight is missing": "[16, 16, 3, 3]",
+        "blocks.2.0.bn1.gain.weight is [16, 15]": "[16, 16] is what block2/norm1/gain",
+        "extra [2, 3] is left over": "bad.npz",
+        "output_layer.0.gain holds NaN": "bad.npz",
+    }.items():
+        assert any(name in line and found in line for line in listed), name
+    for complaint, words in zip(
+        complaints[1:],
+        (
+            ["different models", "BigGAN-deep, 128 px, width 4", "BigGAN, 32 px"],
+            ["D.npz is no G of BigGAN-PyTorch", "blocks.0.0.bn1.gain.weight"],
+            ["--generator"],
+            ["pickled.npz cannot be read", "allow_pickle"],
+            ["torn.npz cannot be read"],
+            ["none.npz cannot be read"],
+            ["--path"],
+            ["networks.skip_z"],
+            ["data.image_size = 64", "32 px"],
+            ["--source=tfhub", "--generator"],
+            ["saved_model.pb"],
+            ["--path"],
+            ["is there already"],
+        ),
+    ):
+        for word in words:
+            assert word in complaint, (word, complaint)
+    assert not model_dir.exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+@pytest.fixture(scope="module")
+def imported(files, tmp_path_factory) -> tuple[dict[str, Path], list]:
+    """Model directories, and what the tool printed for each."""
+    folder = tmp_path_factory.mktemp("runs")
+    seven = golden("biggan32")
+    seven["G/shared.weight"] = seven["G/shared.weight"][:7]
+    seven["D/embed.weight"] = seven["D/embed.weight"][:7]
+    seven["D/embed.u0"] = seven["D/embed.u0"][:, :7]
+    recipe = [
+        "--gin_file=test.gin",
+        *(
+            f"--gin_param={binding}"
+            for binding in (
+                "monitor.samples_every_steps = 0",
+                "monitor.spectra_every_steps = 0",
+                "train.total_steps = 20",
+                "train.tick_steps = 10",
+                "train.checkpoint_every_steps = 20",
+                "train.deterministic = False",
+            )
+        ),
+    ]
+    both = [f"--generator={files['G']}", f"--discriminator={files['D']}"]
+    runs = {
+        "plain": [f"--generator={files['G']}"],
+        "averaged": [
+            *both,
+            f"--generator_ema={files['G_ema']}",
+            f"--optimizers={files['folder']}/G_optim.pth",
+            *recipe,
+        ],
+        "no D": [f"--generator={files['G']}", *recipe],
+        "other classes": [
+            f"--generator={save(folder / 'G7.npz', under(seven, 'G/'))}",
+            f"--discriminator={save(folder / 'D7.npz', under(seven, 'D/'))}",
+            *recipe,
+        ],
+    }
+    model_dirs = {name: folder / name.replace(" ", "_") for name in runs}
+    outcomes = import_weights(
+        *(
+            ["--source=biggan_pytorch", f"--model_dir={model_dirs[name]}", *arguments]
+            for name, arguments in runs.items()
+        )
+    )
+    assert [outcome.complaint for outcome in outcomes] == [""] * len(runs)
+    printed = {name: o.printed for name, o in zip(runs, outcomes)}
+    return model_dirs, printed
+
+
+def test_an_imported_model_is_exported_as_it_was_published(imported):
+    model_dirs, printed = imported
+    arrays = golden("biggan32")
+    assert "BigGAN, 32 px, width 4, 10 classes: all tensors fit" in printed["plain"]
+    assert "no D: a stub" in printed["plain"]
+    module = export(model_dirs["plain"])
+    assert module.standing_truncations == (np.inf,)
+    found = module.images(arrays["in/z"], arrays["in/y"], np.inf)
+    np.testing.assert_allclose(found, arrays["eval/images"], atol=1e-5)
+    again = module.images(arrays["in/z"], arrays["in/y"], 0.5)
+    np.testing.assert_array_equal(found, again)  # there is one set of statistics
+
+
+def test_statistics_are_measured_on_request(imported):
+    trained = restore(imported[0]["plain"])
+    build = functools.partial(networks.build_generator, trained.family)
+    settings = saved_model.Settings(accumulate=True, passes=1, batch_size=2)
+    _, statistics, _ = saved_model.for_sampling(trained, settings, build)
+    assert tuple(statistics.truncations.numpy()) == pytest.approx(
+        saved_model.RESAMPLE_GRID
+    )
+
+
+def test_the_average_is_what_is_exported(imported, files):
+    """With its own u and running statistics, while G keeps its weights."""
+    model_dir = imported[0]["averaged"]
+    arrays = golden("biggan32")
+    published = weights.biggan_pytorch.read(generator=files["G_ema"])
+    arguments = published.arguments()
+    family, spec, _ = networks.specs(**arguments, discriminator_attention=())
+    generator = networks.build_generator(family, spec)
+    values, problems = weights.matching.match(generator.variables, published.generator)
+    assert not problems
+    weights.matching.assign(generator.variables, values)
+    expected = generator(tf.constant(arrays["in/z"]), tf.constant(arrays["in/y"]))
+    found = export(model_dir).images(arrays["in/z"], arrays["in/y"], np.inf)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert np.abs(found - arrays["eval/images"]).max() > 1e-3
+
+    gan = restore(model_dir).gan
+    kernel = gan.generator.to_image.conv.kernel.numpy()
+    stored = arrays["G/output_layer.2.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(kernel, stored)
+
+
+def test_other_classes_start_afresh(imported):
+    model_dirs, printed = imported
+    assert "class embeddings start afresh" in printed["other classes"]
+    gan = restore(model_dirs["other classes"]).gan
+    assert gan.generator.condition.embedding.kernel.shape == [10, 16]
+    assert gan.discriminator.head.embedding.kernel.shape == [10, 16]
+    bias = golden("biggan32")["D/linear.bias"]
+    np.testing.assert_array_equal(gan.discriminator.head.linear.bias, bias)
+    averages = dict(
+        zip(map(path_of, gan.generator.trainable_variables), gan.averaged_weights())
+    )
+    np.testing.assert_array_equal(
+        averages["condition/embedding/kernel"], gan.generator.condition.embedding.kernel
+    )
+    assert not (model_dirs["other classes"] / "statistics.npz").exists()
+
+
+def test_a_discriminator_that_was_not_published_starts_afresh(imported):
+    model_dirs, printed = imported
+    assert "no D: it starts afresh" in printed["no D"]
+    discriminator = restore(model_dirs["no D"]).gan.discriminator
+    assert discriminator.spec.width == 4  # the recipe's
+    kernel = discriminator.blocks[1].conv1.matrix().numpy()
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(16), atol=1e-5)
+
+
+def test_adam_goes_on(imported, files):
+    model_dirs, printed = imported
+    assert "Adam of the generator goes on after 3 updates" in printed["averaged"]
+    gan = restore(model_dirs["averaged"]).gan
+    optimizer = gan.generator_optimizer
+    assert optimizer.iterations == 3
+    with np.load(Path(files["folder"]) / "moments.npz") as moments:
+        stored = moments["output_layer.2.weight"].transpose(2, 3, 1, 0)
+    slot = optimizer._optimizer.get_slot(gan.generator.to_image.conv.kernel, "v")
+    np.testing.assert_array_equal(slot, stored)
+
+
+def test_an_imported_model_trains_on(imported):
+    model_dir = imported[0]["averaged"]
+    assert f"--gin_file={model_dir}/config.gin" in imported[1]["averaged"]
+    assert weights.load_statistics(model_dir, 0) is not None
+    config.parse([str(model_dir / "config.gin")], [])
+    loop.train(model_dir)
+    trained = restore(model_dir)
+    assert trained.step == 20
+    assert trained.statistics is None  # those of step 0 are stale
+    for variable in trained.gan.generator.variables:
+        assert np.all(np.isfinite(variable)), variable.name

@@ -1,0 +1,81 @@
+"""BigGAN-deep of pytorch-pretrained-biggan: our import gives the images of theirs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from importing import images, import_weights
+
+from biggan_tf.errors import BadInput
+from biggan_tf.weights import huggingface
+
+REFERENCE = Path(__file__).with_name("huggingface_reference.py")
+RESOLUTIONS = (128, 256, 512)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[int, Path]:
+    """Models of the package with its three configurations, of small width."""
+    top = tmp_path_factory.mktemp("huggingface")
+    for resolution in RESOLUTIONS:
+        sizes = [resolution, 8, 8, 5]  # px, channels, z and embedding, classes
+        command = [sys.executable, REFERENCE, top / str(resolution), *sizes]
+        subprocess.run(list(map(str, command)), check=True, stderr=subprocess.PIPE)
+    return {resolution: top / str(resolution) for resolution in RESOLUTIONS}
+
+
+@pytest.fixture(scope="module")
+def model_dirs(folders) -> dict[int, Path]:
+    """They, imported."""
+    found = {r: folder / "imported" for r, folder in folders.items()}
+    outcomes = import_weights(
+        *(
+            ["--source=huggingface", f"--path={folders[r]}", f"--model_dir={found[r]}"]
+            for r in RESOLUTIONS
+        )
+    )
+    for resolution, (printed, complaint) in zip(RESOLUTIONS, outcomes):
+        assert complaint == ""
+        assert f"BigGAN-deep, {resolution} px, width 8, 5 classes: all" in printed
+        assert "no D" in printed
+    return found
+
+
+def reference(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[float, np.ndarray]]:
+    """z, y, and the package's images by truncation, NHWC."""
+    with np.load(folder / "reference.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    z, y = arrays.pop("z"), arrays.pop("y")
+    return z, y, {float(t): x.transpose(0, 2, 3, 1) for t, x in arrays.items()}
+
+
+@pytest.mark.parametrize("resolution", RESOLUTIONS)
+def test_same_images(folders, model_dirs, resolution):
+    """0.58 and 0.565 are what the package would give if it interpolated rightly."""
+    z, y, expected = reference(folders[resolution])
+    assert {0.02, 0.5, 0.58, 0.565, 0.6, 1.0} == expected.keys()
+    found = images(model_dirs[resolution], z, y, *expected)
+    for x, right in zip(found, expected.values()):
+        assert right[:2].std(axis=0).mean() > 0.1  # two latents of one class
+        np.testing.assert_allclose(x, right, atol=1e-3)
+
+
+def test_folders_that_hold_no_such_model_are_refused(folders, tmp_path):
+    with pytest.raises(BadInput, match="no config.json in it"):
+        huggingface.read(str(tmp_path))
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    config = json.loads((folders[128] / "config.json").read_text())
+    for changes, complaint in (
+        ({"output_dim": 512}, "names 10 layers; .* 512 px has 14"),
+        ({"output_dim": 100}, "100 px"),
+        ({"eps": None, "layers": 3}, "no config of a BigGAN"),
+        ({}, "pytorch_model.bin is no file of PyTorch"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
+        with pytest.raises(BadInput, match=complaint):
+            huggingface.read(str(tmp_path))

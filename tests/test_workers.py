@@ -1,0 +1,124 @@
+"""Several processes on this machine are one training, which one of them can end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from doors import FORKS, Door, last_step, log_lines, tf_configs
+
+from biggan_tf import distribution
+
+WORKERS = 2
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("workers") / "run"
+
+
+def trained(tf_config: str | None, start: Path | None, result: Path) -> None:
+    """Seven steps of gradient descent, as one of several processes or alone."""
+    import test_gan
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    if tf_config:
+        os.environ["TF_CONFIG"] = tf_config
+    kind = "multi_worker" if tf_config else "one_device"
+    strategy = distribution.make_strategy(kind)
+    before, after = test_gan.descended(strategy, start and arrays(start))
+    np.savez(result, *after)
+    np.savez(result.with_suffix(".before.npz"), *before)
+
+
+def arrays(path: Path) -> list[np.ndarray]:
+    with np.load(path) as file:
+        return [file[f"arr_{index}"] for index in range(len(file.files))]
+
+
+@pytest.mark.timeout(1200)  # seven processes
+def test_any_number_of_workers_trains_the_same(tmp_path):
+    start = None
+    for workers in (1, 2, 4):
+        processes = [
+            FORKS.Process(
+                target=trained,
+                args=(tf_config, start, tmp_path / f"{workers}-{index}.npz"),
+                daemon=True,
+            )
+            for index, tf_config in enumerate(
+                tf_configs(workers) if workers > 1 else [None]
+            )
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(500)
+            assert process.exitcode == 0
+        start = tmp_path / "1-0.before.npz"
+        for index in range(workers):
+            several = arrays(tmp_path / f"{workers}-{index}.npz")
+            one = arrays(tmp_path / "1-0.npz")
+            assert len(several) == len(one)
+            for value, right in zip(several, one):
+                np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
+
+
+def started(model_dir) -> list[Door]:
+    return [
+        Door(
+            "train",
+            "--gin_file=test.gin",
+            f"--model_dir={model_dir}",
+            folder=model_dir.parent,
+            params=(
+                "distribution.kind = 'multi_worker'",
+                "train.total_steps = 4000",
+                "monitor.samples_every_steps = 0",
+                "gan.discriminator_steps = 1",
+                "networks.generator_attention = ()",
+                "networks.discriminator_attention = ()",
+            ),
+            TF_CONFIG=tf_config,
+        )
+        for tf_config in tf_configs(WORKERS)
+    ]
+
+
+def test_a_lost_worker_stops_the_others_with_one_sentence(model_dir):
+    chief, other = started(model_dir)
+    chief.until(lambda: last_step(model_dir) >= 4)
+    other.signal(signal.SIGKILL)
+    begin = time.monotonic()
+    assert chief.wait(60) == 2
+    assert time.monotonic() - begin < 60
+    *_, last = chief.output().strip().splitlines()
+    assert last.startswith("error: another worker is lost")
+    assert "Traceback" not in chief.output()
+
+
+def test_all_go_on_and_one_that_is_told_to_stop_stops_all(model_dir):
+    """After the one before; the chief alone writes, what it writes holds for all."""
+    before = last_step(model_dir)
+    workers = started(model_dir)
+    workers[0].until(lambda: last_step(model_dir) > before)
+    begin = time.monotonic()
+    workers[1].signal(signal.SIGTERM)
+    for worker in workers:
+        assert worker.wait(30) == 128 + signal.SIGTERM, worker.output()
+    assert time.monotonic() - begin < 30
+    step = last_step(model_dir)
+    newest = tf.train.latest_checkpoint(str(model_dir / "checkpoints"))
+    assert newest.endswith(f"ckpt-{step}")
+    for worker in workers:
+        assert "going on from" in worker.output()
+        assert f"stopped by SIGTERM at step {step}, which is saved" in worker.output()
+    assert [line["step"] for line in log_lines(model_dir)] == list(
+        range(2, step + 1, 2)
+    )
+    assert len(list(model_dir.glob("events.*"))) == 2  # one for each start

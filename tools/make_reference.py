@@ -1,0 +1,52 @@
+"""Writes reference statistics of real images, to score generators against.
+
+    python tools/make_reference.py --data=embedded --image_size=32 \
+        --network=lite0_128 --output=fashion32.npz
+    python tools/make_reference.py --data=tfds:imagenet2012 --image_size=128 \
+        --features=0 --output=imagenet128.npz
+
+The file holds count, mean and covariance of the features and, for kid and prdc, the
+features of the first `--features` images in random order; and a record of how it was
+made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
+bindings of the room `data` come by --gin_param.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from biggan_tf import config, data, distribution, evaluation, images
+from biggan_tf.errors import BadInput
+
+config.define_flags()
+_DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.")
+_NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
+_SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
+_FEATURES = flags.DEFINE_integer("features", evaluation.KEPT, "Images that keep them.")
+_OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
+
+
+def main() -> None:
+    for flag in (_DATA, _IMAGE_SIZE, _OUTPUT):
+        if not flag.value:
+            raise BadInput(f"--{flag.name} is missing.")
+    images.check_output(_OUTPUT.value, "--output", [".npz"])
+    if Path(_OUTPUT.value).exists():
+        raise BadInput(f"--output={_OUTPUT.value} is there already.")
+    config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
+    strategy = distribution.make_strategy()
+    evaluator = evaluation.Evaluator(
+        strategy,
+        _NETWORK.value,
+        data.named(_DATA.value, _IMAGE_SIZE.value, "--data"),
+        ["fid"],
+        num_images=2**31,
+        split=_SPLIT.value,
+        reference=_OUTPUT.value,
+    )
+    print(f"{_OUTPUT.value}: {evaluator.reference(_FEATURES.value).count:,} images")
+
+
+if __name__ == "__main__":
+    config.run(main)
