@@ -83,15 +83,27 @@ def main() -> None:
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     strategy = distribution.make_strategy()
     if _MODEL_DIR.value:
-        subject, folder = _of_run(truncations), Path(_MODEL_DIR.value)
+        trained = loop.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
+        convention = trained.gan.latents.convention(
+            saved_model.Settings().truncation_convention
+        )
+        spec, folder = trained.data_spec, Path(_MODEL_DIR.value)
     else:
-        subject, folder = _of_module(strategy, truncations)
+        with strategy.scope():
+            module = saved_model.load(_MODULE.value)
+        convention, spec = module.truncation_convention, module
+        folder = _check_module(module, truncations)
+    flag = "--sweep" if _SWEEP.value else "--truncation"
+    for truncation in truncations:
+        latents.check_truncation(convention, truncation, flag)
     folder = Path(_OUTPUT_DIR.value or folder)
     images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
     if _DATA.value:
-        source = data.named(_DATA.value, subject.image_size, "--data")
+        source = data.named(_DATA.value, spec.image_size, "--data")
     else:
         source = data.load(flip=False)
+    if not (_MODEL_DIR.value and _DATA.value):  # which leaves the run's data unused
+        config.refuse_dead_bindings(("data", "distribution"))
     evaluator = evaluation.Evaluator(
         strategy,
         _NETWORK.value,
@@ -102,7 +114,11 @@ def main() -> None:
         _REFERENCE.value,
         _SEED.value,
     )
-    evaluator.check(subject)
+    evaluator.check(spec.num_classes, spec.image_size)
+    if _MODEL_DIR.value:
+        subject = _of_run(trained, convention, truncations)
+    else:
+        subject = evaluation.Subject.exported(module, "standing, of the module")
 
     def keep(truncation: float, scores: dict[str, float]) -> None:
         record = evaluator.record(subject, truncation, scores)
@@ -131,15 +147,13 @@ def main() -> None:
             images.write_png(folder / f"neighbours_{name}.png", sheet)
 
 
-def _of_run(truncations: list[float]) -> evaluation.Subject:
+def _of_run(
+    trained: loop.Restored, convention: str, truncations: list[float]
+) -> evaluation.Subject:
     """The run's averaged G, with statistics measured at each truncation."""
-    settings = saved_model.Settings()
-    trained = loop.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
-    convention = trained.gan.latents.convention(settings.truncation_convention)
-    _check(convention, truncations)
     generator, statistics, origin = saved_model.for_sampling(
         trained,
-        settings,
+        saved_model.Settings(),
         functools.partial(networks.build_generator, trained.family),
         truncations,
     )
@@ -150,10 +164,8 @@ def _of_run(truncations: list[float]) -> evaluation.Subject:
     return evaluation.Subject.exported(saved_model.Exported(module), origin)
 
 
-def _of_module(strategy, truncations: list[float]) -> tuple[evaluation.Subject, Path]:
-    with strategy.scope():
-        module = saved_model.load(_MODULE.value)
-    _check(module.truncation_convention, truncations)
+def _check_module(module: saved_model.Exported, truncations: list[float]) -> Path:
+    """The folder that the module lies in; BadInput if it has no such statistics."""
     sets = module.standing_truncations
     missing = [
         t
@@ -167,14 +179,7 @@ def _of_module(strategy, truncations: list[float]) -> tuple[evaluation.Subject, 
         )
     if "://" in _MODULE.value and not _OUTPUT_DIR.value:
         raise BadInput("--output_dir is missing: the module lies in no folder here.")
-    subject = evaluation.Subject.exported(module, "standing, of the module")
-    return subject, Path(_MODULE.value).absolute().parent
-
-
-def _check(convention: str, truncations: list[float]) -> None:
-    flag = "--sweep" if _SWEEP.value else "--truncation"
-    for truncation in truncations:
-        latents.check_truncation(convention, truncation, flag)
+    return Path(_MODULE.value).absolute().parent
 
 
 def _number(text: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import config, loop
+from biggan_tf import config, data, loop, monitor
 from biggan_tf.alarms import Alarms, Watch
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.gan import Gan
@@ -245,3 +245,15 @@ def move(gan: Gan) -> None:
     for x, y in data.take(3):
         gan.replica_step([(x, y)])
         gan.step.assign_add(1)
+
+
+def test_held_out_images_are_of_all_classes():
+    """The embedded ones come class after class."""
+
+    def even(x, y):
+        return tf.cast(y % 2 == 0, tf.float32)[:, None] - 0.5
+
+    scalars = {}
+    monitor.HeldOut(even, data.load(32), 128)(1, scalars)
+    assert 0.35 < scalars["accuracy/train"] < 0.65
+    assert 0.35 < scalars["accuracy/held_out"] < 0.65

@@ -158,11 +158,11 @@ class Evaluator:
             **self.network.protocol,
         }
 
-    def check(self, subject: Subject) -> None:
+    def check(self, num_classes: int, image_size: int) -> None:
         """BadInput unless the generator makes images of the data's classes and size."""
         spec = self._data.spec
-        for what in ("num_classes", "image_size"):
-            ours, theirs = getattr(subject, what), getattr(spec, what)
+        for what, ours in (("num_classes", num_classes), ("image_size", image_size)):
+            theirs = getattr(spec, what)
             if ours != theirs:
                 raise BadInput(
                     f"the generator has {what} = {ours}, and the data {spec.name} has "
@@ -205,7 +205,7 @@ class Evaluator:
         Raises:
             BadInput: they are NaN or not in [-1, 1].
         """
-        self.check(subject)
+        self.check(subject.num_classes, subject.image_size)
         latents.check_truncation(subject.convention, truncation, "truncation")
         reference, names = self.reference(), self._names
         found = metrics.FeatureStatistics(keep=KEPT if "prdc" in names else 0)
