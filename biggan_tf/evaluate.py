@@ -116,7 +116,8 @@ def main() -> None:
     )
     evaluator.check(spec.num_classes, spec.image_size)
     if _MODEL_DIR.value:
-        subject = _of_run(trained, convention, truncations)
+        with strategy.scope():
+            subject = _of_run(trained, convention, truncations)
     else:
         subject = evaluation.Subject.exported(module, "standing, of the module")
 

@@ -207,6 +207,21 @@ def test_accumulating_leaves_running_averages_and_repeats_itself(twin):
         np.testing.assert_array_equal(layer.moving_mean, value)
 
 
+def test_replicas_share_a_pass(model, twin):
+    one = inference.Accumulator(twin, "resample", 4).moments(0.7, 1, 3)
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        build = functools.partial(networks.build_generator, model.family)
+        copy = saved_model.for_inference(build, model.gan.generator.spec)
+        copy.set_weights(twin.get_weights())
+        two = inference.Accumulator(copy, "resample", 4).moments(0.7, 1, 3)
+        with pytest.raises(BadInput, match=r"export.batch_size = 5 .* 2 replicas"):
+            inference.Accumulator(copy, "resample", 5)
+    for mine, theirs in zip(two, one):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
 def at(network, grid, truncations):
     """What a table whose rows are 0, 1, 2, ... gives at some truncations."""
     layer = layers.batch_norms(network)[0]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow_hub as hub
 from importing import images, import_weights
 from tfhub_reference import Module
 
-from biggan_tf import weights
+from biggan_tf import loop, networks, saved_model, weights
 from biggan_tf.errors import BadInput
 
 # Deep or not, resolution, side of the attention.
@@ -69,6 +71,25 @@ def test_same_images(modules, model_dirs, name):
         np.testing.assert_allclose(x, right, atol=1e-3)
     if module.deep:
         assert np.abs(found[0] - found[1]).max() > 0.1
+
+
+def test_an_export_answers_as_the_released_module(modules, model_dirs, tmp_path):
+    """With its 51 sets, by the same call."""
+    module, folder = modules["biggan-deep-128"]
+    trained = loop.restore(model_dirs["biggan-deep-128"])
+    saved_model.export(
+        trained,
+        saved_model.Settings(),
+        tmp_path / "export",
+        functools.partial(networks.build_generator, trained.family),
+    )
+    loaded = hub.load(str(tmp_path / "export"))
+    assert loaded.truncation_convention.numpy() == b"scaled"
+    assert len(loaded.standing_truncations.numpy()) == 51
+    truncations = (0.571, 1.0)
+    for truncation, right in zip(truncations, module.images(folder, *truncations)):
+        inputs = {"z": module.z, "y": module.y, "truncation": truncation}
+        np.testing.assert_allclose(loaded(inputs), right, atol=1e-3)
 
 
 def test_folders_that_hold_no_such_module_are_refused(modules, tmp_path):

@@ -272,7 +272,7 @@ def report_loop() -> None:
 
     def timed(self: gan.Gan, *arguments: object) -> dict[str, float]:
         start = time.perf_counter()
-        scalars = train.__get__(self)(*arguments)
+        scalars = train.__get__(self, gan.Gan)(*arguments)
         scalars = {name: float(value) for name, value in scalars.items()}
         spans.append((start, time.perf_counter()))
         return scalars

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from biggan_tf import latents
 from biggan_tf.architecture import NetworkSpec
+from biggan_tf.errors import BadInput
 from biggan_tf.layers import (
     BatchNorm,
     Statistics,
@@ -179,26 +180,30 @@ class StandingStatistics(tf.Module):
 class Accumulator:
     """Measures a generator's moments over passes of fresh latents and labels.
 
-    In every pass batch norm uses the statistics of the pass, as in training.
+    In every pass batch norm uses the statistics of the pass, as in training. A pass is
+    shared by the replicas of the strategy in whose scope this and the generator are
+    made.
 
     Args:
         generator: its batch norms are measured; their running averages stay.
         convention: how latents are truncated, see `latents.TRUNCATIONS`.
-        batch_size: images a pass.
+        batch_size: images a pass, over all replicas.
+
+    Raises:
+        BadInput: batch_size does not divide among the replicas.
     """
 
     def __init__(self, generator: tf.keras.Model, convention: str, batch_size: int):
         norms = batch_norms(generator)
         spec = generator.spec
+        strategy = tf.distribute.get_strategy()
+        if batch_size % strategy.num_replicas_in_sync:
+            raise BadInput(
+                f"export.batch_size = {batch_size} does not divide among "
+                f"{strategy.num_replicas_in_sync} replicas; take a multiple."
+            )
 
-        # One graph for all truncations.
-        @tf.function(
-            input_signature=[
-                tf.TensorSpec([], tf.float32),
-                tf.TensorSpec([2], tf.int32),
-            ]
-        )
-        def one_pass(truncation: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        def on_replica(truncation: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
             moments = {}
 
             def measured(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -210,8 +215,20 @@ class Accumulator:
                 [batch_size, spec.latent_size], latents.fold(seed, 0), truncation
             )
             y = latents.labels(batch_size, spec.num_classes, latents.fold(seed, 1))
+            z, y = latents.replica_share(z), latents.replica_share(y)
             generator(z, y, statistics=measured)
             return [moments[id(layer)] for layer in norms]
+
+        # One graph for all truncations.
+        @tf.function(
+            input_signature=[
+                tf.TensorSpec([], tf.float32),
+                tf.TensorSpec([2], tf.int32),
+            ]
+        )
+        def one_pass(truncation: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+            found = strategy.run(on_replica, args=(truncation, seed))
+            return [strategy.experimental_local_results(one)[0] for one in found]
 
         self.one_pass = one_pass
 
