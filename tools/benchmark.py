@@ -11,7 +11,7 @@ which is the fastest of the recipe's own convolutions run alone.
 `--ratios` adds the same step without fused resampling and in bfloat16, in turns with
 the first, so that what else the machine does hits all alike. `--loop` runs the training
 loop itself, for the share of the time that the device waits for the host. `--vary`
-prints the cost as something grows instead.
+prints the cost as something grows instead, `--input` the input pipeline's speed.
 
 Every time is a median. Images are random; the input pipeline has a line of its own.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import os
 import resource
 import statistics
 import tempfile
@@ -40,12 +41,13 @@ config.define_flags()
 _STEPS = flags.DEFINE_integer("steps", 7, "Steps to time.", lower_bound=1)
 _RATIOS = flags.DEFINE_bool("ratios", False, "Plain resampling and bfloat16 too.")
 _LOOP = flags.DEFINE_bool("loop", False, "Run train.total_steps of the loop too.")
+_INPUT = flags.DEFINE_bool("input", False, "The input pipeline alone.")
 _VARY = flags.DEFINE_list("vary", [], "Of batch, width, resolution and replicas.")
 _PLOT = flags.DEFINE_string("plot", None, "PNG of what --vary measures.")
 
 VARIED = {
-    "batch": (0.5, 1, 2, 4),  # times the recipe's
-    "width": (0.5, 1, 2, 4),  # times the recipe's
+    "batch": (0.5, 1, 2, 4),  # times the recipe's, as width
+    "width": (0.5, 1, 2, 4),
     "resolution": (32, 64, 128),
     "replicas": (1, 2, 4),  # pretended, on one CPU
 }
@@ -163,7 +165,7 @@ class Step:
             return self.gan.replica_step(batches)
 
         self.graph, self.kept = None, {}
-        if strategy.num_replicas_in_sync == 1:
+        if not isinstance(strategy, tf.distribute.MirroredStrategy):
             self.graph = alone.get_concrete_function().graph
             seed = latents.root_seed(0)
             self.kept = {
@@ -255,14 +257,18 @@ def peak_memory() -> str:
 
 
 def report_input(plan: loop.Plan) -> None:
-    """Images a second that the input pipeline alone makes, on all cores."""
+    """Images a second that the input pipeline alone makes."""
     batch = plan.schedule.batch_size
     batches = iter(plan.data.train_batches(batch, plan.schedule.seed))
     next(batches)
     count = max(10, 2000 // batch)
     seconds = _seconds(lambda: [next(batches) for _ in range(count)])
+    rate, cores = count * batch / seconds, len(os.sched_getaffinity(0))
     table(
-        [("input pipeline alone, images per second", f"{count * batch / seconds:.0f}")]
+        [
+            ("input pipeline alone, images per second", f"{rate:.0f}"),
+            (f"for each of the {cores} cores", f"{rate / cores:.0f}"),
+        ]
     )
 
 
@@ -365,6 +371,10 @@ def main() -> None:
     if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
         distribution.make_strategy("virtual_cpus", VARIED["replicas"][-1])
     plan = loop.make_plan()
+    if _INPUT.value:
+        plan.data.check_ready()
+        report_input(plan)
+        return
     if _VARY.value:
         costs = {what: report_varied(plan, what) for what in _VARY.value}
         if _PLOT.value:
