@@ -102,8 +102,9 @@ def main() -> None:
         source = data.named(_DATA.value, spec.image_size, "--data")
     else:
         source = data.load(flip=False)
-    if not (_MODEL_DIR.value and _DATA.value):  # which leaves the run's data unused
-        config.refuse_dead_bindings(("data", "distribution"))
+    # Of a run's data some bindings, as of flips, may well be of no use here.
+    rooms = ("distribution",) if _MODEL_DIR.value else ("data", "distribution")
+    config.refuse_dead_bindings(rooms)
     evaluator = evaluation.Evaluator(
         strategy,
         _NETWORK.value,

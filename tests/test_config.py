@@ -128,6 +128,10 @@ def test_an_ambiguous_name_lists_the_full_ones():
         gin.external_configurable(dict, "twin", module=module)
     with pytest.raises(BadInput, match=r"ambiguous; write `north.twin` or `south.t"):
         config.parse([], ["twin.a = 1"])
+    with pytest.raises(BadInput, match="has no parameter `a`"):  # nor does `dict` tell
+        config.parse([], ["north.twin.a = 1"])
+    with pytest.raises(BadInput, match="macro that nothing uses"):
+        config.parse([], ["batch_sise = 1"])
 
 
 SIGNS = "=.,:;()[]{}@%/-$#\"'\\\n\t\r\0 "

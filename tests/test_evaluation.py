@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
+from doors import Door
 
 from biggan_tf import config, data, evaluation, loop, networks, saved_model
 from biggan_tf.checkpoints import Checkpoints
@@ -165,6 +166,35 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path):
         Checkpoints(tmp_path / "other", module).restore_best()
 
 
+def check_the_door(model_dir):
+    """Of a run: the curve and all its files; and a refusal."""
+    common = (f"--model_dir={model_dir}", "--network=lite0_32", "--checkpoint=best")
+    output = model_dir / "out"
+    few = Door("evaluate", *common, "--num_images=10", folder=model_dir)
+    curve = Door(
+        "evaluate",
+        *common,
+        "--split=held_out",
+        "--metrics=fid,is",
+        f"--num_images={IMAGES}",
+        "--sweep=inf,1",
+        "--neighbours",
+        f"--output_dir={output}",
+        params=("export.passes = 1",),
+        folder=model_dir,
+    )
+    assert few.wait() == 2
+    assert "10 images are too few" in few.output().splitlines()[-1]
+    assert curve.wait() == 0, curve.output()
+    assert "best FID: " in curve.output()
+    names = ["metrics.jsonl", "truncation_curve.csv", "truncation_curve.png"]
+    names += ["neighbours_features.png", "neighbours_pixels.png"]
+    assert {*names} <= {path.name for path in output.iterdir()}
+    lines = (output / "metrics.jsonl").read_text().splitlines()
+    found = [json.loads(line)["protocol"]["truncation"] for line in lines]
+    assert found == ["inf", 1.0]
+
+
 def test_training_scores_and_keeps_the_best(tmp_path):
     params = [
         "gan.discriminator_steps = 1",
@@ -184,6 +214,7 @@ def test_training_scores_and_keeps_the_best(tmp_path):
     assert [record["step"] for record in records] == [2, 4]
     best = json.loads((tmp_path / "checkpoints/best/best.json").read_text())
     assert best["value"] == min(record["fid_lite0_32"] for record in records)
+    check_the_door(tmp_path)
     restored = loop.restore(tmp_path, best=True)
     assert restored.step == best["step"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gin import config as gin_config
@@ -158,8 +158,7 @@ def no_value(name: str) -> str:
 
 
 def _parameter_problem(selector: str, parameter: str) -> str | None:
-    function = gin_config._REGISTRY.get_match(selector).wrapped
-    known = inspect.signature(function).parameters
+    known = _parameters(gin_config._REGISTRY.get_match(selector).wrapped)
     if parameter in known:
         return None
     close = suggestion(parameter, known)
@@ -168,8 +167,8 @@ def _parameter_problem(selector: str, parameter: str) -> str | None:
 
 def _type_problem(selector: str, parameter: str, value: Any) -> str | None:
     """Says which type the parameter is annotated with, if `value` has another."""
-    function = gin_config._REGISTRY.get_match(selector).wrapped
-    kind = inspect.signature(function).parameters[parameter].annotation
+    known = _parameters(gin_config._REGISTRY.get_match(selector).wrapped)
+    kind = known[parameter].annotation
     if _fits(value, str(kind)):
         return None
     return f"{_room(selector)}.{parameter} = {value!r}: it must be {kind}"
@@ -195,13 +194,21 @@ def _full_name(parameter: str) -> str:
     parameters = {
         f"{room}.{name}": name
         for room, function in _configurables().items()
-        for name in inspect.signature(function).parameters
+        for name in _parameters(function)
     }
     close = difflib.get_close_matches(parameter, parameters.values(), n=1)
     meant = sorted(full for full, name in parameters.items() if name in close)
     if meant:
         return f"did you mean {_either(meant)}?"
     return "a binding reads `room.parameter = value`"
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Of a configurable, by name; none if it is one of those that do not tell."""
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:  # as of `dict`
+        return {}
 
 
 def _configurables() -> dict[str, Callable[..., Any]]:
