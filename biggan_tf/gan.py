@@ -19,20 +19,8 @@ with warnings.catch_warnings():  # that it is no longer developed, at every star
 
 from biggan_tf import latents, losses
 from biggan_tf import regularisers as regular
-from biggan_tf.layers import batch_moments, batch_statistics
+from biggan_tf.layers import ALIKE, batch_moments, batch_statistics
 from biggan_tf.recipe import Recipe
-
-# A gradient sum is each replica's own.
-REPLICA_STATE = {
-    "trainable": False,
-    "synchronization": tf.VariableSynchronization.ON_READ,
-    "aggregation": tf.VariableAggregation.SUM,
-}
-# What all compute alike; the first one's copy is saved.
-ALIKE = {
-    **REPLICA_STATE,
-    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-}
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
@@ -59,7 +47,13 @@ class GradientSum:
     def __init__(self, variables: Sequence[tf.Variable], portions: int):
         self._portions = portions
         self._sums = [
-            tf.Variable(tf.zeros_like(variable), **REPLICA_STATE)
+            tf.Variable(
+                tf.zeros_like(variable),
+                trainable=False,
+                # Each replica's own.
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.SUM,
+            )
             for variable in variables
             if portions > 1
         ]

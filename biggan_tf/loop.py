@@ -341,15 +341,13 @@ class Restored:
 def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Restored:
     """Builds the networks of a model directory and restores the newest checkpoint.
 
-    With `best` it is the one that training kept by its score.
-
-    Needs neither the data nor the devices of the training.
+    With `best` it is the one that training kept by its score. Needs neither the data
+    nor the devices of the training, but its bindings: `config.read_back` comes first.
 
     Raises:
         BadInput: if it is no model directory, or has no checkpoint.
     """
     folder = Path(model_dir)
-    config.read_back(folder)
     spec = _read_data_spec(folder)
     family, gan = untrained(spec, initializer="normal")
     checkpoints = Checkpoints(folder / "checkpoints", gan)

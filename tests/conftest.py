@@ -14,6 +14,19 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 4,
 )
+# The graph optimiser takes longer than the few steps that tests make.
+tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+# Minutes long; if one of them came last, the other process would wait for it.
+SLOW_FILES = [
+    f"test_{name}.py"
+    for name in ("evaluation", "train", "gan", "xla", "loop", "stability", "workers")
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first; pytest.ini has them taken in this order."""
+    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
-"""Writes a model of pytorch-pretrained-biggan, and images that it computes.
+"""Writes models of pytorch-pretrained-biggan, and images that they compute.
 
-    python huggingface_reference.py FOLDER RESOLUTION CHANNEL_WIDTH Z_DIM CLASSES
+    python huggingface_reference.py FOLDER CHANNEL_WIDTH Z_DIM CLASSES
+
+They are of its three resolutions, in a folder each.
 
 The package leaves its final batch norm uninitialised and its u and v random; here they
 get values, and batch norm gets statistics with which images vary with z.
@@ -83,10 +85,14 @@ def with_one_set(model: BigGAN, rows: tuple, z: torch.Tensor, y: torch.Tensor):
 
 @torch.inference_mode()
 def main() -> None:
-    folder, numbers = Path(sys.argv[1]), map(int, sys.argv[2:])
-    torch.manual_seed(0)
     torch.set_num_threads(1)  # as fast, for so little
-    model = BigGAN(config(*numbers)).eval()
+    for resolution in CHANNELS:
+        write(Path(sys.argv[1], str(resolution)), resolution, *map(int, sys.argv[2:]))
+
+
+def write(folder: Path, resolution: int, *sizes: int) -> None:
+    torch.manual_seed(0)
+    model = BigGAN(config(resolution, *sizes)).eval()
     z = torch.randn(3, model.config.z_dim)
     y = torch.eye(model.config.num_classes)[[1, 1, 0]]
     y[2, 2] = y[2, 0] = 0.5
@@ -97,7 +103,7 @@ def main() -> None:
     images["0.58"] = with_one_set(model, (29,), z, y)
     images["0.565"] = with_one_set(model, (28, 28, 28, 29), z, y)
     arrays = {"z": z, "y": y, **images}
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True)
     np.savez(folder / "reference.npz", **{k: v.numpy() for k, v in arrays.items()})
     (folder / "config.json").write_text(model.config.to_json_string())
     torch.save(model.state_dict(), folder / "pytorch_model.bin")

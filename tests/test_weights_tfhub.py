@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_hub as hub
-from importing import images, import_weights
+from importing import images, import_weights, restore
 from tfhub_reference import Module
 
-from biggan_tf import loop, networks, saved_model, weights
+from biggan_tf import networks, saved_model, weights
 from biggan_tf.errors import BadInput
 
 # Deep or not, resolution, side of the attention.
@@ -76,7 +76,7 @@ def test_same_images(modules, model_dirs, name):
 def test_an_export_answers_as_the_released_module(modules, model_dirs, tmp_path):
     """With its 51 sets, by the same call."""
     module, folder = modules["biggan-deep-128"]
-    trained = loop.restore(model_dirs["biggan-deep-128"])
+    trained = restore(model_dirs["biggan-deep-128"])
     saved_model.export(
         trained,
         saved_model.Settings(),

@@ -12,12 +12,12 @@ from biggan_tf.errors import BadInput
 TOOL = Path(__file__).parents[1] / "tools" / "check_xla.py"
 
 
-@pytest.mark.parametrize("family", ["biggan", "biggan_deep"])
-def test_everything_compiles_at_32_px(family):
-    command = [sys.executable, TOOL, f"--families={family}", "--resolutions=32"]
+def test_everything_compiles_at_32_px():
+    command = [sys.executable, TOOL, "--resolutions=32"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert f"| {family}, 32 px | " in done.stdout
+    for family in ("biggan", "biggan_deep"):
+        assert f"| {family}, 32 px | " in done.stdout
 
 
 def test_several_replicas_are_refused():

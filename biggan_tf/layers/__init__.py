@@ -34,6 +34,7 @@ from biggan_tf.layers.resampling import (
 )
 from biggan_tf.layers.singular import by_shape, largest_singular
 from biggan_tf.layers.spectral import (
+    ALIKE,
     INITIALIZERS,
     SpectralConv2D,
     SpectralDense,
@@ -45,6 +46,7 @@ from biggan_tf.layers.spectral import (
 )
 
 __all__ = [
+    "ALIKE",
     "INITIALIZERS",
     "AffineBatchNorm",
     "BatchNorm",

@@ -12,14 +12,14 @@ INITIALIZERS = {
     "glorot": {"class_name": "GlorotUniform", "config": {}},
 }
 
-# State that every replica computes alike from the same numbers: each keeps its own
+# Variables that every replica computes alike from the same numbers: each keeps its own
 # copy, and the first one's is saved.
-REPLICATED_STATE = {
+ALIKE = {
     "trainable": False,
-    "experimental_autocast": False,
     "synchronization": tf.VariableSynchronization.ON_READ,
     "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
 }
+REPLICATED_STATE = {**ALIKE, "experimental_autocast": False}  # of a layer: float32
 
 
 def power_iteration(
@@ -38,13 +38,15 @@ def power_iteration(
         stationary point of sigma): d sigma / d matrix = v u^T.
     """
     frozen = tf.stop_gradient(matrix)
-    v = tf.math.l2_normalize(tf.linalg.matvec(frozen, u), epsilon=epsilon**2)
-    u = tf.math.l2_normalize(
-        tf.linalg.matvec(frozen, v, transpose_a=True), epsilon=epsilon**2
-    )
-    u, v = tf.stop_gradient(u), tf.stop_gradient(v)
-    sigma = tf.tensordot(v, tf.linalg.matvec(matrix, u), 1)
-    return u, v, sigma
+    # Vectors are columns here, which makes the smallest graph.
+    v = _unit(tf.matmul(frozen, tf.reshape(tf.stop_gradient(u), [-1, 1])), epsilon)
+    u = _unit(tf.matmul(frozen, v, transpose_a=True), epsilon)
+    sigma = tf.matmul(v, tf.matmul(matrix, u), transpose_a=True)
+    return tf.reshape(u, [-1]), tf.reshape(v, [-1]), tf.reshape(sigma, [])
+
+
+def _unit(x: tf.Tensor, epsilon: float) -> tf.Tensor:
+    return tf.math.l2_normalize(x, epsilon=epsilon**2)
 
 
 class SpectralLayer(tf.keras.layers.Layer):

@@ -358,6 +358,8 @@ def write(
             path.rename(earlier)
         temporary.rename(path)
     except (OSError, tf.errors.OpError) as error:
+        if earlier.exists():
+            earlier.rename(path)
         reason = str(error).partition("\n")[0]
         raise BadInput(
             f"--export_dir={path} cannot be written, and is as it was: {reason}."
