@@ -1,12 +1,14 @@
-"""What decides a network's variables: one description for both families."""
+"""What both families' networks share: a description that decides their variables."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
+from biggan_tf import layers
 from biggan_tf.errors import BadInput
-from biggan_tf.layers import INITIALIZERS
 
 RESOLUTIONS = (32, 64, 128, 256, 512)
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -51,10 +53,10 @@ class NetworkSpec:
             raise BadInput(
                 f"resolution = {self.resolution!r}: take one of {RESOLUTIONS}."
             )
-        if self.initializer not in INITIALIZERS:
+        if self.initializer not in layers.INITIALIZERS:
             raise BadInput(
                 f"networks.initializer = {self.initializer!r}: take one of "
-                f"{', '.join(INITIALIZERS)}."
+                f"{', '.join(layers.INITIALIZERS)}."
             )
         if self.precision not in PRECISIONS:
             raise BadInput(
@@ -84,7 +86,7 @@ class NetworkSpec:
     def kernel(self) -> dict[str, Any]:
         """Arguments of every `layers.SpectralLayer`."""
         return {
-            "kernel_initializer": INITIALIZERS[self.initializer],
+            "kernel_initializer": layers.INITIALIZERS[self.initializer],
             "spectral_norm": self.spectral_norm,
             "sn_epsilon": self.sn_epsilon,
         }
@@ -154,3 +156,40 @@ class DiscriminatorSpec(NetworkSpec):
     def attention_sides(self) -> list[int]:
         """Where self-attention can stand: the sides that blocks of D halve to."""
         return [side for side in (8, 16, *RESOLUTIONS) if side < self.resolution]
+
+
+class Network(tf.keras.Model):
+    """A generator or discriminator, which its spec describes."""
+
+    SPEC = NetworkSpec
+
+    def __init__(self, spec: NetworkSpec, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.spec = spec
+
+    def get_config(self) -> dict[str, Any]:
+        return {"spec": dataclasses.asdict(self.spec), "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Network:
+        return cls(**{**config, "spec": cls.SPEC(**config["spec"])})
+
+    def attention_layers(self) -> dict[str, layers.SelfAttention]:
+        """Self-attention by the side at which it stands."""
+        return {
+            str(side): layers.SelfAttention(self.spec.kernel, name=f"attention{side}")
+            for side in self.spec.attention
+        }
+
+    def run_block(
+        self, block: tf.keras.layers.Layer, *inputs: Any, **options: Any
+    ) -> tf.Tensor:
+        """A block's output; what is inside of it is kept, or computed again later."""
+        if self.spec.recompute:
+            return layers.recomputed(block, *inputs, **options)
+        return block(*inputs, **options)
+
+    def attend(self, h: tf.Tensor, training: bool) -> tf.Tensor:
+        """Self-attention, if there is one for this side."""
+        attention = self.attention.get(str(h.shape[1]))
+        return h if attention is None else attention(h, training=training)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from biggan_tf import layers
-from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, Network
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import Statistics
 
@@ -130,12 +129,13 @@ def check_latent_size(spec: GeneratorSpec) -> None:
         )
 
 
-class Generator(tf.keras.Model):
+class Generator(Network):
     """G(z, y): latents and labels -> images."""
 
+    SPEC = GeneratorSpec
+
     def __init__(self, spec: GeneratorSpec, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-        self.spec = spec
+        super().__init__(spec, **kwargs)
         channels = [
             spec.width * factor for factor in GENERATOR_CHANNELS[spec.resolution]
         ]
@@ -150,20 +150,10 @@ class Generator(tf.keras.Model):
             GeneratorBlock(units, spec.kernel, spec.norm, name=f"block{index}")
             for index, units in enumerate(channels[1:])
         ]
-        self.attention = {
-            str(side): layers.SelfAttention(spec.kernel, name=f"attention{side}")
-            for side in spec.attention
-        }
+        self.attention = self.attention_layers()
         self.to_image = layers.ToImage(
             spec.kernel, spec.bn_epsilon, spec.rgb_units, name="to_image"
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"spec": dataclasses.asdict(self.spec), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Generator:
-        return cls(**{**config, "spec": GeneratorSpec(**config["spec"])})
 
     def call(
         self,
@@ -194,23 +184,20 @@ class Generator(tf.keras.Model):
         h = self.seed(z, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block, condition in zip(self.blocks, conditions):
-            if self.spec.recompute:
-                h = layers.recomputed(
-                    block, h, condition, training=training, statistics=statistics
-                )
-            else:
-                h = block(h, condition, training, statistics)
-            if str(h.shape[1]) in self.attention:
-                h = self.attention[str(h.shape[1])](h, training=training)
+            h = self.run_block(
+                block, h, condition, training=training, statistics=statistics
+            )
+            h = self.attend(h, training)
         return self.to_image(h, training, statistics)
 
 
-class Discriminator(tf.keras.Model):
+class Discriminator(Network):
     """D(x, y): images and labels -> logits, high for real."""
 
+    SPEC = DiscriminatorSpec
+
     def __init__(self, spec: DiscriminatorSpec, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-        self.spec = spec
+        super().__init__(spec, **kwargs)
         factors = DISCRIMINATOR_CHANNELS[spec.resolution]
         # All blocks but the last halve the side; at 32 px only the first two do.
         halvings = 2 if spec.resolution == 32 else len(factors) - 1
@@ -224,18 +211,8 @@ class Discriminator(tf.keras.Model):
             )
             for index, factor in enumerate(factors)
         ]
-        self.attention = {
-            str(side): layers.SelfAttention(spec.kernel, name=f"attention{side}")
-            for side in spec.attention
-        }
+        self.attention = self.attention_layers()
         self.head = layers.ProjectionHead(spec.num_classes, spec.kernel, name="head")
-
-    def get_config(self) -> dict[str, Any]:
-        return {"spec": dataclasses.asdict(self.spec), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Discriminator:
-        return cls(**{**config, "spec": DiscriminatorSpec(**config["spec"])})
 
     def call(
         self,
@@ -256,10 +233,7 @@ class Discriminator(tf.keras.Model):
             float32 [batch, 1].
         """
         for block in self.blocks:
-            if self.spec.recompute:
-                x = layers.recomputed(block, x, training=training)
-            else:
-                x = block(x, training)
-            if block.downsample and str(x.shape[1]) in self.attention:
-                x = self.attention[str(x.shape[1])](x, training=training)
+            x = self.run_block(block, x, training=training)
+            if block.downsample:
+                x = self.attend(x, training)
         return self.head(x, y, training, dropout)

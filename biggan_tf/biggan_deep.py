@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from biggan_tf import layers
-from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, Network
 from biggan_tf.layers import Statistics
 
 # G: width multipliers of the 4x4 seed, then of each pair of blocks, the second of which
@@ -136,12 +135,13 @@ class DiscriminatorBlock(tf.keras.layers.Layer):
         return self.convs[-1](h, training=training) + x
 
 
-class Generator(tf.keras.Model):
+class Generator(Network):
     """G(z, y): latents and labels -> images."""
 
+    SPEC = GeneratorSpec
+
     def __init__(self, spec: GeneratorSpec, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-        self.spec = spec
+        super().__init__(spec, **kwargs)
         seed, *outputs = (
             spec.width * factor for factor in GENERATOR_CHANNELS[spec.resolution]
         )
@@ -156,20 +156,10 @@ class Generator(tf.keras.Model):
                 self.blocks.append(
                     GeneratorBlock(width, upsample, spec.kernel, spec.norm, name=name)
                 )
-        self.attention = {
-            str(side): layers.SelfAttention(spec.kernel, name=f"attention{side}")
-            for side in spec.attention
-        }
+        self.attention = self.attention_layers()
         self.to_image = layers.ToImage(
             spec.kernel, spec.bn_epsilon, spec.rgb_units, name="to_image"
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {"spec": dataclasses.asdict(self.spec), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Generator:
-        return cls(**{**config, "spec": GeneratorSpec(**config["spec"])})
 
     def call(
         self,
@@ -185,23 +175,21 @@ class Generator(tf.keras.Model):
         h = self.seed(joint, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block in self.blocks:
-            if self.spec.recompute:
-                h = layers.recomputed(
-                    block, h, condition, training=training, statistics=statistics
-                )
-            else:
-                h = block(h, condition, training, statistics)
-            if block.upsample and str(h.shape[1]) in self.attention:
-                h = self.attention[str(h.shape[1])](h, training=training)
+            h = self.run_block(
+                block, h, condition, training=training, statistics=statistics
+            )
+            if block.upsample:
+                h = self.attend(h, training)
         return self.to_image(h, training, statistics)
 
 
-class Discriminator(tf.keras.Model):
+class Discriminator(Network):
     """D(x, y): images and labels -> logits, high for real."""
 
+    SPEC = DiscriminatorSpec
+
     def __init__(self, spec: DiscriminatorSpec, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-        self.spec = spec
+        super().__init__(spec, **kwargs)
         stem, *outputs = (
             spec.width * factor for factor in DISCRIMINATOR_CHANNELS[spec.resolution]
         )
@@ -217,18 +205,8 @@ class Discriminator(tf.keras.Model):
             for pair, units in enumerate(outputs)
             for half in range(2)
         ]
-        self.attention = {
-            str(side): layers.SelfAttention(spec.kernel, name=f"attention{side}")
-            for side in spec.attention
-        }
+        self.attention = self.attention_layers()
         self.head = layers.ProjectionHead(spec.num_classes, spec.kernel, name="head")
-
-    def get_config(self) -> dict[str, Any]:
-        return {"spec": dataclasses.asdict(self.spec), "name": self.name}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Discriminator:
-        return cls(**{**config, "spec": DiscriminatorSpec(**config["spec"])})
 
     def call(
         self,
@@ -240,12 +218,8 @@ class Discriminator(tf.keras.Model):
         """Logits of images and labels; as `biggan.Discriminator.call`."""
         h = self.stem(x, training=training)
         for index, block in enumerate(self.blocks):
-            if self.spec.recompute:
-                h = layers.recomputed(block, h, training=training)
-            else:
-                h = block(h, training)
+            h = self.run_block(block, h, training=training)
             # Attention stands behind the pair of blocks that halved the side.
-            halved = self.blocks[index - 1].downsample
-            if index % 2 and halved and str(h.shape[1]) in self.attention:
-                h = self.attention[str(h.shape[1])](h, training=training)
+            if index % 2 and self.blocks[index - 1].downsample:
+                h = self.attend(h, training)
         return self.head(h, y, training, dropout)
