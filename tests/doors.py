@@ -1,7 +1,8 @@
 """The command-line programs, in processes that need not import TensorFlow anew.
 
-They are forked from one that has imported it and not started it, and are otherwise
-what `python -m biggan_tf.NAME` is.
+A `Door` is forked from a process that has imported it and not started it, and is
+otherwise what `python -m biggan_tf.NAME` is. `called` has one process call a program's
+`main` for several command lines.
 """
 
 from __future__ import annotations
@@ -9,15 +10,63 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from torture import FORKS, door  # noqa: E402
+
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]),
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+}
+CALLS = """
+import contextlib, importlib, io, json, sys
+from absl import flags
+from absl.testing import flagsaver
+from gin import config as gin_config
+from biggan_tf import config
+from biggan_tf.errors import BadInput
+program, outcomes = importlib.import_module(sys.argv[1]), []
+for arguments in json.loads(sys.argv[2]):
+    gin_config.clear_config()
+    printed, complaint = io.StringIO(), ""
+    with flagsaver.flagsaver(), contextlib.redirect_stdout(printed):
+        flags.FLAGS([sys.argv[1], *arguments])
+        try:
+            with config.call_errors():
+                program.main()
+        except BadInput as error:
+            complaint = str(error)
+    outcomes.append([printed.getvalue(), complaint])
+print(json.dumps(outcomes))
+"""
+
+
+class Outcome(NamedTuple):
+    """What a program printed, and the sentence it ended with if it refused, or ""."""
+
+    printed: str
+    complaint: str
+
+
+def called(module: str, *command_lines: list[str]) -> list[Outcome]:
+    """Of the `main` of a module, such as "biggan_tf.export", for each command line."""
+    result = subprocess.run(
+        [sys.executable, "-c", CALLS, module, json.dumps(command_lines)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return [Outcome(*pair) for pair in json.loads(result.stdout.splitlines()[-1])]
 
 
 class Door:

@@ -1,6 +1,5 @@
 """The door `export`, on a model directory that training wrote."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,50 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from doors import ENVIRONMENT, ROOT, called
 
 from biggan_tf import config, loop, saved_model
 
-ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
 FAST = ("--gin_param=export.passes = 1", "--gin_param=export.batch_size = 4")
-
-# Runs the door once for each list of arguments, in one process.
-DOOR = """
-import json, sys
-from absl import flags
-from absl.testing import flagsaver
-from gin import config as gin_config
-from biggan_tf import config, export
-from biggan_tf.errors import BadInput
-complaints = []
-for arguments in json.loads(sys.argv[1]):
-    gin_config.clear_config()
-    with flagsaver.flagsaver():
-        flags.FLAGS(["export", *arguments])
-        try:
-            with config.call_errors():
-                export.main()
-            complaints.append(None)
-        except BadInput as error:
-            complaints.append(str(error))
-print(json.dumps(complaints))
-"""
-
-
-def call(*command_lines: list[str]) -> list[str]:
-    """The complaint of each command line, None if it did its work."""
-    result = subprocess.run(
-        [sys.executable, "-c", DOOR, json.dumps(command_lines)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -74,15 +34,16 @@ def model_dir(tmp_path_factory) -> Path:
 def test_what_is_exported(model_dir, tmp_path):
     run, scaled = f"--model_dir={model_dir}", f"--export_dir={tmp_path / 'scaled'}"
     convention = "--gin_param=export.truncation_convention = 'scaled'"
-    first, again, other, taken = call(
+    first, again, other, taken = called(
+        "biggan_tf.export",
         [run, *FAST],
         [run, *FAST, "--with_discriminator"],
         [run, *FAST, scaled, convention],
         [run, *FAST, scaled],
     )
-    assert (first, again, other) == (None, None, None)
-    assert "--export_dir" in taken
-    assert "is there already" in taken
+    assert [first.complaint, again.complaint, other.complaint] == [""] * 3
+    assert "--export_dir" in taken.complaint
+    assert "is there already" in taken.complaint
 
     module = saved_model.load(model_dir / "export")
     assert hasattr(module.module, "discriminator")
@@ -119,9 +80,8 @@ def test_bad_command_lines_get_one_sentence(model_dir, tmp_path):
         (run, f"--export_dir={tmp_path / 'file' / 'x'}"): "cannot be written to",
         (f"--model_dir={tmp_path}",): "is in the way",
     }
-    complaints = call(*(list(arguments) for arguments in cases))
-    for complaint, expected in zip(complaints, cases.values()):
-        assert complaint is not None, expected
+    outcomes = called("biggan_tf.export", *map(list, cases))
+    for (_, complaint), expected in zip(outcomes, cases.values()):
         assert expected in complaint
         assert "\n" not in complaint
 

@@ -1,57 +1,17 @@
 """Layouts of samples, and the door `sample`, on real exported modules."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from doors import called
 from PIL import Image
 from test_saved_model import CLASSES, export, trained
 
 from biggan_tf import saved_model
 from biggan_tf.errors import BadInput
 from biggan_tf.saved_model import sheets
-
-ROOT = Path(__file__).parents[1]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "TF_CPP_MIN_LOG_LEVEL": "3",
-}
-
-# Runs the door once for each list of arguments, in one process.
-DOOR = """
-import contextlib, io, json, sys
-from absl import flags
-from absl.testing import flagsaver
-from biggan_tf import sample
-from biggan_tf.errors import BadInput
-results = []
-for arguments in json.loads(sys.argv[1]):
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(io.StringIO()) as output:
-        flags.FLAGS(["sample", *arguments])
-        try:
-            sample.main()
-            results.append(["", output.getvalue()])
-        except BadInput as error:
-            results.append([str(error), output.getvalue()])
-print(json.dumps(results))
-"""
-
-
-def call(*command_lines: list[str]) -> list[tuple[str, str]]:
-    """(complaint, output) of each command line."""
-    result = subprocess.run(
-        [sys.executable, "-c", DOOR, json.dumps(command_lines)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +79,8 @@ def test_what_the_door_draws(path, module, tmp_path):
     def arguments(name, *more):
         return [f"--module={path}", f"--output={tmp_path / name}", *more]
 
-    results = call(
+    results = called(
+        "biggan_tf.sample",
         arguments("sheet.png", "--labels=0,d", "--columns=3"),
         arguments("again.png", "--labels=0,d", "--columns=3"),
         arguments("seed.png", "--labels=0,d", "--columns=3", "--seed=1"),
@@ -128,7 +89,7 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
         arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
     )
-    assert [complaint for complaint, _ in results] == [""] * len(results)
+    assert [complaint for _, complaint in results] == [""] * len(results)
     sheet, again, seed = (
         np.asarray(Image.open(tmp_path / f"{name}.png"))
         for name in ("sheet", "again", "seed")
@@ -149,7 +110,7 @@ def test_what_the_door_draws(path, module, tmp_path):
     soft = np.load(tmp_path / "soft.npz")
     np.testing.assert_allclose(soft["labels"][:, 3], [0, 0.5, 1])
 
-    lines = results[-1][1].splitlines()
+    lines = results[-1].printed.splitlines()
     shares = [float(line.split()[2].rstrip("%")) for line in lines[:-1]]
     assert [line.split()[1] for line in lines[:-1]] == ["2:", "0.5:", "0.04:"]
     assert all(0 <= share <= 100 for share in shares)
@@ -175,9 +136,8 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, output, "--interpolate=class", "--labels=0"): "name two",
         (module, output, "--interpolate=z", "--truncations=1"): "exclude each other",
     }
-    for (complaint, _), expected in zip(
-        call(*(list(arguments) for arguments in cases)), cases.values()
-    ):
+    outcomes = called("biggan_tf.sample", *map(list, cases))
+    for (_, complaint), expected in zip(outcomes, cases.values()):
         assert expected in complaint
         assert "\n" not in complaint
     assert not os.listdir(tmp_path)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from doors import ROOT, Door, last_step, log_lines
+from doors import ENVIRONMENT, ROOT, Door, last_step, log_lines
 from PIL import Image
 
 PLAIN = ("monitor.samples_every_steps = 0", "monitor.spectra_every_steps = 0")
-# What a process sees that has the package and nothing else of ours.
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def test_killed_runs_end_bitwise_like_the_uninterrupted_one(tmp_path):

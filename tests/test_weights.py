@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from importing import export, import_weights, restore
+from doors import called
+from importing import export, restore
 
 from biggan_tf import config, loop, networks, saved_model, weights
 from biggan_tf.errors import BadInput
@@ -181,7 +182,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     np.savez(pickled, weights=np.array([{}], dtype=object))
     (tmp_path / "torn.npz").write_bytes(Path(files["G"]).read_bytes()[:5000])
     common = ["--source=biggan_pytorch", f"--model_dir={model_dir}"]
-    outcomes = import_weights(
+    outcomes = called(
+        "import_weights",
         [*common, f"--generator={bad}", f"--discriminator={files['D']}"],
         [*common, f"--generator={files['G']}", f"--discriminator={files['deep_D']}"],
         [*common, f"--generator={files['D']}"],
@@ -275,11 +277,12 @@ def imported(files, tmp_path_factory) -> tuple[dict[str, Path], list]:
         ],
     }
     model_dirs = {name: folder / name.replace(" ", "_") for name in runs}
-    outcomes = import_weights(
+    outcomes = called(
+        "import_weights",
         *(
             ["--source=biggan_pytorch", f"--model_dir={model_dirs[name]}", *arguments]
             for name, arguments in runs.items()
-        )
+        ),
     )
     assert [outcome.complaint for outcome in outcomes] == [""] * len(runs)
     printed = {name: o.printed for name, o in zip(runs, outcomes)}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from importing import images, import_weights
+from doors import called
+from importing import images
 
 from biggan_tf.errors import BadInput
 from biggan_tf.weights import huggingface
@@ -31,11 +32,12 @@ def folders(tmp_path_factory) -> dict[int, Path]:
 def model_dirs(folders) -> dict[int, Path]:
     """They, imported."""
     found = {r: folder / "imported" for r, folder in folders.items()}
-    outcomes = import_weights(
+    outcomes = called(
+        "import_weights",
         *(
             ["--source=huggingface", f"--path={folders[r]}", f"--model_dir={found[r]}"]
             for r in RESOLUTIONS
-        )
+        ),
     )
     for resolution, (printed, complaint) in zip(RESOLUTIONS, outcomes):
         assert complaint == ""

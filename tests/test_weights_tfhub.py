@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_hub as hub
-from importing import images, import_weights, restore
+from doors import called
+from importing import images, restore
 from tfhub_reference import Module
 
 from biggan_tf import networks, saved_model, weights
@@ -37,11 +38,12 @@ def modules(tmp_path_factory) -> dict[str, tuple[Module, str]]:
 def model_dirs(modules, tmp_path_factory) -> dict[str, Path]:
     """They, imported."""
     top = tmp_path_factory.mktemp("imported")
-    outcomes = import_weights(
+    outcomes = called(
+        "import_weights",
         *(
             ["--source=tfhub", f"--path={folder}", f"--model_dir={top / name}"]
             for name, (_, folder) in modules.items()
-        )
+        ),
     )
     for (name, (deep, resolution, _)), outcome in zip(KINDS.items(), outcomes):
         assert outcome.complaint == "", name
