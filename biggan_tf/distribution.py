@@ -111,7 +111,7 @@ def largest(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return lambda number: number
 
-    @tf.function
+    @tf.function(autograph=False)
     def gathered(number: tf.Tensor) -> tf.Tensor:
         def replica() -> tf.Tensor:
             context = tf.distribute.get_replica_context()

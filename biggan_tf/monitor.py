@@ -319,7 +319,7 @@ class HeldOut:
             "accuracy/train": data.train_batches(batch, seed=0).take(count // batch),
             "accuracy/held_out": held_out.take(count // batch),
         }
-        self._judge = tf.function(discriminator, reduce_retracing=True)
+        self._judge = tf.function(discriminator, autograph=False, reduce_retracing=True)
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         for name, batches in self._batches.items():

@@ -378,7 +378,9 @@ class Evaluator:
             return pixels, seen["features"], seen["logits"], labels, fine[None]
 
         # saturate_cast of NaN is anything, but such images go no further.
-        return tf.function(lambda *args: self._strategy.run(on_replica, args))
+        return tf.function(
+            lambda *args: self._strategy.run(on_replica, args), autograph=False
+        )
 
     def _joined(self, value: Any) -> np.ndarray:
         return np.concatenate(self._strategy.experimental_local_results(value))

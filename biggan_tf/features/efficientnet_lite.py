@@ -39,7 +39,7 @@ def lite0(resolution: int = 128) -> FeatureNetwork:
     hash_ = hashlib.sha256(path.read_bytes()).hexdigest()
     model = _model(torch_file.read(path), resolution)
 
-    @tf.function
+    @tf.function(autograph=False)
     def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         sides = images.shape[1:3]
         # Antialiasing changes nothing where an image grows, and XLA does not have it.

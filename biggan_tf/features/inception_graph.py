@@ -51,7 +51,7 @@ def inception(source: str = HUB_HANDLE) -> FeatureNetwork:
     else:
         layers, files = _frozen_graph(path), [path]
 
-    @tf.function
+    @tf.function(autograph=False)
     def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images = tf.raw_ops.ResizeBilinear(
             images=tf.cast(images, tf.float32),

@@ -224,7 +224,8 @@ class Accumulator:
             input_signature=[
                 tf.TensorSpec([], tf.float32),
                 tf.TensorSpec([2], tf.int32),
-            ]
+            ],
+            autograph=False,
         )
         def one_pass(truncation: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
             found = strategy.run(on_replica, args=(truncation, seed))
@@ -284,7 +285,7 @@ class Sampler:
         """Images, float32 [batch, side, side, 3] in [-1, 1]; z and y as G's."""
         return in_parts(self.draw, z, y, self._generator.spec.resolution)
 
-    @tf.function
+    @tf.function(autograph=False)
     def draw(self, z: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
         """The same as a tensor, all at once."""
         return self._generator(z, y, statistics=self._statistics.at(math.inf))

@@ -247,19 +247,24 @@ def make_module(
         return generator(z, y, statistics=statistics.at(truncation))
 
     @tf.function(
-        input_signature=[{"z": z_spec, "y": y_spec, "truncation": truncation_spec}]
+        input_signature=[{"z": z_spec, "y": y_spec, "truncation": truncation_spec}],
+        autograph=False,
     )
     def call(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
         return images(**inputs)
 
-    @tf.function(input_signature=[batch_spec, truncation_spec, seed_spec])
+    @tf.function(
+        input_signature=[batch_spec, truncation_spec, seed_spec], autograph=False
+    )
     def sample_latents(
         batch: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         shape = [batch, spec.latent_size]
         return draw_latents(shape, tf.stack([seed, 0]), truncation)
 
-    @tf.function(input_signature=[labels_spec, truncation_spec, seed_spec])
+    @tf.function(
+        input_signature=[labels_spec, truncation_spec, seed_spec], autograph=False
+    )
     def generate(
         labels: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
@@ -268,7 +273,7 @@ def make_module(
         z = sample_latents(tf.size(labels), truncation, seed)
         return images(z, tf.one_hot(labels, spec.num_classes), truncation)
 
-    @tf.function(input_signature=[z_spec, y_spec, truncation_spec])
+    @tf.function(input_signature=[z_spec, y_spec, truncation_spec], autograph=False)
     def serve(
         z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor
     ) -> dict[str, tf.Tensor]:
@@ -292,7 +297,7 @@ def make_module(
     if discriminator is not None:
         x_spec = tf.TensorSpec([None, spec.resolution, spec.resolution, 3], tf.float32)
 
-        @tf.function(input_signature=[{"x": x_spec, "y": y_spec}])
+        @tf.function(input_signature=[{"x": x_spec, "y": y_spec}], autograph=False)
         def judge(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
             return discriminator(inputs["x"], inputs["y"])
 
