@@ -17,16 +17,21 @@ tf.config.set_logical_device_configuration(
 # The graph optimiser takes longer than the few steps that tests make.
 tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
-# Minutes long; if one of them came last, the other process would wait for it.
+# The slow ones, slowest first; if one came last, the other process would wait for it.
 SLOW_FILES = [
     f"test_{name}.py"
-    for name in ("evaluation", "train", "gan", "xla", "loop", "stability", "workers")
+    for name in (
+        *("evaluation", "train", "gan", "loop", "networks", "xla", "workers"),
+        *("stability", "weights", "weights_huggingface", "weights_tfhub"),
+        *("saved_model", "features", "export", "survival", "parity", "sample"),
+    )
 ]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow files first; pytest.ini has them taken in this order."""
-    items.sort(key=lambda item: item.path.name not in SLOW_FILES)
+    order = {name: place for place, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(autouse=True)
