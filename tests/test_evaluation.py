@@ -126,7 +126,7 @@ def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
 @pytest.mark.parametrize("value", [float("nan"), 1.5])
 def test_broken_images_stop_at_the_first_batch(scored, value):
     made, _, _, _ = scored
-    broken = subject(lambda z, y, t: tf.fill([len(z), 32, 32, 3], value))
+    broken = subject(lambda z, y, t: tf.fill([*z.shape[:1], 32, 32, 3], value))
     with pytest.raises(BadInput, match=r"NaN or not in \[-1, 1\]"):
         made.score(broken)
 
