@@ -18,7 +18,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
 
     Args:
         source: a model directory, whose newest checkpoint is meant, or a checkpoint in
-            one, such as "runs/demo/checkpoints/kept/ckpt-1000".
+            one, such as "runs/demo/checkpoints/ckpt-2000".
 
     Raises:
         BadInput: there is no such thing.
@@ -32,7 +32,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
     if newest is None or not (source / "config.gin").is_file():
         raise BadInput(
             f"--continue_from={source}: give a model directory with a checkpoint in "
-            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-1000."
+            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-2000."
         )
     return source, newest
 

@@ -6,7 +6,7 @@
         --gin_param="train.batch_size = 256" --model_dir=runs/small_batch
 
     python -m biggan_tf.train --continue_from=runs/demo --model_dir=runs/frozen \
-        --gin_file=gin/freeze_generator.gin
+        --gin_file=gin/freeze_generator.gin --gin_param="train.total_steps = 3000"
 
 Running the same command again goes on where the run stopped. `--dry_run` prints the
 configuration, the sizes of the networks and the devices, and trains nothing.
@@ -29,7 +29,7 @@ _CONTINUE_FROM = flags.DEFINE_string(
     "continue_from",
     None,
     "Go on from the newest checkpoint of this model directory, or from this checkpoint "
-    "(such as runs/demo/checkpoints/kept/ckpt-1000), in a new --model_dir, with its "
+    "(such as runs/demo/checkpoints/ckpt-2000), in a new --model_dir, with its "
     "configuration and what --gin_file and --gin_param change.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")

@@ -5,9 +5,10 @@
 Above, the largest singular value of every weight of G and of D against the steps;
 below, its ratio to the second one. The first layers and attention are named.
 
-    python tools/plot_spectra.py --model_dir=runs/demo --gin_file=gin/demo.gin --time
+    python tools/plot_spectra.py --model_dir=runs/cost --gin_file=gin/demo.gin --time
 
-prints instead what logging them every 100 steps adds to the training time of a recipe.
+prints instead what logging them every 100 steps adds to the training time of a recipe;
+what it logs for that goes to --model_dir, which is to be a new folder.
 """
 
 import json
