@@ -116,6 +116,8 @@ def main() -> None:
         _SEED.value,
     )
     evaluator.check(spec.num_classes, spec.image_size)
+    if _SWEEP.value or _NEIGHBOURS.value:  # which look at real images at the end
+        source.check_ready()
     if _MODEL_DIR.value:
         with strategy.scope():
             subject = _of_run(trained, convention, truncations)

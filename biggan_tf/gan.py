@@ -479,10 +479,13 @@ class Gan(tf.Module):
             for variable in self.generator.trainable_variables
         ]
 
-    def set_learning_rates(
+    def set_rates(
         self, generator_factor: float = 1.0, discriminator_factor: float = 1.0
     ) -> None:
-        """Assigns the recipe's times these: a checkpoint brings the saved ones back."""
+        """Assigns the recipe's learning rates, times these, and Adam's betas.
+
+        A checkpoint has brought the saved ones back.
+        """
         recipe = self.recipe
         for optimizer, rate, factor in (
             (
@@ -497,6 +500,7 @@ class Gan(tf.Module):
             ),
         ):
             optimizer.learning_rate = rate * factor
+            optimizer.beta_1, optimizer.beta_2 = recipe.beta1, recipe.beta2
 
 
 def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:

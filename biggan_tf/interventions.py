@@ -24,7 +24,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
         BadInput: there is no such thing.
     """
     source = Path(source)
-    if source.with_name(f"{source.name}.index").is_file():
+    if Path(f"{source}.index").is_file():
         folders = [f for f in source.parents if (f / "config.gin").is_file()]
         if folders:
             return folders[0], source

@@ -113,6 +113,7 @@ def train(
     schedule, folder = plan.schedule, Path(model_dir)
     chief = distribution.is_chief(plan.strategy)
     if chief:
+        _check_same_classes(folder, plan.data.spec)
         config.claim(folder, FREE_BINDINGS)
         write_data_spec(folder, plan.data.spec)
     if schedule.deterministic:
@@ -155,7 +156,7 @@ def _go_on(
         if not chief:
             checkpoints.restore(step)
         factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
-        gan.set_learning_rates(*(factors if rewound else ()))
+        gan.set_rates(*(factors if rewound else ()))
         print(f"going on from {restored or f'step {step}'}", flush=True)
 
     progress = Progress(
@@ -174,7 +175,9 @@ def _go_on(
     stopped_by = 0
     with _stop_requests() as received, contextlib.closing(progress):
         while step < schedule.total_steps and not stopped_by:
-            steps = min(schedule.tick_steps, schedule.total_steps - step)
+            # To the end of the tick, which the end of a run may have cut short.
+            steps = schedule.tick_steps - step % schedule.tick_steps
+            steps = min(steps, schedule.total_steps - step)
             scalars = gan.train(batches, tf.constant(steps))
             scalars = {name: float(value) for name, value in scalars.items()}
             step += steps
@@ -242,7 +245,7 @@ def _showing_actions(
         evaluation = Evaluation(
             plan.evaluation,
             distribution.of_this_process(plan.strategy),
-            plan.data,
+            plan.data.unflipped(),
             gan,
             sampler,
             folder,
@@ -255,7 +258,8 @@ def _showing_actions(
         (monitoring.samples_every_steps, sheets),
     ]
     if monitoring.held_out_every_steps:
-        held_out = HeldOut(gan.discriminator, plan.data, monitoring.held_out_images)
+        real = plan.data.unflipped()
+        held_out = HeldOut(gan.discriminator, real, monitoring.held_out_images)
         measuring.append((monitoring.held_out_every_steps, held_out))
     return watch, [
         *measuring,
@@ -300,6 +304,19 @@ def _stop_requests() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _check_same_classes(folder: Path, spec: data.DataSpec) -> None:
+    """BadInput if the run has been trained on data of other classes."""
+    if not (folder / "data.json").is_file():
+        return
+    there = _read_data_spec(folder)
+    if there.class_names != spec.class_names:
+        raise BadInput(
+            f"--model_dir={folder} was trained on the {there.num_classes} classes of "
+            f"{there.name}, and {spec.name} has others ({spec.num_classes}): give the "
+            "data it had, or choose another --model_dir."
+        )
 
 
 def write_data_spec(folder: Path, spec: data.DataSpec) -> None:

@@ -299,11 +299,11 @@ def test_adam_has_each_network_s_own_rate(gan):
         )
 
 
-def test_set_learning_rates_brings_the_recipe_s_back(gan):
+def test_set_rates_brings_the_recipe_s_back(gan):
     optimizers = gan.generator_optimizer._optimizer, gan.discriminator_optimizer
     for optimizer in optimizers:
         optimizer.learning_rate = 0.5
-    gan.set_learning_rates()
+    gan.set_rates()
     rates = [optimizer.learning_rate.numpy() for optimizer in optimizers]
     np.testing.assert_allclose(rates, [1e-3, 4e-3])
 

@@ -142,27 +142,34 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path):
 
 
 def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
-    start(tmp_path, "train.total_steps = 4")
+    start(tmp_path, "train.total_steps = 3")  # within a tick, which then ends at 4
     with open(tmp_path / "scalars.jsonl", "a") as file:
         file.write('{"step": 6, "loss/generator": 1.0}\n{"step": 8, "lo')
     start(tmp_path)
-    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
+    assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
 
 
 def test_other_config_in_the_same_directory_is_refused(tmp_path):
     start(tmp_path, "train.total_steps = 2")
     with pytest.raises(BadInput, match=r"gan.loss.*'hinge'.*'wasserstein'"):
         start(tmp_path, "gan.loss = 'wasserstein'")
+    path = tmp_path / "data.json"
+    text = path.read_text()
+    path.write_text(text.replace("Ankle boot", "Boot"))
+    with pytest.raises(BadInput, match="was trained on the 10 classes of .* others"):
+        start(tmp_path)
 
 
 def test_asked_learning_rate_wins_over_the_saved_one(tmp_path):
     start(tmp_path, "train.total_steps = 2")
-    config.parse([], ["gan.generator_learning_rate = 0.125"])
+    config.parse([], ["gan.generator_learning_rate = 0.125", "gan.beta1 = 0.5"])
     plan = loop.make_plan()
     gan = plan.build()
     loop.Checkpoints(tmp_path / "checkpoints", gan).restore_latest()
-    gan.set_learning_rates()
-    assert float(gan.generator_optimizer._optimizer.learning_rate) == 0.125
+    gan.set_rates()
+    adam = gan.generator_optimizer._optimizer
+    assert float(adam.learning_rate) == 0.125
+    assert float(adam._get_hyper("beta_1")) == 0.5
 
 
 def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):

@@ -240,7 +240,7 @@ def test_spectra_of_every_weight_of_the_demo_model(tmp_path, trained):
 
 def move(gan: Gan) -> None:
     """Some updates as training does, one by one, untraced."""
-    gan.set_learning_rates(10, 10)
+    gan.set_rates(10, 10)
     data = loop.data.load().train_batches(32, seed=0)
     for x, y in data.take(3):
         gan.replica_step([(x, y)])

@@ -189,13 +189,18 @@ def _classes(path: str) -> dict[str, list[str]]:
 
 
 def _names(path: str, kind: Callable[[os.DirEntry], bool]) -> list[str]:
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if kind(entry)]
+    try:
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if kind(entry)]
+    except OSError as error:
+        raise BadInput(
+            f"data.path: {error.filename} cannot be read: {error.strerror}."
+        ) from error
     return sorted(name for name in names if not name.startswith("."))
 
 
 def _held_out(files: list[str], fraction: float) -> set[str]:
     """At least one file and not all, the same for the same names."""
     count = min(max(1, round(fraction * len(files))), len(files) - 1)
-    by_hash = sorted(files, key=lambda name: hashlib.sha256(name.encode()).digest())
+    by_hash = sorted(files, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     return set(by_hash[:count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 
 import tensorflow as tf
@@ -42,6 +43,12 @@ class Data(abc.ABC):
         """With flip, each training image is mirrored with probability 1/2."""
         self.spec = spec
         self._flip = flip
+
+    def unflipped(self) -> Data:
+        """The same images, none of them mirrored."""
+        same = copy.copy(self)
+        same._flip = False
+        return same
 
     @abc.abstractmethod
     def check_ready(self) -> None:
