@@ -65,8 +65,6 @@ class Checkpoints:
         for path in [*damaged, *earlier[self._keep_last - 1 :]]:
             for file in sorted(self._folder.glob(f"{path.name}.*")):  # the index last
                 file.unlink()
-        for leaving in self._folder.glob("**/ckpt-*_temp"):  # of a killed process
-            shutil.rmtree(leaving, ignore_errors=True)
 
     def _write(self, folder: Path, step: int) -> None:
         path = folder / f"ckpt-{step}"
@@ -76,6 +74,8 @@ class Checkpoints:
             temporary = folder / ".checkpoint"
             temporary.write_text(f'model_checkpoint_path: "{path.name}"\n')
             os.replace(temporary, folder / "checkpoint")
+            for leaving in folder.glob("ckpt-*_temp"):  # of a killed process
+                shutil.rmtree(leaving, ignore_errors=True)
         except (tf.errors.OpError, OSError) as error:
             raise BadInput(
                 f"{path} cannot be written ({_reason(error)}); the checkpoints before "
@@ -100,9 +100,7 @@ class Checkpoints:
         temporary.write_text(json.dumps({"step": step, "score": name, "value": value}))
         os.replace(temporary, folder / "best.json")
         for file in sorted(folder.glob("ckpt-*")):
-            if file.is_dir():  # of a process that was killed while it wrote
-                shutil.rmtree(file, ignore_errors=True)
-            elif not file.name.startswith(f"ckpt-{step}."):
+            if not file.name.startswith(f"ckpt-{step}."):
                 file.unlink()
 
     def restore_best(self) -> None:

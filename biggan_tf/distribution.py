@@ -5,6 +5,7 @@ Batch sizes are global everywhere; `per_replica_batch` divides them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -15,6 +16,13 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 
+# How TensorFlow says that one of several processes does not answer any more.
+LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
 _TPU_TIMEOUT_SECONDS = 10
 
 
@@ -32,7 +40,7 @@ def make_strategy(
         "mirrored": every GPU of this machine;
         "multi_worker": every machine that the environment variable TF_CONFIG lists;
         "tpu": the TPU system at `tpu_address`;
-        "virtual_cpus": `virtual_cpus` pretended devices on this machine's CPU, to try
+        "virtual_cpus": `virtual_cpus` virtual devices on this machine's CPU, to try
         out what several replicas do; not faster than one.
       virtual_cpus: number of replicas for that kind; the others ignore it.
       tpu_address: "host:port", or "local" on a TPU machine; the others ignore it.
@@ -86,8 +94,46 @@ def joins_replicas_on_the_host(strategy: tf.distribute.Strategy) -> bool:
     return strategy.num_replicas_in_sync > 1 and not on_tpu
 
 
-def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes the shared files of the run."""
+def of_this_process(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
+    """A strategy for what one process does alone: its own, unless others share it."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return tf.distribute.get_strategy()
+    return strategy
+
+
+class Workers:
+    """The processes that train together: mostly one, which is the chief.
+
+    Args:
+        strategy: of the training.
+
+    Attributes:
+        here_is_chief: whether this one writes the shared files of the run.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        self.here_is_chief = _is_chief(strategy)
+        self._gathered = None
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            self._gathered = _gather(strategy)
+
+    def largest(self, number: int) -> int:
+        """The largest of the workers' numbers; all call this at the same points."""
+        if self._gathered is None:
+            return number
+        return int(max(self._gathered(tf.constant(number)).numpy()))
+
+    def part(self) -> None:
+        """Returns when all know what they have agreed upon last: that they leave.
+
+        Who leaves takes along what others have not fetched yet. One that does not
+        answer any more came here before, and so knows.
+        """
+        with contextlib.suppress(*LOST):
+            self.largest(0)
+
+
+def _is_chief(strategy: tf.distribute.Strategy) -> bool:
     resolver = strategy.cluster_resolver
     if resolver is None or resolver.task_type is None:
         return True
@@ -96,20 +142,8 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type == "chief"
 
 
-def of_this_process(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:
-    """A strategy for what one process does alone: its own, unless others share it."""
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return tf.distribute.get_strategy()
-    return strategy
-
-
-def largest(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
-    """Returns a function that tells every worker the largest of the workers' numbers.
-
-    All workers have to call it at the same points of the program.
-    """
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return lambda number: number
+def _gather(strategy: tf.distribute.Strategy) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function that returns every worker's number, to each of them."""
 
     @tf.function(autograph=False)
     def gathered(number: tf.Tensor) -> tf.Tensor:
@@ -119,7 +153,7 @@ def largest(strategy: tf.distribute.Strategy) -> Callable[[int], int]:
 
         return strategy.experimental_local_results(strategy.run(replica))[0]
 
-    return lambda number: int(max(gathered(tf.constant(number)).numpy()))
+    return gathered
 
 
 def _one_device() -> tf.distribute.Strategy:

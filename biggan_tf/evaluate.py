@@ -101,10 +101,11 @@ def main() -> None:
     if _DATA.value:
         source = data.named(_DATA.value, spec.image_size, "--data")
     else:
-        source = data.load(flip=False)
-    # Of a run's data some bindings, as of flips, may well be of no use here.
-    rooms = ("distribution",) if _MODEL_DIR.value else ("data", "distribution")
-    config.refuse_dead_bindings(rooms)
+        source = data.load()
+    if not (_MODEL_DIR.value and _DATA.value):  # which leaves the run's data unused
+        config.refuse_dead_bindings(("data", "distribution"))
+    if _SWEEP.value or _NEIGHBOURS.value:  # which look at real images in any case
+        source.check_ready()
     evaluator = evaluation.Evaluator(
         strategy,
         _NETWORK.value,
@@ -116,8 +117,6 @@ def main() -> None:
         _SEED.value,
     )
     evaluator.check(spec.num_classes, spec.image_size)
-    if _SWEEP.value or _NEIGHBOURS.value:  # which look at real images at the end
-        source.check_ready()
     if _MODEL_DIR.value:
         with strategy.scope():
             subject = _of_run(trained, convention, truncations)

@@ -41,14 +41,6 @@ from biggan_tf.plan import FREE_BINDINGS, Plan, Schedule, make_plan
 from biggan_tf.recipe import Recipe
 from biggan_tf.saved_model import Sampler
 
-# How TensorFlow says that one of several processes does not answer any more.
-LOST = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.UnavailableError,
-)
-
 
 def due(step: int, every: int, total: int) -> bool:
     """Whether what happens every so many steps happens now; at the end it does."""
@@ -80,7 +72,7 @@ def sentences() -> Iterator[None]:
             f"data.name: a file is damaged ({problem[0] if problem else error.message})"
             f": prepare the data set again, and {again}."
         ) from error
-    except LOST as error:
+    except distribution.LOST as error:
         raise BadInput(
             f"another worker is lost ({type(error).__name__}): on all of them, {again}."
         ) from error
@@ -110,9 +102,9 @@ def train(
             "the run to go on from, or leave it out."
         )
     plan.data.check_ready()
+    workers = distribution.Workers(plan.strategy)
     schedule, folder = plan.schedule, Path(model_dir)
-    chief = distribution.is_chief(plan.strategy)
-    if chief:
+    if workers.here_is_chief:
         _check_same_classes(folder, plan.data.spec)
         config.claim(folder, FREE_BINDINGS)
         write_data_spec(folder, plan.data.spec)
@@ -124,61 +116,89 @@ def train(
         gan,
         schedule.keep_checkpoints,
         schedule.keep_every_steps,
-        write=chief,
+        write=workers.here_is_chief,
     )
-    while _go_on(plan, gan, checkpoints, folder, chief, continue_from):
-        pass  # rewound
+    run = _Run(plan, gan, checkpoints, folder, workers)
+    with _stop_requests() as received:
+        while _go_on(run, received, continue_from):
+            pass  # rewound
 
 
-def _go_on(
-    plan: Plan,
-    gan: Gan,
-    checkpoints: Checkpoints,
-    folder: Path,
-    chief: bool,
-    continue_from: str | os.PathLike[str] | None,
-) -> bool:
-    """Trains from the newest checkpoint on; whether an alarm has rewound the run."""
-    schedule, alarms, rewind = plan.schedule, plan.alarms, Rewind(folder)
-    rewound = rewind.done()
-    largest = distribution.largest(plan.strategy)  # of the workers' numbers
-    restored = checkpoints.restore_latest() if chief else None
-    if chief and not restored and continue_from is not None:
-        _, path = interventions.locate(continue_from)
-        interventions.take_over(path, gan, schedule.keep_moments)
-        checkpoints.save(int(gan.step.numpy()))
-        restored = str(path)
-    first_step = step = largest(int(gan.step.numpy()) if restored else -1)
-    if step < 0:
-        first_step = step = 0
-        checkpoints.save(0)
-    else:
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What the parts of a training share."""
+
+    plan: Plan
+    gan: Gan
+    checkpoints: Checkpoints
+    folder: Path
+    workers: distribution.Workers
+
+    def begin(self, continue_from: str | os.PathLike[str] | None) -> int:
+        """Restores the newest checkpoint on all workers, or saves step 0; the step."""
+        gan, checkpoints, alarms = self.gan, self.checkpoints, self.plan.alarms
+        chief = self.workers.here_is_chief
+        restored = checkpoints.restore_latest() if chief else None
+        if chief and not restored and continue_from is not None:
+            _, path = interventions.locate(continue_from)
+            interventions.take_over(path, gan, self.plan.schedule.keep_moments)
+            checkpoints.save(int(gan.step.numpy()))
+            restored = str(path)
+        step = self.workers.largest(int(gan.step.numpy()) if restored else -1)
+        if step < 0:
+            checkpoints.save(0)
+            return 0
         if not chief:
             checkpoints.restore(step)
         factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
-        gan.set_rates(*(factors if rewound else ()))
+        gan.set_rates(*(factors if Rewind(self.folder).done() else ()))
         print(f"going on from {restored or f'step {step}'}", flush=True)
+        return step
 
+    def react(self, step: int, ringing: str) -> None:
+        """Drops what came after the checkpoint to rewind to, or stops with Diverged."""
+        alarms, rewind = self.plan.alarms, Rewind(self.folder)
+        if alarms.reaction != "rewind" or rewind.done():
+            self.workers.part()
+            raise Diverged(
+                f"{ringing or 'an alarm rang, which the chief names'}; "
+                f"{self.folder / 'checkpoints'} keeps the state before "
+                f"step {step}: lower the learning rates, or see docs/stability.md."
+            )
+        self.workers.largest(0)  # until then the others look whether it was rewound
+        if self.workers.here_is_chief:
+            target = self.checkpoints.rewind(step - alarms.rewind_steps)
+            rewind.record(at_step=step, to_step=target, alarm=ringing)
+            print(f"rewound from step {step} to {target}: {ringing}")
+        self.workers.largest(0)  # all wait for that
+
+
+def _go_on(
+    run: _Run, received: list[int], continue_from: str | os.PathLike[str] | None
+) -> bool:
+    """Trains from the newest checkpoint on; whether an alarm has rewound the run."""
+    schedule, workers = run.plan.schedule, run.workers
+    first_step = step = run.begin(continue_from)
     progress = Progress(
         step,
         schedule.total_steps,
-        schedule.batch_size * plan.recipe.discriminator_steps,
+        schedule.batch_size * run.plan.recipe.discriminator_steps,
     )
     actions: list[tuple[int, Action]] = [
-        (schedule.checkpoint_every_steps, lambda step, _: checkpoints.save(step))
+        (schedule.checkpoint_every_steps, lambda step, _: run.checkpoints.save(step))
     ]
-    watch = Watch(alarms, [], [])
-    if chief:
-        watch, shown = _showing_actions(plan, gan, folder, step, progress, checkpoints)
+    watch = Watch(run.plan.alarms, [], [])
+    if workers.here_is_chief:
+        watch, shown = _showing_actions(run, step, progress)
         actions = shown + actions
-    batches = train_batches(plan, step)
+    batches = train_batches(run.plan, step)
     stopped_by = 0
-    with _stop_requests() as received, contextlib.closing(progress):
+    with contextlib.closing(progress):
         while step < schedule.total_steps and not stopped_by:
             # To the end of the tick, which the end of a run may have cut short.
             steps = schedule.tick_steps - step % schedule.tick_steps
             steps = min(steps, schedule.total_steps - step)
-            scalars = gan.train(batches, tf.constant(steps))
+            scalars = run.gan.train(batches, tf.constant(steps))
             scalars = {name: float(value) for name, value in scalars.items()}
             step += steps
             bad_step = int(scalars.pop("nonfinite_step"))
@@ -190,43 +210,31 @@ def _go_on(
                     if due(step, every, schedule.total_steps):
                         action(step, scalars)
                 ringing = "; ".join(watch.ringing.values())
-            acted = bad_step or alarms.reaction != "report"
-            if largest(int(bool(ringing and acted))):
-                if alarms.reaction != "rewind" or rewound:
-                    raise Diverged(
-                        f"{ringing}; {folder / 'checkpoints'} keeps the state before "
-                        f"step {step}: lower the learning rates, or see "
-                        "docs/stability.md."
-                    )
-                if chief:
-                    target = checkpoints.rewind(step - alarms.rewind_steps)
-                    rewind.record(at_step=step, to_step=target, alarm=ringing)
-                    print(f"rewound from step {step} to {target}: {ringing}")
-                largest(0)  # all wait for that
+            acted = bad_step or run.plan.alarms.reaction != "report"
+            if workers.largest(int(bool(ringing and acted))):
+                run.react(step, ringing)
                 return True
-            stopped_by = largest(received[0] if received else 0)
-        checkpoints.save(step)
+            stopped_by = workers.largest(received[0] if received else 0)
+        run.checkpoints.save(step)
+    workers.largest(0)  # all wait for that
+    workers.part()
     if stopped_by:
         print(
             f"stopped by {signal.Signals(stopped_by).name} at step {step}, which is "
-            f"saved in {folder}; run the same command to go on.",
+            f"saved in {run.folder}; run the same command to go on.",
             flush=True,
         )
         raise SystemExit(128 + stopped_by)
     if first_step == step:
-        print(f"{folder} already has its {step} steps; raise train.total_steps.")
+        print(f"{run.folder} already has its {step} steps; raise train.total_steps.")
     return False
 
 
 def _showing_actions(
-    plan: Plan,
-    gan: Gan,
-    folder: Path,
-    step: int,
-    progress: Progress,
-    checkpoints: Checkpoints,
+    run: _Run, step: int, progress: Progress
 ) -> tuple[Watch, list[tuple[int, Action]]]:
     """The alarms, and what is shown while training: each (every, action)."""
+    plan, gan, folder = run.plan, run.gan, run.folder
     tick, monitoring = plan.schedule.tick_steps, plan.monitoring
     board = TensorBoard(folder, config.operative())
     log = ScalarLog(folder / "scalars.jsonl")
@@ -245,12 +253,12 @@ def _showing_actions(
         evaluation = Evaluation(
             plan.evaluation,
             distribution.of_this_process(plan.strategy),
-            plan.data.unflipped(),
+            plan.data,
             gan,
             sampler,
             folder,
             board.scalars,
-            checkpoints.keep_best,
+            run.checkpoints.keep_best,
         )
         evaluate = [(plan.evaluation.every_steps, evaluation)]
     measuring: list[tuple[int, Action]] = [
@@ -258,8 +266,7 @@ def _showing_actions(
         (monitoring.samples_every_steps, sheets),
     ]
     if monitoring.held_out_every_steps:
-        real = plan.data.unflipped()
-        held_out = HeldOut(gan.discriminator, real, monitoring.held_out_images)
+        held_out = HeldOut(gan.discriminator, plan.data, monitoring.held_out_images)
         measuring.append((monitoring.held_out_every_steps, held_out))
     return watch, [
         *measuring,

@@ -311,7 +311,7 @@ class HeldOut:
     """D's accuracy on training and on held-out images: whether it memorises (4.2)."""
 
     def __init__(self, discriminator: tf.keras.Model, data: Any, count: int):
-        batch = min(64, count)
+        data, batch = data.unflipped(), min(64, count)
         # Spread over the held-out images, which may come class after class.
         every = max(1, data.spec.held_out_images // count)
         held_out = data.portion("held out", 0, every).batch(batch)

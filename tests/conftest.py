@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from gin import config as gin_config
 
-# Four pretended CPUs, so that tests of several replicas run in this process. Ops go to
+# Four virtual CPUs, so that tests of several replicas run in this process. Ops go to
 # the first one by default, as they would with a single CPU.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],

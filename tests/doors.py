@@ -1,53 +1,44 @@
 """The command-line programs, in processes that need not import TensorFlow anew.
 
-A `Door` is forked from a process that has imported it and not started it, and is
-otherwise what `python -m biggan_tf.NAME` is. `called` has one process call a program's
-`main` for several command lines.
+They are forked from one that has imported it and not started it. A `Door` is otherwise
+what `python -m biggan_tf.NAME` is; `called` has one process call a program's `main` for
+several command lines.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import socket
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from gin import config as gin_config
+
+from biggan_tf import config
+from biggan_tf.errors import BadInput
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 from torture import FORKS, door  # noqa: E402
 
+# Of a process that sees the package and the tools, and nothing else of ours.
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tools")]),
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
-CALLS = """
-import contextlib, importlib, io, json, sys
-from absl import flags
-from absl.testing import flagsaver
-from gin import config as gin_config
-from biggan_tf import config
-from biggan_tf.errors import BadInput
-program, outcomes = importlib.import_module(sys.argv[1]), []
-for arguments in json.loads(sys.argv[2]):
-    gin_config.clear_config()
-    printed, complaint = io.StringIO(), ""
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(printed):
-        flags.FLAGS([sys.argv[1], *arguments])
-        try:
-            with config.call_errors():
-                program.main()
-        except BadInput as error:
-            complaint = str(error)
-    outcomes.append([printed.getvalue(), complaint])
-print(json.dumps(outcomes))
-"""
 
 
 class Outcome(NamedTuple):
@@ -59,14 +50,32 @@ class Outcome(NamedTuple):
 
 def called(module: str, *command_lines: list[str]) -> list[Outcome]:
     """Of the `main` of a module, such as "biggan_tf.export", for each command line."""
-    result = subprocess.run(
-        [sys.executable, "-c", CALLS, module, json.dumps(command_lines)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return [Outcome(*pair) for pair in json.loads(result.stdout.splitlines()[-1])]
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "outcomes.json")
+        arguments = module, command_lines, path
+        process = FORKS.Process(target=write_outcomes, args=arguments)
+        process.start()
+        process.join(400)
+        assert process.exitcode == 0, process.exitcode
+        return [Outcome(*pair) for pair in json.loads(Path(path).read_text())]
+
+
+def write_outcomes(module: str, command_lines: list[list[str]], path: str) -> None:
+    # The graph optimiser takes longer than what is computed here.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    program, outcomes = importlib.import_module(module), []
+    for arguments in command_lines:
+        gin_config.clear_config()
+        printed, complaint = io.StringIO(), ""
+        with flagsaver.flagsaver(), contextlib.redirect_stdout(printed):
+            flags.FLAGS([module, *arguments])
+            try:
+                with config.call_errors():
+                    program.main()
+            except BadInput as error:
+                complaint = str(error)
+        outcomes.append(Outcome(printed.getvalue(), complaint))
+    Path(path).write_text(json.dumps(outcomes))
 
 
 class Door:

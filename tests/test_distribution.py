@@ -52,7 +52,7 @@ def test_one_device_has_plain_variables_and_compiles():
 
     assert float(step()) == 3.0
     assert strategy.num_replicas_in_sync == 1
-    assert distribution.is_chief(strategy)
+    assert distribution.Workers(strategy).here_is_chief
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -60,7 +60,7 @@ def test_virtual_cpus_are_that_many_replicas(count):
     strategy = make(kind="virtual_cpus", virtual_cpus=count)
     assert strategy.num_replicas_in_sync == count
     assert summed_ids(strategy) == count * (count + 1) // 2
-    assert distribution.is_chief(strategy)
+    assert distribution.Workers(strategy).here_is_chief
 
 
 @pytest.mark.parametrize(

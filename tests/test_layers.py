@@ -575,7 +575,7 @@ def test_two_replicas_are_one_on_the_joined_batch(name, strategy):
     for values, right in [(joined, out), *pairs]:
         scale = max(1.0, np.abs(right).max())
         for value in strategy.experimental_local_results(values):
-            np.testing.assert_allclose(value, right, atol=5e-5 * scale)
+            np.testing.assert_allclose(value, right, atol=1e-5 * scale)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ VARIED = {
     "batch": (0.5, 1, 2, 4),  # times the recipe's, as width
     "width": (0.5, 1, 2, 4),
     "resolution": (32, 64, 128),
-    "replicas": (1, 2, 4),  # pretended, on one CPU
+    "replicas": (1, 2, 4),  # virtual, on one CPU
 }
 CONVOLUTIONS = ("Conv2D", "Conv2DBackpropInput", "Conv2DBackpropFilter")
 

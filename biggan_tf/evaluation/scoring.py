@@ -84,7 +84,7 @@ class Evaluator:
     Args:
         strategy: images are drawn and looked at on all of its replicas.
         network: name of the feature network, see `features.load`.
-        data: real images.
+        data: real images, which are looked at unflipped.
         names: of `METRICS`.
         num_images: generated images for each score.
         split: real images of the reference, "train" or "held_out".
@@ -110,6 +110,7 @@ class Evaluator:
         reference: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
+        data = data.unflipped()
         self._strategy, self._data, self._seed = strategy, data, seed
         self._names, self._num_images, self._split = tuple(names), num_images, split
         self._path = Path(reference) if reference else None
