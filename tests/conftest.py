@@ -1,5 +1,6 @@
 """Set-up that every test shares; it has to come before TensorFlow starts."""
 
+import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -7,6 +8,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest
 import tensorflow as tf
 from gin import config as gin_config
+
+from biggan_tf import distribution, plan
+from biggan_tf.gan import Gan
 
 # Four virtual CPUs, so that tests of several replicas run in this process. Ops go to
 # the first one by default, as they would with a single CPU.
@@ -40,3 +44,31 @@ def _clean_gin():
     gin_config.clear_config()
     yield
     gin_config.clear_config()
+
+
+@pytest.fixture(scope="module")
+def traced_once(tmp_path_factory):
+    """Runs of one configuration in one process share a GAN, and so its traced step.
+
+    Each run gets it as it was when new. What a new process does, tests of programs see.
+    """
+    made, fresh = {}, plan.Plan.build
+
+    def build(asked: plan.Plan) -> Gan:
+        parts = asked.family, asked.generator, asked.discriminator, asked.recipe
+        schedule = asked.schedule
+        sizes = schedule.batch_size, schedule.micro_batches, schedule.seed
+        key = repr((id(asked.strategy), *parts, asked.latents, *sizes))
+        if key not in made:
+            saved = tmp_path_factory.mktemp("new") / "gan"
+            gan = fresh(asked)
+            made[key] = gan, tf.train.Checkpoint(gan=gan).write(str(saved))
+        gan, saved = made[key]
+        tf.train.Checkpoint(gan=gan).read(saved).assert_consumed()
+        return gan
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan.Plan, "build", build)
+        one_device = functools.cache(distribution._one_device)
+        patch.setattr(distribution, "_one_device", one_device)
+        yield

@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from biggan_tf import config, data, loop, plan
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
 from biggan_tf.recipe import Recipe
+
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 # Most of a short run is tracing: what the loop does is the same with less to trace.
 FAST = [
@@ -147,6 +152,31 @@ def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
         file.write('{"step": 6, "loss/generator": 1.0}\n{"step": 8, "lo')
     start(tmp_path)
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
+    def terminate():
+        while not (tmp_path / "scalars.jsonl").is_file() or not lines(tmp_path):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=terminate, daemon=True)
+    thread.start()
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stop:
+        start(tmp_path, "train.total_steps = 100000")
+    thread.join()
+    assert stop.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    step = lines(tmp_path)[-1]["step"]
+    output = capsys.readouterr().out
+    assert f"stopped by SIGTERM at step {step}, which is saved" in output
+    assert "run the same command to go on" in output
+    start(tmp_path, f"train.total_steps = {step + 2}")
+    assert (
+        f"going on from {tmp_path}/checkpoints/ckpt-{step}" in capsys.readouterr().out
+    )
+    assert [line["step"] for line in lines(tmp_path)] == list(range(2, step + 3, 2))
 
 
 def test_other_config_in_the_same_directory_is_refused(tmp_path):

@@ -16,6 +16,8 @@ from biggan_tf.gan import Gan
 from biggan_tf.layers import spectral_layers
 from biggan_tf.monitor import Spectra, diversity
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 # Without spectral norm in D nothing bounds a Wasserstein loss.
 UNSTABLE = [
     "networks.generator_attention = ()",

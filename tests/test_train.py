@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 
@@ -27,38 +26,6 @@ def test_killed_runs_end_bitwise_like_the_uninterrupted_one(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     assert "4 kills in" in result.stdout
     assert ", 0 different" in result.stdout
-
-
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path):
-    model_dir = tmp_path / "run"
-
-    def train() -> Door:
-        return Door(
-            "train",
-            "--gin_file=test.gin",
-            f"--model_dir={model_dir}",
-            params=(
-                "gan.discriminator_steps = 1",
-                "networks.generator_attention = ()",
-                "networks.discriminator_attention = ()",
-                *PLAIN,
-            ),
-            folder=tmp_path,
-        )
-
-    process = train()
-    process.until(lambda: last_step(model_dir) >= 2)
-    process.signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM, process.output()
-    stopped = re.search(r"stopped by SIGTERM at step (\d)", process.output())
-    assert "run the same command to go on" in process.output()
-    assert last_step(model_dir) == int(stopped[1]) < 8
-    process = train()
-    assert process.wait() == 0, process.output()
-    assert (
-        f"going on from {model_dir}/checkpoints/ckpt-{stopped[1]}" in process.output()
-    )
-    assert [line["step"] for line in log_lines(model_dir)] == [2, 4, 6, 8]
 
 
 def test_train_export_load_and_sample_on_two_devices(tmp_path):

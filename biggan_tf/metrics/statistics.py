@@ -54,36 +54,40 @@ class FeatureStatistics:
         self._keep(features)
         features = finite_rows(features)
         mean = features.mean(0)
-        deviations = features - mean
-        self._combine(len(features), mean, deviations.T @ deviations)
+        between = self._join(len(features), mean)
+        rows = np.concatenate([features - mean, [between]])
+        self._scatter += rows.T @ rows
 
     def merge(self, other: FeatureStatistics) -> None:
         """Takes in another stream, as if it had followed this one."""
         self._keep(other.features)
-        self._combine(other.count, other.mean, other._scatter)
+        if not other.count:
+            return
+        between = self._join(other.count, other.mean)
+        self._scatter += other._scatter + np.outer(between, between)
 
     def _keep(self, features: np.ndarray) -> None:
         room = self.keep - sum(map(len, self._kept))
         if room > 0:
             self._kept.append(np.array(features[:room], np.float32))
 
-    def _combine(self, count: int, mean: np.ndarray, scatter: np.ndarray) -> None:
+    def _join(self, count: int, mean: np.ndarray) -> np.ndarray:
+        """Takes in count and mean; the vector whose square the scatter gains by it."""
         # Chan, Golub and LeVeque (1979): sums of deviations from each part's own mean,
         # so that a mean far from zero costs no digits.
-        if count == 0:
-            return
         if self.count == 0:
-            self.mean, self._scatter = np.zeros_like(mean), np.zeros_like(scatter)
+            self.mean, size = np.zeros_like(mean), len(mean)
+            self._scatter = np.zeros((size, size))
         if mean.shape != self.mean.shape:
             raise BadInput(
                 f"features of size {len(mean)} after features of size {len(self.mean)}."
             )
         total = self.count + count
         shift = mean - self.mean
-        between = np.outer(shift, shift) * (self.count * count / total)
-        self._scatter = self._scatter + scatter + between
+        between = shift * np.sqrt(self.count * count / total)
         self.mean = self.mean + shift * (count / total)
         self.count = total
+        return between
 
     def require(self, protocol: Mapping[str, Any], path: str) -> None:
         """BadInput that shows both unless every entry of `protocol` is found here.
