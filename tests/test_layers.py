@@ -141,8 +141,7 @@ def test_without_spectral_norm_the_kernel_is_used_as_it_is(name):
 
 def test_the_power_iteration_bounds_its_norms_from_below():
     matrix, u = 1e-3 * np.eye(2, 3, dtype="float32"), np.float32([1, 0, 0])
-    new_u, v, sigma = layers.power_iteration(tf.constant(matrix), u, epsilon=1e-2)
-    np.testing.assert_allclose(v, [0.1, 0], rtol=1e-5)
+    new_u, sigma = layers.power_iteration(tf.constant(matrix), u, epsilon=1e-2)
     np.testing.assert_allclose(new_u, [1e-2, 0, 0], rtol=1e-5)
     np.testing.assert_allclose(sigma, 1e-6, rtol=1e-5)
 

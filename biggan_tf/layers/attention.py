@@ -42,17 +42,14 @@ class SelfAttention(tf.keras.layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         def flat(features: tf.Tensor) -> tf.Tensor:
-            shape = tf.shape(features)
-            return tf.reshape(
-                features, [shape[0], shape[1] * shape[2], features.shape[-1]]
-            )
+            _, height, width, channels = features.shape
+            return tf.reshape(features, [-1, height * width, channels])
 
         theta = flat(self.theta(x, training=training))
         phi = flat(tf.nn.max_pool2d(self.phi(x, training=training), 2, 2, "VALID"))
         g = flat(tf.nn.max_pool2d(self.g(x, training=training), 2, 2, "VALID"))
         scores = tf.cast(tf.matmul(theta, phi, transpose_b=True), tf.float32)
         attended = tf.matmul(tf.cast(tf.nn.softmax(scores), g.dtype), g)
-        shape = tf.shape(x)
-        attended = tf.reshape(attended, [shape[0], shape[1], shape[2], g.shape[-1]])
+        attended = tf.reshape(attended, [-1, *x.shape[1:3], g.shape[-1]])
         gamma = tf.cast(self.gamma, x.dtype)
         return x + gamma * self.o(attended, training=training)

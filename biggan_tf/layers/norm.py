@@ -84,7 +84,9 @@ def batch_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
 def value_count(x: tf.Tensor) -> tf.Tensor:
     """How many values of a channel there are in the batch of all replicas, float32."""
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
-    return tf.cast(tf.reduce_prod(tf.shape(x)[:-1]) * replicas, tf.float32)
+    known = x.shape[:-1].num_elements()
+    count = tf.reduce_prod(tf.shape(x)[:-1]) if known is None else known
+    return tf.cast(count * replicas, tf.float32)
 
 
 def move_averages(
@@ -160,9 +162,9 @@ class ConditionalBatchNorm(tf.keras.layers.Layer):
         """x: [batch, h, w, channels]; condition: [batch, size]."""
         gain = 1.0 + tf.cast(self.gain(condition, training=training), tf.float32)
         offset = self.offset(condition, training=training)
-        return self.norm(
-            x, gain[:, None, None, :], offset[:, None, None, :], statistics
-        )
+        shape = [-1, 1, 1, x.shape[-1]]
+        gain, offset = tf.reshape(gain, shape), tf.reshape(offset, shape)
+        return self.norm(x, gain, offset, statistics)
 
 
 class AffineBatchNorm(tf.keras.layers.Layer):

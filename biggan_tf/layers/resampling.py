@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from biggan_tf.layers.spectral import SpectralConv2D
 
+# A row of three taps convolved with a box of two.
+BOX = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 
-def spread(kernel: tf.Tensor, weight: float) -> tf.Tensor:
-    """A kernel [3, 3, ...] convolved with a 2x2 box of `weight`: [4, 4, ...].
+
+def spread(kernel: tf.Tensor, taps: np.ndarray) -> tf.Tensor:
+    """A kernel [3, 3, ...] whose three rows and columns `taps` [4, 3] makes four.
 
     This turns resampling and a 3x3 convolution into one 4x4 convolution of stride 2.
     """
-    channels = [[0, 0], [0, 0]]
-    rows = tf.pad(kernel, [[0, 1], [0, 0], *channels])
-    rows += tf.pad(kernel, [[1, 0], [0, 0], *channels])
-    box = tf.pad(rows, [[0, 0], [0, 1], *channels])
-    box += tf.pad(rows, [[0, 0], [1, 0], *channels])
-    return weight * box
+    plane = tf.constant(np.kron(taps, taps), kernel.dtype)
+    flat = tf.matmul(plane, tf.reshape(kernel, [9, -1]))
+    return tf.reshape(flat, [4, 4, *kernel.shape[2:]])
 
 
 class UpsampleConv2D(SpectralConv2D):
@@ -34,14 +35,14 @@ class UpsampleConv2D(SpectralConv2D):
         super().__init__(units, kernel_size, **kwargs)
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
-        return spread(kernel[::-1, ::-1], 1.0)
+        return spread(kernel, BOX[:, ::-1])
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        batch, height, width = tf.unstack(tf.shape(x)[:3])
+        _, height, width, _ = x.shape
         return tf.nn.conv2d_transpose(
             x,
             tf.transpose(kernel, [0, 1, 3, 2]),
-            output_shape=[batch, 2 * height, 2 * width, kernel.shape[-1]],
+            output_shape=[_batch(x), 2 * height, 2 * width, kernel.shape[-1]],
             strides=2,
         )
 
@@ -58,7 +59,7 @@ class ConvDownsample2D(SpectralConv2D):
         super().__init__(units, kernel_size, **kwargs)
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
-        return spread(kernel, 0.25)
+        return spread(kernel, BOX / 2)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         if x.shape[1] % 2 or x.shape[2] % 2:
@@ -70,11 +71,15 @@ class ConvDownsample2D(SpectralConv2D):
 
 def upsample(x: tf.Tensor) -> tf.Tensor:
     """Nearest neighbour, [batch, h, w, channels] -> [batch, 2h, 2w, channels]."""
-    batch, height, width, channels = tf.unstack(tf.shape(x))
-    x = tf.broadcast_to(
-        x[:, :, None, :, None, :], [batch, height, 2, width, 2, channels]
-    )
-    return tf.reshape(x, [batch, 2 * height, 2 * width, channels])
+    _, height, width, channels = x.shape
+    x = tf.reshape(x, [-1, height, 1, width, 1, channels])
+    x = tf.broadcast_to(x, [_batch(x), height, 2, width, 2, channels])
+    return tf.reshape(x, [-1, 2 * height, 2 * width, channels])
+
+
+def _batch(x: tf.Tensor) -> int | tf.Tensor:
+    """Its size, as a number if that is known."""
+    return x.shape[0] or tf.shape(x)[0]
 
 
 def downsample(x: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,7 @@ REPLICATED_STATE = {**ALIKE, "experimental_autocast": False}  # of a layer: floa
 
 def power_iteration(
     matrix: tf.Tensor, u: tf.Tensor, epsilon: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """One step towards the largest singular value of `matrix`.
 
     Args:
@@ -33,16 +33,16 @@ def power_iteration(
         epsilon: norms below it are taken for it.
 
     Returns:
-        The new u [columns], v [rows] and sigma = v^T matrix u, a scalar. Gradients flow
-        into sigma through the matrix alone, u and v being constants (they are at a
-        stationary point of sigma): d sigma / d matrix = v u^T.
+        The new u [columns] and sigma = v^T matrix u, a scalar, of v = matrix u / norm.
+        Gradients flow into sigma through the matrix alone, u and v being constants
+        (they are at a stationary point of sigma): d sigma / d matrix = v u^T.
     """
     frozen = tf.stop_gradient(matrix)
     # Vectors are columns here, which makes the smallest graph.
     v = _unit(tf.matmul(frozen, tf.reshape(tf.stop_gradient(u), [-1, 1])), epsilon)
     u = _unit(tf.matmul(frozen, v, transpose_a=True), epsilon)
     sigma = tf.matmul(v, tf.matmul(matrix, u), transpose_a=True)
-    return tf.reshape(u, [-1]), tf.reshape(v, [-1]), tf.reshape(sigma, [])
+    return tf.reshape(u, [-1]), tf.reshape(sigma, [])
 
 
 def _unit(x: tf.Tensor, epsilon: float) -> tf.Tensor:
@@ -119,6 +119,8 @@ class SpectralLayer(tf.keras.layers.Layer):
 
     def matrix(self) -> tf.Tensor:
         """The raw kernel as the matrix whose singular values count: [rest, units]."""
+        if self.kernel.shape.rank == 2:
+            return tf.convert_to_tensor(self.kernel)
         return tf.reshape(self.kernel, [-1, self.kernel.shape[-1]])
 
     def normalized_kernel(self, training: bool = False) -> tf.Tensor:
@@ -131,7 +133,7 @@ class SpectralLayer(tf.keras.layers.Layer):
             return self.fixed_kernel
         if not self.spectral_norm:
             return tf.convert_to_tensor(self.kernel)
-        u, _, sigma = power_iteration(self.matrix(), self.u, self.sn_epsilon)
+        u, sigma = power_iteration(self.matrix(), self.u, self.sn_epsilon)
         if training:
             self.u.assign(u)
             self.sigma.assign(sigma)
@@ -196,11 +198,11 @@ class SpectralConv2D(SpectralLayer):
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = self.effective_kernel(self.normalized_kernel(training))
-        kernel = tf.cast(kernel, self.compute_dtype)[..., : self.used_units]
-        x = self.convolve(x, kernel)
-        if not self.use_bias:
-            return x
-        return tf.nn.bias_add(x, self.bias[: self.used_units])
+        x = self.convolve(x, tf.cast(self._used(kernel), self.compute_dtype))
+        return tf.nn.bias_add(x, self._used(self.bias)) if self.use_bias else x
+
+    def _used(self, weight: tf.Tensor) -> tf.Tensor:
+        return weight if self.used_units is None else weight[..., : self.used_units]
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
         """The kernel that is convolved with, made from the normalised one."""

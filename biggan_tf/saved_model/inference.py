@@ -90,7 +90,7 @@ def fold(
             sigma = sigmas[path_of(folded.kernel).removesuffix("/kernel")]
         else:
             matrix, u = folded.matrix(), tf.convert_to_tensor(trained.u)
-            _, _, sigma = power_iteration(matrix, u, trained.sn_epsilon)
+            _, sigma = power_iteration(matrix, u, trained.sn_epsilon)
         folded.kernel.assign(folded.kernel / sigma)
 
 
