@@ -7,8 +7,9 @@
 
 The truncation curve, FID and IS at each threshold: `truncation_curve.csv` and `.png`,
 in TensorBoard, and as the four columns of the paper's Table 2. Of a run, batch-norm
-statistics are measured anew at each threshold; a module is scored as it was shipped,
-with its own statistics, so that its thresholds have to be among those it has a set for:
+statistics are measured anew at each threshold (those of published weights come along,
+unless export.accumulate = True); a module is scored as it was shipped, with its own
+statistics, so that its thresholds have to be among those it has a set for:
 
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
@@ -18,8 +19,9 @@ Samples beside the training images nearest to them, by features and by pixels, a
 
 Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
 tfds:NAME or folder:PATH (a run's own by default), other bindings of the room `data`
-come by --gin_param. Files are written to --output_dir, by default the run's folder, or
-the one that the module lies in.
+come by --gin_param. One device is used, whatever trained the run, unless
+`distribution.kind` asks for more. Files are written to --output_dir, by default the
+run's folder, or the one that the module lies in.
 """
 
 import functools
@@ -65,7 +67,8 @@ _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
 
 
-def main() -> None:
+def _checked_flags() -> tuple[tuple[str, ...], list[float]]:
+    """The metrics and truncations asked for; BadInput on contradictions."""
     if bool(_MODULE.value) == bool(_MODEL_DIR.value):
         raise BadInput("name what to score, by --module or by --model_dir.")
     if _MODULE.value and _CHECKPOINT.value != "latest":
@@ -78,8 +81,17 @@ def main() -> None:
         truncations = sorted({_number(text) for text in _SWEEP.value}, reverse=True)
         if not {"fid", "is"} <= set(metrics):
             raise BadInput("--sweep draws FID against IS: --metrics needs fid and is.")
+    return metrics, truncations
+
+
+@data.sentences()
+def main() -> None:
+    metrics, truncations = _checked_flags()
     if _MODEL_DIR.value:
         config.read_back(_MODEL_DIR.value)
+        config.forget("distribution")
+        if _DATA.value:
+            config.forget("data")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     strategy = distribution.make_strategy()
     if _MODEL_DIR.value:
@@ -102,8 +114,7 @@ def main() -> None:
         source = data.named(_DATA.value, spec.image_size, "--data")
     else:
         source = data.load()
-    if not (_MODEL_DIR.value and _DATA.value):  # which leaves the run's data unused
-        config.refuse_dead_bindings(("data", "distribution"))
+    config.refuse_dead_bindings(("data", "distribution"))
     if _SWEEP.value or _NEIGHBOURS.value:  # which look at real images in any case
         source.check_ready()
     evaluator = evaluation.Evaluator(
@@ -132,22 +143,27 @@ def main() -> None:
 
     rows = evaluation.sweep(evaluator, subject, truncations, keep)
     if _SWEEP.value:
-        fid, score = (
-            next(k for k in rows[0] if k.startswith(n)) for n in ("fid", "is")
-        )
-        real = evaluator.real_inception_score()
-        print(f"{fid} / {score}")
-        print(evaluation.paper_columns(rows, fid, score, real))
-        evaluation.write_csv(folder / "truncation_curve.csv", rows)
-        title = f"{evaluator.reference_protocol['data']}, {_NUM_IMAGES.value:,} images"
-        picture = evaluation.picture(rows, fid, score, f"{title} a point")
-        images.write_png(folder / "truncation_curve.png", picture)
-        board = monitor.TensorBoard(folder, config.operative())
-        board.image(subject.protocol["step"], "truncation_curve", picture)
+        _show_curve(evaluator, rows, folder, subject.protocol["step"])
     if _NEIGHBOURS.value:
         sheets = evaluation.nearest_neighbours(evaluator, subject, truncations[-1])
         for name, sheet in sheets.items():
             images.write_png(folder / f"neighbours_{name}.png", sheet)
+
+
+def _show_curve(
+    evaluator: evaluation.Evaluator, rows: list[dict], folder: Path, step: int
+) -> None:
+    """The truncation curve as a table, as a picture and as the paper's columns."""
+    fid, score = (next(k for k in rows[0] if k.startswith(n)) for n in ("fid", "is"))
+    evaluation.write_csv(folder / "truncation_curve.csv", rows)
+    title = f"{evaluator.reference_protocol['data']}, {_NUM_IMAGES.value:,} images"
+    picture = evaluation.picture(rows, fid, score, f"{title} a point")
+    images.write_png(folder / "truncation_curve.png", picture)
+    board = monitor.TensorBoard(folder, config.operative())
+    board.image(step, "truncation_curve", picture)
+    real = evaluator.real_inception_score()
+    print(f"{fid} / {score}")
+    print(evaluation.paper_columns(rows, fid, score, real))
 
 
 def _of_run(

@@ -187,12 +187,13 @@ class Gan(tf.Module):
             )
         if training:
             self._move_lecam_anchors(real_logits, fake_logits)
+        threshold = losses.THRESHOLDS[self.recipe.loss]
         scalars = {
             "loss/discriminator": loss,
             "loss/discriminator_real": real_loss,
             "loss/discriminator_fake": fake_loss,
-            "accuracy/real": tf.reduce_mean(tf.cast(real_logits > 0, tf.float32)),
-            "accuracy/fake": tf.reduce_mean(tf.cast(fake_logits < 0, tf.float32)),
+            "accuracy/real": _share(real_logits > threshold),
+            "accuracy/fake": _share(fake_logits < threshold),
         }
         return scalars, tape.gradient(penalised, variables)
 
@@ -513,3 +514,8 @@ def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
             )
 
     tf.distribute.get_replica_context().merge_call(on_all, args=tuple(values))
+
+
+def _share(true: tf.Tensor) -> tf.Tensor:
+    """Of a boolean tensor, float32 scalar."""
+    return tf.reduce_mean(tf.cast(true, tf.float32))

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,25 +51,12 @@ def sentences() -> Iterator[None]:
     """Turns what may befall a run, which is no bug, into the sentence for it."""
     again = "run the same command to go on from the last checkpoint"
     try:
-        yield
+        with data.sentences():
+            yield
     except OSError as error:
         raise BadInput(
             f"{error.filename or '--model_dir'} cannot be written: "
             f"{error.strerror or error}; make room, and {again}."
-        ) from error
-    except tf.errors.InvalidArgumentError as error:  # of the input pipeline
-        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
-        broken = re.search(r".*\b(?:JPEG|PNG|image file)\b.*", str(error))
-        if complaint:
-            raise BadInput(complaint[1]) from error
-        if broken:
-            raise BadInput(f"data: an image is damaged: {broken[0]}") from error
-        raise
-    except tf.errors.DataLossError as error:
-        problem = re.search(r"\w+ record at \d+", str(error))
-        raise BadInput(
-            f"data.name: a file is damaged ({problem[0] if problem else error.message})"
-            f": prepare the data set again, and {again}."
         ) from error
     except distribution.LOST as error:
         raise BadInput(
@@ -266,7 +252,7 @@ def _showing_actions(
         (monitoring.samples_every_steps, sheets),
     ]
     if monitoring.held_out_every_steps:
-        held_out = HeldOut(gan.discriminator, plan.data, monitoring.held_out_images)
+        held_out = HeldOut(gan, plan.data, monitoring.held_out_images)
         measuring.append((monitoring.held_out_every_steps, held_out))
     return watch, [
         *measuring,

@@ -55,6 +55,15 @@ ADVERSARIAL = {
     "wasserstein": (wasserstein_discriminator, hinge_generator),
 }
 
+# The logit above which D takes an image for real: halfway between what it is taught to
+# say of either. Wasserstein teaches nothing of the kind; zero stands in.
+THRESHOLDS = {
+    "hinge": 0.0,
+    "non_saturating": 0.0,
+    "least_squares": 0.5,
+    "wasserstein": 0.0,
+}
+
 
 def orthogonal_penalty(matrix: tf.Tensor) -> tf.Tensor:
     """||W^T W * (1 - I)||_F^2 of W, float32 [inputs, units] (the paper's Section 3.1).

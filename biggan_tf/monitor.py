@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from biggan_tf import images, latents
+from biggan_tf import images, latents, losses
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import (
     by_shape,
@@ -310,7 +310,7 @@ def diversity(samples: np.ndarray, columns: int) -> float:
 class HeldOut:
     """D's accuracy on training and on held-out images: whether it memorises (4.2)."""
 
-    def __init__(self, discriminator: tf.keras.Model, data: Any, count: int):
+    def __init__(self, gan: Any, data: Any, count: int):
         data, batch = data.unflipped(), min(64, count)
         # Spread over the held-out images, which may come class after class.
         every = max(1, data.spec.held_out_images // count)
@@ -319,9 +319,12 @@ class HeldOut:
             "accuracy/train": data.train_batches(batch, seed=0).take(count // batch),
             "accuracy/held_out": held_out.take(count // batch),
         }
-        self._judge = tf.function(discriminator, autograph=False, reduce_retracing=True)
+        judge = gan.discriminator
+        self._judge = tf.function(judge, autograph=False, reduce_retracing=True)
+        self._threshold = losses.THRESHOLDS[gan.recipe.loss]
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         for name, batches in self._batches.items():
-            real = [self._judge(x, y).numpy() > 0 for x, y in batches]
+            logits = [self._judge(x, y).numpy() for x, y in batches]
+            real = [batch > self._threshold for batch in logits]
             scalars[name] = float(np.mean(np.concatenate(real)))

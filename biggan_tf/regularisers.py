@@ -57,7 +57,8 @@ class Regularisation:
         augment: DiffAugment's of "color", "translation" and "cutout", for D's images.
         consistency_penalty: weight of (D(x) - D(T(x)))^2, T flips and shifts.
         lecam_penalty: weight of D's distance from the averages of its own logits.
-        lecam_decay: of these averages, by D update.
+        lecam_decay: of these averages, by D update; the last of its micro-batches
+            moves them.
     """
 
     orthogonal_penalty: float = 0.0

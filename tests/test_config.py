@@ -168,6 +168,16 @@ def test_bindings_of_rooms_outside_the_list_may_be_dead():
         config.refuse_dead_bindings(["pianting"])
 
 
+def test_what_is_forgotten_is_bound_no_more():
+    config.parse([], ["paint.coats = 7", "varnish.layers = 2"])
+    assert paint(surface="oak")[1] == 7
+    config.forget("paint")
+    assert paint(surface="oak")[1] == 2
+    config.refuse_dead_bindings(["paint"])
+    with pytest.raises(BadInput, match=r"varnish\.layers"):
+        config.refuse_dead_bindings(["varnish"])
+
+
 def test_operative_is_what_calls_took_and_reads_back():
     config.parse(
         [], ["wide = 7", "paint.surface = [%wide, ('a', %wide)]", "varnish.layers = 2"]

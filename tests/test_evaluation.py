@@ -130,7 +130,7 @@ def test_broken_images_stop_at_the_first_batch(scored, value):
         made.score(broken)
 
 
-def test_what_cannot_be_scored_is_refused_first(scored, fashion):
+def test_what_cannot_be_scored_is_refused_first(scored, fashion, monkeypatch):
     made, _, _, path = scored
     with pytest.raises(BadInput, match="1280 images are too few"):
         evaluator(fashion, num_images=1280)
@@ -144,6 +144,9 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         evaluator(data.load(64), reference=path)
     with pytest.raises(BadInput, match="another protocol.*test split.*training split"):
         evaluator(fashion, reference=path, split="train")
+    monkeypatch.setattr(made, "_num_images", 15)
+    with pytest.raises(BadInput, match="of .*, there are [01] generated images"):
+        made._check_class_sizes()
     with pytest.raises(BadInput, match="take some of fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
 

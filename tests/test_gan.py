@@ -230,20 +230,22 @@ def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
     d_loss, g_loss = losses.ADVERSARIAL[loss]
     monkeypatch.setattr(gan, "_discriminator_loss", d_loss)
     monkeypatch.setattr(gan, "_generator_loss", g_loss)
+    monkeypatch.setattr(gan, "recipe", dataclasses.replace(gan.recipe, loss=loss))
     z, y = gan.draw(SEED)
     fake = gan.generator(z, y, statistics=layers.batch_statistics)
     # Fakes go with their own labels.
     fake_logits = gan.discriminator(fake, y)
     real_logits = gan.discriminator(*REAL)
     real_loss, fake_loss = d_loss(real_logits, fake_logits)
+    halfway = 0.5 if loss == "least_squares" else 0
     start = values(state(gan))
     scalars = gan.train_discriminator(*REAL, SEED)
     for name, right in {
         "loss/discriminator_real": real_loss,
         "loss/discriminator_fake": fake_loss,
         "loss/discriminator": real_loss + fake_loss,
-        "accuracy/real": np.mean(real_logits > 0),
-        "accuracy/fake": np.mean(fake_logits < 0),
+        "accuracy/real": np.mean(real_logits > halfway),
+        "accuracy/fake": np.mean(fake_logits < halfway),
     }.items():
         np.testing.assert_allclose(scalars[name], right, rtol=1e-4, err_msg=name)
     assign(state(gan), start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.gan import Gan
 from biggan_tf.layers import spectral_layers
 from biggan_tf.monitor import Spectra, diversity
+from biggan_tf.recipe import Recipe
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -256,6 +258,7 @@ def test_held_out_images_are_of_all_classes():
         return tf.cast(y % 2 == 0, tf.float32)[:, None] - 0.5
 
     scalars = {}
-    monitor.HeldOut(even, data.load(32), 128)(1, scalars)
+    gan = types.SimpleNamespace(discriminator=even, recipe=Recipe())
+    monitor.HeldOut(gan, data.load(32), 128)(1, scalars)
     assert 0.35 < scalars["accuracy/train"] < 0.65
     assert 0.35 < scalars["accuracy/held_out"] < 0.65

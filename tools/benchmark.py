@@ -301,7 +301,7 @@ def report_varied(plan: loop.Plan, what: str) -> tuple[list, list]:
         rows.append((value, f"{seconds:.3f}", f"{step.images / seconds:.1f}", count))
     table(
         [(*row[:3], f"{row[3]:.1f}") for row in rows],
-        [what, "seconds per step", "real images per second", "G operations"],
+        [what, "seconds per step", "real images per second", "10^9 operations"],
     )
     return [row[0] for row in rows], [float(row[1]) for row in rows]
 
@@ -371,6 +371,12 @@ def main() -> None:
     if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
         distribution.make_strategy("virtual_cpus", VARIED["replicas"][-1])
     plan = loop.make_plan()
+    if plan.schedule.micro_batches > 1:
+        raise BadInput(
+            f"train.micro_batches = {plan.schedule.micro_batches}: the step of one "
+            "portion is what is measured; set it to 1, and train.batch_size to the "
+            "size of a portion."
+        )
     if _INPUT.value:
         plan.data.check_ready()
         report_input(plan)

@@ -27,6 +27,7 @@ _FEATURES = flags.DEFINE_integer("features", evaluation.KEPT, "Images that keep 
 _OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
 
 
+@data.sentences()
 def main() -> None:
     for flag in (_DATA, _IMAGE_SIZE, _OUTPUT):
         if not flag.value:

@@ -5,13 +5,13 @@
 Above, the largest singular value of every weight of G and of D against the steps;
 below, its ratio to the second one. The first layers and attention are named.
 
-    python tools/plot_spectra.py --model_dir=runs/cost --gin_file=gin/demo.gin --time
+    python tools/plot_spectra.py --gin_file=gin/demo.gin --time
 
-prints instead what logging them every 100 steps adds to the training time of a recipe;
-what it logs for that goes to --model_dir, which is to be a new folder.
+prints instead what logging them every 100 steps adds to a recipe's training time.
 """
 
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,13 +20,14 @@ import tensorflow as tf
 from absl import flags
 
 from biggan_tf import config, loop
+from biggan_tf.errors import BadInput
 from biggan_tf.monitor import Spectra, TensorBoard
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 config.define_flags()
-_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of the run.", required=True)
+_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of the run.")
 _OUTPUT = flags.DEFINE_string("output", "spectra.png", "The picture.")
 _TIME = flags.DEFINE_bool("time", False, "Measure what logging the spectra costs.")
 
@@ -67,12 +68,15 @@ def _number(line: dict, weight: str, index: int) -> float:
     return float(line.get(f"{weight}/sigma{index}", "nan"))
 
 
-def time_of(model_dir: Path, steps: int = 40) -> None:
-    """Prints seconds of 100 steps, of logging spectra once, and their ratio."""
+def time_of(folder: Path, steps: int = 40) -> None:
+    """Prints seconds of 100 steps, of logging spectra once, and their ratio.
+
+    Logs to a folder that is of no other use.
+    """
     plan = loop.make_plan()
     gan, batches = plan.build(), loop.train_batches(plan, 0)
-    board = TensorBoard(model_dir, "")
-    spectra = Spectra({"G": gan.generator, "D": gan.discriminator}, model_dir, board)
+    board = TensorBoard(folder, "")
+    spectra = Spectra({"G": gan.generator, "D": gan.discriminator}, folder, board)
     seconds = {}
     for name, work in (
         ("100 steps", lambda: gan.train(batches, tf.constant(steps))),
@@ -89,12 +93,14 @@ def time_of(model_dir: Path, steps: int = 40) -> None:
 
 
 def main() -> None:
-    model_dir = Path(_MODEL_DIR.value)
     if _TIME.value:
         config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-        time_of(model_dir)
+        with tempfile.TemporaryDirectory() as folder:
+            time_of(Path(folder))
     else:
-        draw(model_dir, Path(_OUTPUT.value))
+        if not _MODEL_DIR.value:
+            raise BadInput("--model_dir is missing: the run whose spectra to draw.")
+        draw(Path(_MODEL_DIR.value), Path(_OUTPUT.value))
 
 
 if __name__ == "__main__":

@@ -139,6 +139,7 @@ def verify(folder: Path, spec: data.DataSpec) -> str:
     return f"{total % 2**256:064x}"
 
 
+@data.sentences()
 def main() -> None:
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()

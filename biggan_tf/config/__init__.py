@@ -14,7 +14,7 @@ except ImportError:
         "the package gin-config is not installed: run `pip install gin-config`"
     ) from None
 
-from biggan_tf.config.bindings import operative, refuse_dead_bindings
+from biggan_tf.config.bindings import forget, operative, refuse_dead_bindings
 from biggan_tf.config.door import call_errors, define_flags, run
 from biggan_tf.config.model_directory import claim, read_back
 from biggan_tf.config.parsing import GIN_FOLDER, parse
@@ -24,6 +24,7 @@ __all__ = [
     "call_errors",
     "claim",
     "define_flags",
+    "forget",
     "operative",
     "parse",
     "read_back",

@@ -78,6 +78,12 @@ def check_references() -> None:
             check(problem, _place(scope, selector, parameter))
 
 
+def forget(room: str) -> None:
+    """Unbinds what is bound of a configurable so far, as by a run's own config."""
+    for key in [key for key in gin_config._CONFIG if _room(key[1]) == room]:
+        del gin_config._CONFIG[key]
+
+
 def refuse_dead_bindings(configurables: Sequence[str]) -> None:
     """Refuses bindings of `configurables` that no call so far has consumed.
 

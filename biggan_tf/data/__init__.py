@@ -9,10 +9,10 @@ import gin
 
 from biggan_tf.data.embedded import Embedded
 from biggan_tf.data.folder import Folder
-from biggan_tf.data.pipeline import Data, DataSpec
+from biggan_tf.data.pipeline import Data, DataSpec, sentences
 from biggan_tf.errors import BadInput
 
-__all__ = ["Data", "DataSpec", "load", "named"]
+__all__ = ["Data", "DataSpec", "load", "named", "sentences"]
 
 IMAGE_SIZES = (32, 64, 128, 256, 512)
 # The bindings that only some sources take; the first is one they cannot do without.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import copy
 import dataclasses
+import re
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from biggan_tf.data import order, preprocessing
+from biggan_tf.errors import BadInput
 
 HELD_OUT_FRACTION = 0.1  # of the training images, where no split is meant for it
 
@@ -30,6 +34,27 @@ class DataSpec:
     held_out_images: int
     train_split: str  # as TFDS takes it; a description for the other sources
     held_out_split: str
+
+
+@contextlib.contextmanager
+def sentences() -> Iterator[None]:
+    """Turns damage that shows when images are read into the sentence for it."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
+        broken = re.search(r".*\b(?:JPEG|PNG|image file)\b.*", str(error))
+        if complaint:
+            raise BadInput(complaint[1]) from error
+        if broken:
+            raise BadInput(f"data: an image is damaged: {broken[0]}") from error
+        raise
+    except tf.errors.DataLossError as error:
+        problem = re.search(r"\w+ record at \d+", str(error))
+        raise BadInput(
+            f"data.name: a file is damaged ({problem[0] if problem else error.message})"
+            ": prepare the data set again, and run the same command again."
+        ) from error
 
 
 class Data(abc.ABC):

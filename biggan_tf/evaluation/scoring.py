@@ -145,6 +145,8 @@ class Evaluator:
         if self._reference is None or self._needs_head or "intra_fid" in names:
             data.check_ready()
             metrics.check_enough_images(self._real_count(split), size)
+        if "intra_fid" in names:
+            self._check_class_sizes()
 
     @property
     def reference_protocol(self) -> dict[str, Any]:
@@ -295,6 +297,26 @@ class Evaluator:
         batches = self._generated(subject, truncation, count)
         return Batch(*map(np.concatenate, zip(*batches)))
 
+    def _check_class_sizes(self) -> None:
+        """BadInput if a class has too few images, real or to be, for a covariance."""
+        self.reference()
+        spec, seed = self._data.spec, latents.root_seed(self._seed)
+        labels = [
+            latents.labels(BATCH_SIZE, spec.num_classes, _label_seed(seed, index))
+            for index in range(-(-self._num_images // BATCH_SIZE))
+        ]
+        labels = np.concatenate(labels)[: self._num_images]
+        drawn = np.bincount(labels, minlength=spec.num_classes)
+        real = [statistics.count for statistics in self._classes]
+        for kind, counts in (("real", real), ("generated", drawn)):
+            fewest = int(np.argmin(counts))
+            if counts[fewest] < 2:
+                raise BadInput(
+                    f"intra_fid: of {spec.class_names[fewest]}, there are "
+                    f"{counts[fewest]} {kind} images, and each class needs 2 or more: "
+                    "take more images, or leave it out of the metrics."
+                )
+
     def _logits(self, batch: Batch) -> np.ndarray:
         return self._head(batch.features) if self._own_classes else batch.logits
 
@@ -319,9 +341,9 @@ class Evaluator:
 
         # On the host, so that a seed's samples are the same for all replica counts.
         def inputs(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            seed = latents.fold(root, index)
-            z = draw_latents(shape, latents.fold(seed, 0), truncation)
-            return z, latents.labels(BATCH_SIZE, classes, latents.fold(seed, 1))
+            z_seed = latents.fold(latents.fold(root, index), 0)
+            z = draw_latents(shape, z_seed, truncation)
+            return z, latents.labels(BATCH_SIZE, classes, _label_seed(root, index))
 
         def draw(z: tf.Tensor, labels: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
             return subject.draw(z, tf.one_hot(labels, classes), truncation)
@@ -385,6 +407,11 @@ class Evaluator:
 
     def _joined(self, value: Any) -> np.ndarray:
         return np.concatenate(self._strategy.experimental_local_results(value))
+
+
+def _label_seed(root: tf.Tensor, index: int | tf.Tensor) -> tf.Tensor:
+    """Of the labels of a batch of samples."""
+    return latents.fold(latents.fold(root, index), 1)
 
 
 def _as_it_is(image: tf.Tensor, label: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
