@@ -100,7 +100,7 @@ class Checkpoints:
         temporary.write_text(json.dumps({"step": step, "score": name, "value": value}))
         os.replace(temporary, folder / "best.json")
         for file in sorted(folder.glob("ckpt-*")):
-            if not file.name.startswith(f"ckpt-{step}."):
+            if file.is_file() and not file.name.startswith(f"ckpt-{step}."):
                 file.unlink()
 
     def restore_best(self) -> None:

@@ -18,10 +18,10 @@ Samples beside the training images nearest to them, by features and by pixels, a
 `neighbours_features.png` and `neighbours_pixels.png`: `--neighbours`.
 
 Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
-tfds:NAME or folder:PATH (a run's own by default), other bindings of the room `data`
-come by --gin_param. One device is used, whatever trained the run, unless
-`distribution.kind` asks for more. Files are written to --output_dir, by default the
-run's folder, or the one that the module lies in.
+tfds:NAME or folder:PATH (a run's own by default, else nothing of its bindings); other
+bindings of the room `data`, such as data.data_dir, come by --gin_param. One device is
+used, whatever trained the run, unless `distribution.kind` asks for more. Files are
+written to --output_dir, by default the run's folder, or the one the module lies in.
 """
 
 import functools
@@ -66,6 +66,9 @@ _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbou
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
 
+# That a run's config binds for training: of no concern here, or to be asked for.
+ROOMS = ("alarms", "distribution", "evaluation", "monitor")
+
 
 def _checked_flags() -> tuple[tuple[str, ...], list[float]]:
     """The metrics and truncations asked for; BadInput on contradictions."""
@@ -89,9 +92,8 @@ def main() -> None:
     metrics, truncations = _checked_flags()
     if _MODEL_DIR.value:
         config.read_back(_MODEL_DIR.value)
-        config.forget("distribution")
-        if _DATA.value:
-            config.forget("data")
+        for room in (*ROOMS, *(["data"] if _DATA.value else [])):
+            config.forget(room)
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     strategy = distribution.make_strategy()
     if _MODEL_DIR.value:
@@ -114,7 +116,8 @@ def main() -> None:
         source = data.named(_DATA.value, spec.image_size, "--data")
     else:
         source = data.load()
-    config.refuse_dead_bindings(("data", "distribution"))
+    rooms = ("data", *ROOMS) if _MODEL_DIR.value else ("data", "export", *ROOMS)
+    config.refuse_dead_bindings(rooms)
     if _SWEEP.value or _NEIGHBOURS.value:  # which look at real images in any case
         source.check_ready()
     evaluator = evaluation.Evaluator(

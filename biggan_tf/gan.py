@@ -130,7 +130,8 @@ class Gan(tf.Module):
             network.name: GradientSum(network.trainable_variables, micro_batches)
             for network in (generator, discriminator)
         }
-        self._discriminator_loss, self._generator_loss = losses.ADVERSARIAL[recipe.loss]
+        adversarial = losses.ADVERSARIAL[recipe.loss]
+        self._discriminator_loss, self._generator_loss, self._threshold = adversarial
         if recipe.lecam_penalty:  # the averages of D's logits, of real and of fake
             self.lecam_anchors = tf.Variable(tf.zeros([2]), **ALIKE)
 
@@ -187,13 +188,12 @@ class Gan(tf.Module):
             )
         if training:
             self._move_lecam_anchors(real_logits, fake_logits)
-        threshold = losses.THRESHOLDS[self.recipe.loss]
         scalars = {
             "loss/discriminator": loss,
             "loss/discriminator_real": real_loss,
             "loss/discriminator_fake": fake_loss,
-            "accuracy/real": _share(real_logits > threshold),
-            "accuracy/fake": _share(fake_logits < threshold),
+            "accuracy/real": _share(real_logits > self._threshold),
+            "accuracy/fake": _share(fake_logits < self._threshold),
         }
         return scalars, tape.gradient(penalised, variables)
 

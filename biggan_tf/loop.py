@@ -137,24 +137,28 @@ class _Run:
         if not chief:
             checkpoints.restore(step)
         factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
-        gan.set_rates(*(factors if Rewind(self.folder).done() else ()))
+        gan.set_rates(*(factors if self.rewound() else ()))
         print(f"going on from {restored or f'step {step}'}", flush=True)
         return step
 
+    def rewound(self) -> bool:
+        """Whether the run has been rewound, as the chief sees it."""
+        here = self.workers.here_is_chief and Rewind(self.folder).done()
+        return bool(self.workers.largest(int(here)))
+
     def react(self, step: int, ringing: str) -> None:
         """Drops what came after the checkpoint to rewind to, or stops with Diverged."""
-        alarms, rewind = self.plan.alarms, Rewind(self.folder)
-        if alarms.reaction != "rewind" or rewind.done():
+        alarms = self.plan.alarms
+        if alarms.reaction != "rewind" or self.rewound():
             self.workers.part()
             raise Diverged(
                 f"{ringing or 'an alarm rang, which the chief names'}; "
                 f"{self.folder / 'checkpoints'} keeps the state before "
                 f"step {step}: lower the learning rates, or see docs/stability.md."
             )
-        self.workers.largest(0)  # until then the others look whether it was rewound
         if self.workers.here_is_chief:
             target = self.checkpoints.rewind(step - alarms.rewind_steps)
-            rewind.record(at_step=step, to_step=target, alarm=ringing)
+            Rewind(self.folder).record(at_step=step, to_step=target, alarm=ringing)
             print(f"rewound from step {step} to {target}: {ringing}")
         self.workers.largest(0)  # all wait for that
 
@@ -178,7 +182,7 @@ def _go_on(
         watch, shown = _showing_actions(run, step, progress)
         actions = shown + actions
     batches = train_batches(run.plan, step)
-    stopped_by = 0
+    stopped_by = workers.largest(received[0] if received else 0)
     with contextlib.closing(progress):
         while step < schedule.total_steps and not stopped_by:
             # To the end of the tick, which the end of a run may have cut short.
@@ -204,7 +208,7 @@ def _go_on(
         run.checkpoints.save(step)
     workers.largest(0)  # all wait for that
     workers.part()
-    if stopped_by:
+    if stopped_by and step < schedule.total_steps:
         print(
             f"stopped by {signal.Signals(stopped_by).name} at step {step}, which is "
             f"saved in {run.folder}; run the same command to go on.",

@@ -47,21 +47,14 @@ def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tuple:
     return -tf.reduce_mean(real), tf.reduce_mean(fake)
 
 
-# Name -> (D's loss on real and on fake, G's loss). Wasserstein's G loss is hinge's.
+# Name -> (D's loss on real and on fake, G's loss, the logit above which D takes an
+# image for real: halfway between what it is taught to say of either. Wasserstein, whose
+# G loss is hinge's, teaches nothing of the kind; zero stands in).
 ADVERSARIAL = {
-    "hinge": (hinge_discriminator, hinge_generator),
-    "non_saturating": (non_saturating_discriminator, non_saturating_generator),
-    "least_squares": (least_squares_discriminator, least_squares_generator),
-    "wasserstein": (wasserstein_discriminator, hinge_generator),
-}
-
-# The logit above which D takes an image for real: halfway between what it is taught to
-# say of either. Wasserstein teaches nothing of the kind; zero stands in.
-THRESHOLDS = {
-    "hinge": 0.0,
-    "non_saturating": 0.0,
-    "least_squares": 0.5,
-    "wasserstein": 0.0,
+    "hinge": (hinge_discriminator, hinge_generator, 0.0),
+    "non_saturating": (non_saturating_discriminator, non_saturating_generator, 0.0),
+    "least_squares": (least_squares_discriminator, least_squares_generator, 0.5),
+    "wasserstein": (wasserstein_discriminator, hinge_generator, 0.0),
 }
 
 

@@ -321,7 +321,7 @@ class HeldOut:
         }
         judge = gan.discriminator
         self._judge = tf.function(judge, autograph=False, reduce_retracing=True)
-        self._threshold = losses.THRESHOLDS[gan.recipe.loss]
+        *_, self._threshold = losses.ADVERSARIAL[gan.recipe.loss]
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         for name, batches in self._batches.items():

@@ -60,8 +60,8 @@ def traced_once(tmp_path_factory):
     def build(asked: plan.Plan) -> Gan:
         parts = asked.family, asked.generator, asked.discriminator, asked.recipe
         schedule = asked.schedule
-        sizes = schedule.batch_size, schedule.micro_batches, schedule.seed
-        key = repr((id(asked.strategy), *parts, asked.latents, *sizes))
+        sizes = schedule.batch_size, schedule.micro_batches, schedule.jit_compile
+        key = repr((id(asked.strategy), *parts, asked.latents, *sizes, schedule.seed))
         if key not in made:
             saved = tmp_path_factory.mktemp("new") / "gan"
             gan = fresh(asked)

@@ -56,6 +56,7 @@ def called(module: str, *command_lines: list[str]) -> list[Outcome]:
         process = FORKS.Process(target=write_outcomes, args=arguments)
         process.start()
         process.join(400)
+        process.kill()  # if it hangs
         assert process.exitcode == 0, process.exitcode
         return [Outcome(*pair) for pair in json.loads(Path(path).read_text())]
 

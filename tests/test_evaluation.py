@@ -1,5 +1,6 @@
 """Scores with their protocol: of a module, of a run, and while training."""
 
+import copy
 import dataclasses
 import functools
 import json
@@ -130,7 +131,7 @@ def test_broken_images_stop_at_the_first_batch(scored, value):
         made.score(broken)
 
 
-def test_what_cannot_be_scored_is_refused_first(scored, fashion, monkeypatch):
+def test_what_cannot_be_scored_is_refused_first(scored, fashion):
     made, _, _, path = scored
     with pytest.raises(BadInput, match="1280 images are too few"):
         evaluator(fashion, num_images=1280)
@@ -144,11 +145,21 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion, monkeypatch):
         evaluator(data.load(64), reference=path)
     with pytest.raises(BadInput, match="another protocol.*test split.*training split"):
         evaluator(fashion, reference=path, split="train")
-    monkeypatch.setattr(made, "_num_images", 15)
-    with pytest.raises(BadInput, match="of .*, there are [01] generated images"):
-        made._check_class_sizes()
     with pytest.raises(BadInput, match="take some of fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
+
+
+def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashion):
+    made, picture, _, _ = scored
+    labels = made.generated(picture, math.inf, IMAGES).labels
+    np.testing.assert_array_equal(made._drawn(), np.bincount(labels))
+    spec = dataclasses.replace(
+        fashion.spec, num_classes=300, class_names=tuple(map(str, range(300)))
+    )
+    many = copy.copy(fashion)
+    many.spec = spec
+    with pytest.raises(BadInput, match="intra_fid: of .*, there are [01] generated"):
+        evaluator(many, ("intra_fid",))
 
 
 def test_the_columns_of_the_paper_and_the_curve(tmp_path):
@@ -189,6 +200,7 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path):
 def check_the_door(model_dir):
     """Of a run: the curve and all its files; and a refusal. The untruncated record."""
     common = (f"--model_dir={model_dir}", "--network=lite0_32", "--checkpoint=best")
+    common = (*common, "--data=embedded")
     output = model_dir / "out"
     few = Door("evaluate", *common, "--num_images=10", folder=model_dir)
     curve = Door(
@@ -236,6 +248,10 @@ def test_training_scores_and_keeps_the_best(tmp_path):
     best = json.loads((tmp_path / "checkpoints/best/best.json").read_text())
     assert best["value"] == min(record["fid_lite0_32"] for record in records)
     # What training scored is what the door scores of that checkpoint.
+    # Wherever and with whatever data the run was trained, one device scores it here.
+    path = tmp_path / "config.gin"
+    text = path.read_text().replace("kind = 'one_device'", "kind = 'multi_worker'")
+    path.write_text(text.replace("data.path = None", "data.path = '/elsewhere'"))
     record = check_the_door(tmp_path)
     assert record["step"] == best["step"]
     assert record["fid_lite0_32"] == pytest.approx(best["value"], 1e-4)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from biggan_tf import gan as gan_module
 from biggan_tf import layers, losses, networks
+from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import SCALARS, Gan
 from biggan_tf.recipe import Recipe
@@ -173,6 +174,19 @@ def test_any_number_of_replicas_trains_the_same():
             np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
+def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        before, after = (make(lecam_penalty=0.1) for _ in range(2))
+        for index, variable in enumerate(state(before)):
+            variable.assign(tf.cast(tf.fill(variable.shape, index + 3), variable.dtype))
+    Checkpoints(tmp_path, before).save(1)
+    assert Checkpoints(tmp_path, after).restore_latest()
+    for index, variable in enumerate(state(after)):
+        for copy in values(strategy.experimental_local_results(variable)):
+            np.testing.assert_array_equal(copy, index + 3, variable.name)
+
+
 # --- the two updates ------------------------------------------------------------------
 
 
@@ -227,17 +241,17 @@ def test_d_sees_fake_and_real_in_one_pass(gan):
 
 @pytest.mark.parametrize("loss", losses.ADVERSARIAL)
 def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
-    d_loss, g_loss = losses.ADVERSARIAL[loss]
+    d_loss, g_loss, halfway = losses.ADVERSARIAL[loss]
+    assert halfway == (0.5 if loss == "least_squares" else 0)
     monkeypatch.setattr(gan, "_discriminator_loss", d_loss)
     monkeypatch.setattr(gan, "_generator_loss", g_loss)
-    monkeypatch.setattr(gan, "recipe", dataclasses.replace(gan.recipe, loss=loss))
+    monkeypatch.setattr(gan, "_threshold", halfway)
     z, y = gan.draw(SEED)
     fake = gan.generator(z, y, statistics=layers.batch_statistics)
     # Fakes go with their own labels.
     fake_logits = gan.discriminator(fake, y)
     real_logits = gan.discriminator(*REAL)
     real_loss, fake_loss = d_loss(real_logits, fake_logits)
-    halfway = 0.5 if loss == "least_squares" else 0
     start = values(state(gan))
     scalars = gan.train_discriminator(*REAL, SEED)
     for name, right in {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,3 +92,15 @@ def test_portions_are_disjoint_and_together_the_whole(folder):
         ]
         assert sorted(whole) == sorted(label for part in parts for label in part)
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_images_that_turn_out_broken_are_one_sentence(folder, tmp_path):
+    images = shutil.copytree(folder, tmp_path / "images")
+    for path in sorted(images.glob("*/1?.png")):
+        path.write_bytes(path.read_bytes()[:2000])
+    done = subprocess.run(command(images, tmp_path), capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert re.search(r"data.path: \d+ of 60 images cannot be read", said)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "pets").exists()

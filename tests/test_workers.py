@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -69,7 +70,7 @@ def test_any_number_of_workers_trains_the_same(tmp_path):
                 np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
-def started(model_dir) -> list[Door]:
+def started(model_dir: Path, *params: str) -> list[Door]:
     return [
         Door(
             "train",
@@ -83,6 +84,7 @@ def started(model_dir) -> list[Door]:
                 "gan.discriminator_steps = 1",
                 "networks.generator_attention = ()",
                 "networks.discriminator_attention = ()",
+                *params,
             ),
             TF_CONFIG=tf_config,
         )
@@ -122,3 +124,21 @@ def test_all_go_on_and_one_that_is_told_to_stop_stops_all(model_dir):
         range(2, step + 1, 2)
     )
     assert len(list(model_dir.glob("events.*"))) == 2  # one for each start
+
+
+def test_an_alarm_rewinds_all_of_them_and_then_stops_all(tmp_path):
+    """Only the chief hears it ring."""
+    model_dir = tmp_path / "run"
+    workers = started(
+        model_dir,
+        "alarms.real_loss_band = (1e6, 2e6)",
+        "alarms.reaction = 'rewind'",
+        "alarms.rewind_steps = 2",
+    )
+    for worker in workers:
+        assert worker.wait(200) == 2, worker.output()
+        *_, last = worker.output().strip().splitlines()
+        assert "keeps the state before step 2" in last, worker.output()
+        assert worker.output().count("going on from") == 1
+    rewind = json.loads((model_dir / "rewind.json").read_text())
+    assert (rewind["at_step"], rewind["to_step"]) == (2, 0)

@@ -34,7 +34,7 @@ import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
 
-from biggan_tf import biggan, config, distribution, gan, latents, layers, loop
+from biggan_tf import biggan, config, data, distribution, gan, latents, layers, loop
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -361,6 +361,7 @@ def table(rows: list[tuple], head: Sequence[str] = ("", "measured")) -> None:
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
+@data.sentences()
 def main() -> None:
     for what in _VARY.value:
         if what not in VARIED:
@@ -371,16 +372,16 @@ def main() -> None:
     if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
         distribution.make_strategy("virtual_cpus", VARIED["replicas"][-1])
     plan = loop.make_plan()
+    if _INPUT.value:
+        plan.data.check_ready()
+        report_input(plan)
+        return
     if plan.schedule.micro_batches > 1:
         raise BadInput(
             f"train.micro_batches = {plan.schedule.micro_batches}: the step of one "
             "portion is what is measured; set it to 1, and train.batch_size to the "
             "size of a portion."
         )
-    if _INPUT.value:
-        plan.data.check_ready()
-        report_input(plan)
-        return
     if _VARY.value:
         costs = {what: report_varied(plan, what) for what in _VARY.value}
         if _PLOT.value:

@@ -19,7 +19,7 @@ import matplotlib
 import tensorflow as tf
 from absl import flags
 
-from biggan_tf import config, loop
+from biggan_tf import config, data, loop
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import Spectra, TensorBoard
 
@@ -92,6 +92,7 @@ def time_of(folder: Path, steps: int = 40) -> None:
     print(f"ratio: {seconds['spectra'] / seconds['100 steps']:.2%}")
 
 
+@data.sentences()
 def main() -> None:
     if _TIME.value:
         config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)

@@ -146,7 +146,7 @@ class Evaluator:
             data.check_ready()
             metrics.check_enough_images(self._real_count(split), size)
         if "intra_fid" in names:
-            self._check_class_sizes()
+            self._check_class_sizes("generated", self._drawn())
 
     @property
     def reference_protocol(self) -> dict[str, Any]:
@@ -195,6 +195,7 @@ class Evaluator:
             made = [metrics.FeatureStatistics() for _ in range(classes)]
             for batch in self._real(self._split):
                 _update_classes(made, batch)
+            self._check_class_sizes("real", [one.count for one in made])
             self._classes = made
         if self._needs_head and self._head is None:
             batches = [(b.features, b.labels) for b in self._real("train", KEPT)]
@@ -297,25 +298,25 @@ class Evaluator:
         batches = self._generated(subject, truncation, count)
         return Batch(*map(np.concatenate, zip(*batches)))
 
-    def _check_class_sizes(self) -> None:
-        """BadInput if a class has too few images, real or to be, for a covariance."""
-        self.reference()
-        spec, seed = self._data.spec, latents.root_seed(self._seed)
+    def _drawn(self) -> np.ndarray:
+        """How many samples of each class there are to be, int [classes]."""
+        classes, root = self._data.spec.num_classes, latents.root_seed(self._seed)
         labels = [
-            latents.labels(BATCH_SIZE, spec.num_classes, _label_seed(seed, index))
-            for index in range(-(-self._num_images // BATCH_SIZE))
+            latents.labels(BATCH_SIZE, classes, _label_seed(root, index))
+            for index in tf.range(-(-self._num_images // BATCH_SIZE), dtype=tf.int64)
         ]
         labels = np.concatenate(labels)[: self._num_images]
-        drawn = np.bincount(labels, minlength=spec.num_classes)
-        real = [statistics.count for statistics in self._classes]
-        for kind, counts in (("real", real), ("generated", drawn)):
-            fewest = int(np.argmin(counts))
-            if counts[fewest] < 2:
-                raise BadInput(
-                    f"intra_fid: of {spec.class_names[fewest]}, there are "
-                    f"{counts[fewest]} {kind} images, and each class needs 2 or more: "
-                    "take more images, or leave it out of the metrics."
-                )
+        return np.bincount(labels, minlength=classes)
+
+    def _check_class_sizes(self, kind: str, counts: Sequence[int]) -> None:
+        """BadInput if a class has too few images for a covariance."""
+        fewest = int(np.argmin(counts))
+        if counts[fewest] < 2:
+            raise BadInput(
+                f"intra_fid: of {self._data.spec.class_names[fewest]}, there are "
+                f"{counts[fewest]} {kind} images, and each class needs 2 or more: "
+                "take more images, or leave it out of the metrics."
+            )
 
     def _logits(self, batch: Batch) -> np.ndarray:
         return self._head(batch.features) if self._own_classes else batch.logits

@@ -17,6 +17,8 @@ def spread(kernel: tf.Tensor, taps: np.ndarray) -> tf.Tensor:
     """A kernel [3, 3, ...] whose three rows and columns `taps` [4, 3] makes four.
 
     This turns resampling and a 3x3 convolution into one 4x4 convolution of stride 2.
+    The product has the device's precision, as the convolution has: TF32 on GPUs that
+    know it, unless `tf.config.experimental.enable_tensor_float_32_execution(False)`.
     """
     plane = tf.constant(np.kron(taps, taps), kernel.dtype)
     flat = tf.matmul(plane, tf.reshape(kernel, [9, -1]))
