@@ -164,14 +164,13 @@ def descended(
     return before, [*values(state(gan)), *(scalars[name] for name in SCALARS)]
 
 
-def test_any_number_of_replicas_trains_the_same():
+def test_four_replicas_train_as_one():
     before, one = trained_on(1)
     moved = [np.abs(now - then).max() for now, then in zip(one, before)]
     assert np.median(moved) > 1e-3
-    for replicas in (2, 4):
-        _, several = trained_on(replicas, before)
-        for value, right in zip(several, one):
-            np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
+    _, four = trained_on(4, before)
+    for value, right in zip(four, one):
+        np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
 def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
@@ -393,7 +392,7 @@ EVERYTHING = {
 }
 
 
-def test_any_number_of_replicas_trains_the_same_with_every_regulariser():
+def test_two_replicas_train_as_one_with_every_regulariser():
     before, one = trained_on(1, steps=3, **EVERYTHING)
     _, two = trained_on(2, before, steps=3, **EVERYTHING)
     assert len(one) == len(before) + len(SCALARS)
