@@ -42,7 +42,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["biggan_tf*"]),
-    package_data={"biggan_tf.data": ["fashion_mnist.*"]},
+    package_data={
+        "biggan_tf.data": ["fashion_mnist.*"],
+        "biggan_tf.saved_model": ["module_readme.md"],
+    },
     license_files=["LICENSE", "NOTICE"],
     cmdclass={"build_py": BuildWithGinFiles},
     zip_safe=False,

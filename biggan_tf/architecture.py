@@ -1,90 +1,97 @@
-"""What both families' networks share: a description that decides their variables."""
+"""What decides the variables of G and D, and the base of both families' networks."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from biggan_tf import layers
+from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 
-RESOLUTIONS = (32, 64, 128, 256, 512)
+FAMILIES = ("biggan", "biggan_deep")
 PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+class Channels(NamedTuple):
+    """Channels of both families at one resolution, in multiples of `spec.width`.
+
+    A stage is a block of BigGAN, and a pair of blocks of BigGAN-deep.
+
+    Attributes:
+        generator: of the 4x4 seed, then of each stage. Each stage doubles the side.
+        discriminator: of each stage. BigGAN-deep: of the first convolution before.
+        halvings: how many stages of D halve the side; they come first.
+    """
+
+    generator: tuple[int, ...]
+    discriminator: tuple[int, ...]
+    halvings: int
+
+
+# By the side of the images, in pixels. The paper's Tables 4 to 6 print D's column
+# shifted by one row; this layout has the paper's parameter counts.
+CHANNELS = {
+    32: Channels((4, 4, 4, 4), (4, 4, 4, 4), 2),
+    64: Channels((16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
+    128: Channels((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
+    256: Channels((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
+    512: Channels((16, 16, 8, 8, 4, 2, 1, 1), (1, 1, 2, 4, 8, 8, 16, 16), 7),
+}
+RESOLUTIONS = tuple(CHANNELS)
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkSpec:
-    """What generators and discriminators have in common.
+    """What G and D both need to know. The data give the first two; options the rest."""
 
-    Attributes:
-        resolution: side of the images in pixels, one of `RESOLUTIONS`.
-        width: channels of multiplier 1 in the family's channel table (the paper's ch).
-        num_classes: number of classes.
-        attention: the sides at which self-attention stands, of `attention_sides`.
-        initializer: "orthogonal" (paper), "normal" (N(0, 0.02)) or "glorot".
-        spectral_norm: whether kernels are divided by their largest singular value.
-        sn_epsilon: lower bound of norms in the power iteration.
-        precision: "float32", or "mixed_bfloat16" to compute in bfloat16 all but
-            spectral norm, statistics, D's head and G's tanh; variables stay float32.
-        recompute: whether the activations inside of blocks are computed again in the
-            backward pass instead of kept, see `layers.recomputed`.
-    """
-
-    resolution: int
-    width: int
+    resolution: int  # side of the images in pixels, one of `RESOLUTIONS`
     num_classes: int
-    attention: tuple[int, ...] = ()
-    initializer: str = "orthogonal"
-    spectral_norm: bool = True
-    sn_epsilon: float = 1e-6
-    precision: str = "float32"
-    recompute: bool = False
+    family: str = option("biggan", "the architecture", choices=FAMILIES)
+    width: int = option(96, "channels of multiplier 1, the paper's ch", low=1)
+    attention: tuple[int, ...] = option((64,), "sides at which self-attention stands")
+    initializer: str = option("orthogonal", "of kernels", choices=layers.INITIALIZERS)
+    spectral_norm: bool = option(True, "kernels are divided by their spectral norm")
+    sn_epsilon: float = option(1e-6, "lower bound of norms in power iteration", high=1)
+    precision: str = option(
+        "float32",
+        "'mixed_bfloat16' computes in bfloat16 all but spectral norm, statistics, D's "
+        "head and G's tanh",
+        choices=PRECISIONS,
+    )
+    recompute: bool = option(False, "blocks are computed twice to save memory")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.attention, (tuple, list)):
-            raise BadInput(
-                f"networks attention = {self.attention!r}: take a list of sides in "
-                "pixels, such as (64,), or ()."
-            )
-        object.__setattr__(self, "attention", tuple(self.attention))
+    def check(self) -> None:
+        """Raises BadInput unless there are networks of these sizes."""
         if self.resolution not in RESOLUTIONS:
+            sides = ", ".join(map(str, RESOLUTIONS))
             raise BadInput(
-                f"resolution = {self.resolution!r}: take one of {RESOLUTIONS}."
+                f"data.image_size = {self.resolution!r}: take one of {sides}, for "
+                "which there are networks."
             )
-        if self.initializer not in layers.INITIALIZERS:
-            raise BadInput(
-                f"networks.initializer = {self.initializer!r}: take one of "
-                f"{', '.join(layers.INITIALIZERS)}."
-            )
-        if self.precision not in PRECISIONS:
-            raise BadInput(
-                f"networks precision = {self.precision!r}: take one of "
-                f"{', '.join(PRECISIONS)}."
-            )
-        if not isinstance(self.width, int) or self.width < 1:
-            raise BadInput(
-                f"network width = {self.width!r}: take a positive whole number."
-            )
-        if not isinstance(self.num_classes, int) or self.num_classes < 1:
+        if type(self.num_classes) is not int or self.num_classes < 1:
             raise BadInput(f"num_classes = {self.num_classes!r}: take 1 or more.")
         for side in self.attention:
             if side not in self.attention_sides:
                 raise BadInput(
-                    f"networks attention at {side!r} px: it can stand at "
-                    f"{', '.join(map(str, self.attention_sides))} px in this part of "
-                    f"a {self.resolution} px network."
+                    f"{self.room}.attention = {self.attention}: at {self.resolution} "
+                    f"px take some of {', '.join(map(str, self.attention_sides))}."
                 )
 
     @property
+    def channels(self) -> Channels:
+        return CHANNELS[self.resolution]
+
+    @property
     def attention_sides(self) -> list[int]:
-        """Where self-attention can stand: the sides that blocks of G put out."""
-        return [side for side in (8, 16, *RESOLUTIONS) if side <= self.resolution]
+        """The sides, in pixels, at which self-attention can stand: behind a block."""
+        raise NotImplementedError
 
     @property
     def kernel(self) -> dict[str, Any]:
-        """Arguments of every `layers.SpectralLayer`."""
+        """The arguments that every `layers.SpectralLayer` gets."""
         return {
             "kernel_initializer": layers.INITIALIZERS[self.initializer],
             "spectral_norm": self.spectral_norm,
@@ -92,76 +99,80 @@ class NetworkSpec:
         }
 
 
-@dataclasses.dataclass(frozen=True)
+@options("generator")
 class GeneratorSpec(NetworkSpec):
-    """What decides G's variables.
+    """The options of G.
 
-    Attributes:
-        latent_size: size of z.
-        embedding_size: of the class embedding that all layers share; None gives every
-            layer its own (the SA-GAN baseline of the paper's Table 1).
-        skip_z: BigGAN: split z into equal chunks, the first for the 4x4 seed, one more
-            for the conditional batch norms of each block; False: all of z to the seed
-            alone. BigGAN-deep gives all of z to every block, and to the seed with the
-            class embedding; False: to the seed alone.
-        condition_order: "yz" concatenates [class, z]; "zy" the other way round, as in
-            the released DeepMind weights.
-        rgb_units: output channels of the last kernel, of which three are used; more
-            than 3 only to be weight-compatible with the released BigGAN-deep.
-        bn_epsilon: of the batch norms.
+    With `skip_z` z reaches the seed and the batch norms of every block: BigGAN cuts it
+    into equal chunks, one for the seed and one for each block; BigGAN-deep gives all of
+    z to each. Without `skip_z` all of z goes to the seed alone. Without both `skip_z`
+    and `embedding_size` G is the SA-GAN baseline of the paper's Table 1.
     """
 
-    latent_size: int = 120
-    embedding_size: int | None = 128
-    skip_z: bool = True
-    condition_order: str = "yz"
-    rgb_units: int = 3
-    bn_epsilon: float = 1e-5
+    latent_size: int = option(120, "size of z", low=1)
+    skip_z: bool = option(True, "z reaches the blocks too")
+    embedding_size: int | None = option(
+        128,
+        "of the class embedding that all layers share; None gives each layer its own",
+        low=1,
+    )
+    condition_order: str = option(
+        "yz",
+        "class first, or z first as in DeepMind's weights",
+        choices=("yz", "zy"),
+    )
+    released_rgb: bool = option(
+        False,
+        "the last kernel has `width` output channels, three of them used, as in the "
+        "released BigGAN-deep",
+    )
+    bn_epsilon: float = option(1e-5, "of the batch norms", high=1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.condition_order not in ("yz", "zy"):
+    def check(self) -> None:
+        """Raises BadInput unless skip-z can cut z into equal chunks."""
+        super().check()
+        chunks = len(self.channels.generator)
+        cuts = self.family == "biggan" and self.skip_z
+        if cuts and self.latent_size % chunks:
             raise BadInput(
-                f"networks.condition_order = {self.condition_order!r}: take 'yz' "
-                "(class first) or 'zy' (z first)."
-            )
-        size = self.embedding_size
-        if size is not None and (type(size) is not int or size < 1):
-            raise BadInput(
-                f"networks.embedding_size = {size!r}: take a positive whole number, or "
-                "None for an embedding of each layer's own."
-            )
-        if not isinstance(self.latent_size, int) or self.latent_size < 1:
-            raise BadInput(
-                f"networks.latent_size = {self.latent_size!r}: take a positive whole "
-                "number."
+                f"generator.latent_size = {self.latent_size}: take a multiple of "
+                f"{chunks}, the number of chunks that generator.skip_z = True makes of "
+                f"z at {self.resolution} px."
             )
 
     @property
-    def norm(self) -> dict[str, Any]:
-        """Arguments of every `layers.ConditionalBatchNorm`.
+    def attention_sides(self) -> list[int]:
+        return [8 * 2**block for block in range(len(self.channels.generator) - 1)]
 
-        Separate class embeddings carry no spectral norm, as the shared one does not.
+    @property
+    def rgb_units(self) -> int:
+        return self.width if self.released_rgb else 3
+
+    @property
+    def norm(self) -> dict[str, Any]:
+        """The arguments that every `layers.ConditionalBatchNorm` gets.
+
+        G's class embeddings have no spectral norm, whether shared or separate.
         """
         shared = self.embedding_size is not None
         kernel = {**self.kernel, "spectral_norm": self.spectral_norm and shared}
         return {"kernel": kernel, "epsilon": self.bn_epsilon}
 
 
-@dataclasses.dataclass(frozen=True)
+@options("discriminator")
 class DiscriminatorSpec(NetworkSpec):
-    """What decides D's variables."""
+    """The options of D."""
 
     @property
     def attention_sides(self) -> list[int]:
-        """Where self-attention can stand: the sides that blocks of D halve to."""
-        return [side for side in (8, 16, *RESOLUTIONS) if side < self.resolution]
+        halvings = range(1, self.channels.halvings + 1)
+        return [self.resolution // 2**halving for halving in halvings]
 
 
 class Network(tf.keras.Model):
-    """A generator or discriminator, which its spec describes."""
+    """Base class of generators and discriminators."""
 
-    SPEC = NetworkSpec
+    SPEC: type[NetworkSpec]
 
     def __init__(self, spec: NetworkSpec, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
@@ -175,21 +186,19 @@ class Network(tf.keras.Model):
         return cls(**{**config, "spec": cls.SPEC(**config["spec"])})
 
     def attention_layers(self) -> dict[str, layers.SelfAttention]:
-        """Self-attention by the side at which it stands."""
+        """Makes self-attention layers, by the side at which they stand."""
         return {
             str(side): layers.SelfAttention(self.spec.kernel, name=f"attention{side}")
             for side in self.spec.attention
         }
 
-    def run_block(
-        self, block: tf.keras.layers.Layer, *inputs: Any, **options: Any
-    ) -> tf.Tensor:
-        """A block's output; what is inside of it is kept, or computed again later."""
+    def run(self, block: layers.Layer, *inputs: Any, **options: Any) -> tf.Tensor:
+        """Returns a block's output; with `recompute` its activations are not kept."""
         if self.spec.recompute:
             return layers.recomputed(block, *inputs, **options)
         return block(*inputs, **options)
 
     def attend(self, h: tf.Tensor, training: bool) -> tf.Tensor:
-        """Self-attention, if there is one for this side."""
+        """Applies the self-attention that stands at the side of `h`, if any."""
         attention = self.attention.get(str(h.shape[1]))
         return h if attention is None else attention(h, training=training)

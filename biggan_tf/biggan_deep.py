@@ -1,4 +1,10 @@
-"""BigGAN-deep's generator and discriminator (Section 3 and Appendix B of the paper)."""
+"""BigGAN-deep's generator and discriminator (Section 3 and Appendix B of the paper).
+
+They differ from those of `biggan` in three ways. A block is a bottleneck: 1x1
+convolutions lead to a quarter of the channels and back, with two 3x3 convolutions in
+between. There are two blocks for each change of the side. All of z is joined to the
+embedding of y: the seed is made of both, and with skip-z every batch norm gets both.
+"""
 
 from __future__ import annotations
 
@@ -10,37 +16,14 @@ from biggan_tf import layers
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, Network
 from biggan_tf.layers import Statistics
 
-# G: width multipliers of the 4x4 seed, then of each pair of blocks, the second of which
-# doubles the side. D: of the stem, then of each pair, the first of which halves the
-# side (at 32 px the last pair does not).
-GENERATOR_CHANNELS = {
-    32: (4, 4, 4, 4),
-    64: (16, 16, 8, 4, 2),
-    128: (16, 16, 8, 4, 2, 1),
-    256: (16, 16, 8, 8, 4, 2, 1),
-    512: (16, 16, 8, 8, 4, 2, 1, 1),
-}
-DISCRIMINATOR_CHANNELS = {
-    32: (4, 4, 4, 4),
-    64: (1, 2, 4, 8, 16),
-    128: (1, 2, 4, 8, 16, 16),
-    256: (1, 2, 4, 8, 8, 16, 16),
-    512: (1, 1, 2, 4, 8, 8, 16, 16),
-}
-BOTTLENECK = 4
+BOTTLENECK = 4  # a block's outer channels divided by its inner ones
 
 
-class GeneratorBlock(tf.keras.layers.Layer):
+class GeneratorBlock(layers.Layer):
     """cBN-ReLU-conv1, cBN-ReLU-[up-]conv3, cBN-ReLU-conv3, cBN-ReLU-conv1, plus x.
 
-    float [batch, h, w, in] -> [batch, h, w, units] or of twice the side (Figure 16b).
-    The shortcut keeps the first `units` channels of x.
-
-    Args:
-        units: output channels, at most the input's.
-        upsample: whether the side doubles.
-        kernel: arguments of the convolutions, see `layers.SpectralLayer`.
-        norm: arguments of the batch norms, see `layers.ConditionalBatchNorm`.
+    float [batch, h, w, in] -> [batch, 2h, 2w, units] if it upsamples, else [batch, h,
+    w, units] (Figure 16b). Where units < in, the first `units` channels of x are added.
     """
 
     def __init__(
@@ -50,28 +33,19 @@ class GeneratorBlock(tf.keras.layers.Layer):
         self.units, self.upsample = units, upsample
         self.kernel, self.norm = kernel, norm
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "upsample": self.upsample,
-            "kernel": dict(self.kernel),
-            "norm": dict(self.norm),
-        }
-
     def build(self, input_shape: tf.TensorShape) -> None:
         inner = max(1, input_shape[-1] // BOTTLENECK)
         conv = layers.SpectralConv2D
-        first_conv = layers.UpsampleConv2D if self.upsample else conv
+        up_conv = layers.UpsampleConv2D if self.upsample else conv
         self.norms = [
             layers.ConditionalBatchNorm(name=f"norm{index}", **self.norm)
             for index in range(4)
         ]
         self.convs = [
-            conv(inner, kernel_size=1, name="conv0", **self.kernel),
-            first_conv(inner, kernel_size=3, name="conv1", **self.kernel),
-            conv(inner, kernel_size=3, name="conv2", **self.kernel),
-            conv(self.units, kernel_size=1, name="conv3", **self.kernel),
+            conv(inner, 1, name="conv0", **self.kernel),
+            up_conv(inner, 3, name="conv1", **self.kernel),
+            conv(inner, 3, name="conv2", **self.kernel),
+            conv(self.units, 1, name="conv3", **self.kernel),
         ]
 
     def call(
@@ -85,43 +59,31 @@ class GeneratorBlock(tf.keras.layers.Layer):
         return h + (layers.upsample(x) if self.upsample else x)
 
 
-class DiscriminatorBlock(tf.keras.layers.Layer):
+class DiscriminatorBlock(layers.Layer):
     """ReLU-conv1-ReLU-conv3-ReLU-conv3-ReLU-[pool-]conv1, plus x.
 
-    float [batch, h, w, in] -> [batch, h, w, units] or of half the side (Figure 16c).
-    The shortcut pools x and appends units - in channels convolved 1x1 from it.
-
-    Args:
-        units: output channels, at least the input's.
-        downsample: whether the side halves.
-        kernel: arguments of the convolutions, see `layers.SpectralLayer`.
+    float [batch, h, w, in] -> [batch, h / 2, w / 2, units] if it downsamples, else
+    [batch, h, w, units] (Figure 16c). Where units > in, a 1x1 convolution of x makes
+    the missing channels.
     """
 
     def __init__(self, units: int, downsample: bool, kernel: dict, **kwargs: Any):
         super().__init__(**kwargs)
         self.units, self.downsample, self.kernel = units, downsample, kernel
         inner = max(1, units // BOTTLENECK)
+        conv = layers.SpectralConv2D
         self.convs = [
-            layers.SpectralConv2D(filters, side, name=f"conv{index}", **kernel)
-            for index, (filters, side) in enumerate(
-                [(inner, 1), (inner, 3), (inner, 3), (units, 1)]
-            )
+            conv(inner, 1, name="conv0", **kernel),
+            conv(inner, 3, name="conv1", **kernel),
+            conv(inner, 3, name="conv2", **kernel),
+            conv(units, 1, name="conv3", **kernel),
         ]
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "downsample": self.downsample,
-            "kernel": dict(self.kernel),
-        }
-
     def build(self, input_shape: tf.TensorShape) -> None:
-        self.shortcut = None
-        if self.units > input_shape[-1]:
-            self.shortcut = layers.SpectralConv2D(
-                self.units - input_shape[-1], 1, name="shortcut", **self.kernel
-            )
+        self.shortcut, missing = None, self.units - input_shape[-1]
+        if missing > 0:
+            conv = layers.SpectralConv2D
+            self.shortcut = conv(missing, 1, name="shortcut", **self.kernel)
 
     def call(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         h = x
@@ -142,9 +104,7 @@ class Generator(Network):
 
     def __init__(self, spec: GeneratorSpec, **kwargs: Any):
         super().__init__(spec, **kwargs)
-        seed, *outputs = (
-            spec.width * factor for factor in GENERATOR_CHANNELS[spec.resolution]
-        )
+        seed, *outputs = (spec.width * factor for factor in spec.channels.generator)
         self.condition = layers.ClassCondition(
             spec.num_classes, spec.embedding_size, spec.kernel, name="condition"
         )
@@ -168,16 +128,14 @@ class Generator(Network):
         training: bool = False,
         statistics: Statistics = layers.running_statistics,
     ) -> tf.Tensor:
-        """Images of latents and labels; as `biggan.Generator.call`."""
+        """Returns images; see `biggan.Generator.call`."""
         y = self.condition(y)
         joint = layers.join_condition(y, z, self.spec.condition_order)
         condition = joint if self.spec.skip_z else y
         h = self.seed(joint, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block in self.blocks:
-            h = self.run_block(
-                block, h, condition, training=training, statistics=statistics
-            )
+            h = self.run(block, h, condition, training=training, statistics=statistics)
             if block.upsample:
                 h = self.attend(h, training)
         return self.to_image(h, training, statistics)
@@ -190,15 +148,12 @@ class Discriminator(Network):
 
     def __init__(self, spec: DiscriminatorSpec, **kwargs: Any):
         super().__init__(spec, **kwargs)
-        stem, *outputs = (
-            spec.width * factor for factor in DISCRIMINATOR_CHANNELS[spec.resolution]
-        )
-        halvings = 2 if spec.resolution == 32 else len(outputs)
-        self.stem = layers.SpectralConv2D(stem, 3, name="stem", **spec.kernel)
+        stem, *outputs = (spec.width * factor for factor in spec.channels.discriminator)
+        self.stem = layers.SpectralConv2D(stem, name="stem", **spec.kernel)
         self.blocks = [
             DiscriminatorBlock(
                 units,
-                downsample=half == 0 and pair < halvings,
+                downsample=half == 0 and pair < spec.channels.halvings,
                 kernel=spec.kernel,
                 name=f"block{2 * pair + half}",
             )
@@ -215,10 +170,10 @@ class Discriminator(Network):
         training: bool = False,
         dropout: layers.DropoutMask | None = None,
     ) -> tf.Tensor:
-        """Logits of images and labels; as `biggan.Discriminator.call`."""
+        """Returns logits; see `biggan.Discriminator.call`."""
         h = self.stem(x, training=training)
         for index, block in enumerate(self.blocks):
-            h = self.run_block(block, h, training=training)
+            h = self.run(block, h, training=training)
             # Attention stands behind the pair of blocks that halved the side.
             if index % 2 and self.blocks[index - 1].downsample:
                 h = self.attend(h, training)

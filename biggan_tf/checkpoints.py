@@ -6,11 +6,18 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
+from biggan_tf import files
 from biggan_tf.errors import BadInput
+
+T = TypeVar("T")
 
 # What TensorFlow raises when it reads a damaged checkpoint.
 DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
@@ -19,16 +26,15 @@ DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
 class Checkpoints:
     """The folder `checkpoints/` of a model directory.
 
-    TensorFlow stores a CRC-32C of every tensor and writes the index, with which alone
-    a checkpoint can be read, last: one that was cut off or damaged since is noticed,
-    and the one before is taken.
+    TensorFlow stores a CRC-32C of every tensor, and writes the index, without which
+    nothing can be read, last. So a checkpoint that was cut off or damaged is noticed,
+    and the one before it is taken.
 
     Args:
-        directory: the folder; made if missing.
         module: what is saved and restored, all its variables.
         keep_last: how many of the newest checkpoints stay.
-        keep_every_steps: one checkpoint every so many steps stays for good, in the
-            folder `kept` inside; 0 for none.
+        keep_every_steps: steps between checkpoints that stay for good, in the folder
+            `kept` inside; 0 for none.
         write: False (a worker that is not the chief) saves nothing.
     """
 
@@ -42,16 +48,14 @@ class Checkpoints:
     ):
         self._folder = Path(directory)
         self._checkpoint = tf.train.Checkpoint(gan=module)
-        self._keep_last = keep_last
-        self._keep_every_steps = keep_every_steps
+        self._keep_last, self._keep_every_steps = keep_last, keep_every_steps
         self._may_write = write
-        self._step_on_disk: int | None = None  # that was saved or restored last
+        self._step_on_disk: int | None = None  # what was saved or restored last
 
     def save(self, step: int) -> None:
         """Writes the state after `step` steps; nothing if it is already there.
 
-        Raises:
-            BadInput: it cannot be written; those before are as they were.
+        Raises BadInput if it cannot be written; earlier checkpoints do not change.
         """
         if step == self._step_on_disk or not self._may_write:
             return
@@ -60,125 +64,70 @@ class Checkpoints:
         self._write(self._folder, step)
         self._step_on_disk = step
         found = _found(self._folder)
-        damaged = [path for number, path in found if number > step]
-        earlier = [path for number, path in found if number < step]
-        for path in [*damaged, *earlier[self._keep_last - 1 :]]:
-            for file in sorted(self._folder.glob(f"{path.name}.*")):  # the index last
-                file.unlink()
+        damaged = [path for path in found if step_of(path) > step]
+        earlier = [path for path in found if step_of(path) < step]
+        _delete(damaged + earlier[self._keep_last - 1 :])
 
     def _write(self, folder: Path, step: int) -> None:
         path = folder / f"ckpt-{step}"
         try:
             self._checkpoint.write(str(path))
             # By this file TensorFlow's own functions find the newest; ours do not.
-            temporary = folder / ".checkpoint"
-            temporary.write_text(f'model_checkpoint_path: "{path.name}"\n')
-            os.replace(temporary, folder / "checkpoint")
+            newest = f'model_checkpoint_path: "{path.name}"\n'
+            files.write_text(folder / "checkpoint", newest)
             for leaving in folder.glob("ckpt-*_temp"):  # of a killed process
                 shutil.rmtree(leaving, ignore_errors=True)
         except (tf.errors.OpError, OSError) as error:
             raise BadInput(
-                f"{path} cannot be written ({_reason(error)}); the checkpoints before "
-                "it are whole: make room, and run the same command to go on."
+                f"{path} cannot be written ({_reason(error)}): make room, and run the "
+                "same command to go on; the checkpoints before it are whole."
             ) from error
 
     def keep_best(self, step: int, name: str, value: float, lower: bool) -> None:
-        """Writes the state to the folder `best` if it has the best score so far.
+        """Writes the state to the folder `best` if no score of this name was better.
 
-        Args:
-            step: of the state.
-            name, value: of the score; one of another name is forgotten.
-            lower: whether lower scores are better.
+        With `lower`, lower scores are better.
         """
         folder = self._folder / "best"
-        best = self._best()
+        best = _best(folder)
         sign = 1 if lower else -1
         if best and best["score"] == name and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
-        temporary = folder / ".best.json"
-        temporary.write_text(json.dumps({"step": step, "score": name, "value": value}))
-        os.replace(temporary, folder / "best.json")
-        for file in sorted(folder.glob("ckpt-*")):
-            if file.is_file() and not file.name.startswith(f"ckpt-{step}."):
-                file.unlink()
-
-    def restore_best(self) -> None:
-        """Restores what `keep_best` kept.
-
-        Raises:
-            BadInput: there is none, or it is damaged.
-        """
-        best = self._best()
-        if not best:
-            raise BadInput(
-                f"{self._folder / 'best'}: no best checkpoint is kept there; train "
-                "with evaluation.every_steps above 0."
-            )
-        path = self._folder / "best" / f"ckpt-{best['step']}"
-        try:
-            self._restore(best["step"], path)
-        except DAMAGE as error:
-            raise BadInput(f"{path} is damaged: {_reason(error)}.") from error
-
-    def _best(self) -> dict | None:
-        path = self._folder / "best" / "best.json"
-        return json.loads(path.read_text()) if path.is_file() else None
+        record = {"step": step, "score": name, "value": value}
+        files.write_json(folder / "best.json", record)
+        _delete(path for path in _found(folder) if step_of(path) != step)
 
     def restore_latest(self) -> str | None:
         """Restores the newest checkpoint and returns its path; None if there is none.
 
-        One that is damaged is named and passed over.
-
-        Raises:
-            BadInput: the checkpoint does not hold this module's variables, or all that
-                there are are damaged.
+        Raises BadInput if it does not hold the module's variables, or all are damaged.
         """
-        found = _found(self._folder)
-        found = sorted(found + _found(self._folder / "kept"), reverse=True)
-        for step, path in found:
-            try:
-                self._restore(step, path)
-            except DAMAGE as error:
-                print(f"{path} is damaged: {_reason(error)}", flush=True)
-                continue
-            return str(path)
-        if found:
-            raise BadInput(
-                f"{self._folder}: all {len(found)} checkpoints in it are damaged; put "
-                "a copy of one back, or start anew with another --model_dir."
-            )
-        return None
+        found = read_latest(self._folder, self._restore)
+        return found and str(found[0])
 
     def restore(self, step: int) -> None:
-        """Restores the checkpoint that the chief restored, after `step` steps.
-
-        Raises:
-            BadInput: this worker cannot read it.
-        """
+        """Restores the checkpoint that the chief restored; BadInput if it cannot."""
         for path in (self._folder, self._folder / "kept"):
             with contextlib.suppress(*DAMAGE):
-                return self._restore(step, path / f"ckpt-{step}")
+                return self._restore(path / f"ckpt-{step}")
         raise BadInput(
             f"{self._folder}/ckpt-{step}, from which the chief goes on, cannot be read "
             "by this worker: --model_dir has to be one folder that all workers share."
         )
 
     def rewind(self, most: int) -> int:
-        """Drops the checkpoints after the newest of at most `most` steps, or the first.
+        """Deletes the checkpoints after `most` steps, but never the first checkpoint.
 
-        Returns:
-            The step of the newest that is left.
+        Returns the step of the newest that is left.
         """
-        found = sorted(_found(self._folder) + _found(self._folder / "kept"))
-        target = max((step for step, _ in found if step <= most), default=found[0][0])
-        for step, path in found:
-            if step > target:
-                for file in sorted(path.parent.glob(f"{path.name}.*")):
-                    file.unlink()
+        found = every(self._folder)
+        steps = [step for step in map(step_of, found) if step <= most]
+        target = max(steps, default=step_of(found[-1]))
+        _delete(path for path in found if step_of(path) > target)
         return target
 
-    def _restore(self, step: int, path: Path) -> None:
+    def _restore(self, path: Path) -> None:
         try:
             self._checkpoint.read(str(path)).assert_consumed()
         except (AssertionError, ValueError) as error:
@@ -187,22 +136,95 @@ class Checkpoints:
                 f"({_reason(error)}); take the configuration it was made with, or "
                 "another --model_dir."
             ) from error
-        self._step_on_disk = step
+        self._step_on_disk = step_of(path)
 
 
-def newest(folder: Path) -> Path | None:
-    """The path of the newest checkpoint of a folder `checkpoints`."""
-    found = max(_found(folder) + _found(folder / "kept"), default=None)
-    return found and found[1]
+def read_latest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | None:
+    """Returns the path of the newest whole checkpoint, and what `read` returned of it.
+
+    Returns None if there is no checkpoint. Names each damaged one, for which `read`
+    raises one of `DAMAGE`; raises BadInput if all are damaged.
+    """
+    paths = every(folder)
+    for path in paths:
+        try:
+            return path, read(path)
+        except DAMAGE as error:
+            print(f"{path} is damaged: {_reason(error)}", flush=True)
+    if paths:
+        raise BadInput(
+            f"{folder}: all {len(paths)} checkpoints in it are damaged; put a copy of "
+            "one back, or start anew with another --model_dir."
+        )
+    return None
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
-    """(step, path) of the checkpoints directly in a folder, the newest first."""
+def read_best(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T]:
+    """Reads what `keep_best` kept, as `read_latest` does; BadInput if it cannot."""
+    folder /= "best"
+    best = _best(folder)
+    if not best:
+        raise BadInput(
+            f"{folder}: no best checkpoint is kept there; train with "
+            "evaluation.every_steps above 0."
+        )
+    path = folder / f"ckpt-{best['step']}"
+    try:
+        return path, read(path)
+    except DAMAGE as error:
+        raise BadInput(f"{path} is damaged: {_reason(error)}.") from error
+
+
+def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
+    """Returns the variables of one network in a checkpoint of a `gan.Gan`, by path.
+
+    `network` is "generator", "discriminator", or "average": G with the moving averages
+    of its weights.
+    """
+    reader = tf.train.load_checkpoint(str(path))
+    graph = TrackableObjectGraph()
+    graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    root = "discriminator" if network == "discriminator" else "generator"
+    keys, averages = {}, {}
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            key = attribute.checkpoint_key
+            name = attribute.full_name.partition("/")[2]
+            if "/.OPTIMIZER_SLOT/gan/generator_optimizer/average/" in key:
+                averages[name.removesuffix("/average")] = key
+            elif key.startswith(f"gan/{root}/") and "/.OPTIMIZER_SLOT/" not in key:
+                keys[name] = key
+    if network == "average":
+        keys.update(averages)
+    return {name: reader.get_tensor(key) for name, key in keys.items()}
+
+
+def every(folder: Path) -> list[Path]:
+    """Returns all checkpoints in a folder `checkpoints`, the newest first."""
+    return sorted(_found(folder) + _found(folder / "kept"), key=step_of, reverse=True)
+
+
+def _found(folder: Path) -> list[Path]:
+    """Returns the checkpoints directly in a folder, the newest first."""
     paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
-    return sorted(
-        ((int(path.name[5:]), path) for path in paths if path.name[5:].isdigit()),
-        reverse=True,
-    )
+    paths = [path for path in paths if path.name[5:].isdigit()]
+    return sorted(paths, key=step_of, reverse=True)
+
+
+def _delete(checkpoints: Iterable[Path]) -> None:
+    for path in checkpoints:
+        for file in sorted(path.parent.glob(f"{path.name}.*")):  # the index last
+            file.unlink()
+
+
+def step_of(path: Path) -> int:
+    """Returns the step of a checkpoint, which is in its name."""
+    return int(path.name.removeprefix("ckpt-"))
+
+
+def _best(folder: Path) -> dict | None:
+    path = folder / "best.json"
+    return json.loads(path.read_text()) if path.is_file() else None
 
 
 def _reason(error: Exception) -> str:

@@ -6,20 +6,21 @@
     python -m biggan_tf.export --model_dir=runs/demo --export_dir=/tmp/scaled \
         --gin_param="export.truncation_convention = 'scaled'"
 
-The newest checkpoint's averaged weights are taken, sigma is folded into them, and
-standing statistics of batch norm are measured for a grid of truncations; those that
-came with imported weights are used as they are, unless `export.accumulate = True`. The
-folder's README.md says how to call the module. Without `--export_dir` it is `export` in
-the model directory, where it replaces an earlier export.
+The module holds the moving average of G's weights from the newest checkpoint, divided
+by sigma, and standing statistics of batch norm, measured for a grid of truncations.
+Statistics that came with imported weights are used as they are, unless
+`export.accumulate = True`. The folder's README.md says how to call the module. Without
+`--export_dir` it is `export` in the model directory, where it replaces an earlier one.
 """
 
-import functools
 from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, loop, networks, saved_model
+from biggan_tf import checkpoints, config, networks, run, saved_model
+from biggan_tf.architecture import DiscriminatorSpec, Network
 from biggan_tf.errors import BadInput
+from biggan_tf.sampling import ExportOptions, fold, for_inference
 
 config.define_flags()
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
@@ -39,25 +40,39 @@ def main() -> None:
         raise BadInput("--model_dir is missing: name the folder of a training run.")
     config.read_back(_MODEL_DIR.value)
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    settings = saved_model.Settings()
+    options = ExportOptions()
     config.refuse_dead_bindings(["export"])
-    path = _EXPORT_DIR.value or Path(_MODEL_DIR.value) / "export"
+    path = Path(_EXPORT_DIR.value or Path(_MODEL_DIR.value) / "export")
     replace = _EXPORT_DIR.value is None
     saved_model.check_free(path, replace)
-    trained = loop.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
-    build_generator = functools.partial(networks.build_generator, trained.family)
-    build_discriminator = None
-    if _WITH_DISCRIMINATOR.value:
-        build_discriminator = functools.partial(
-            networks.build_discriminator, trained.family
-        )
-    saved_model.export(
-        trained, settings, path, build_generator, build_discriminator, replace
+    trained = run.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
+    discriminator = _discriminator(trained) if _WITH_DISCRIMINATOR.value else None
+    generator, sampler = run.inference_generator(trained, options)
+    module = saved_model.make_module(generator, sampler, discriminator)
+    text = saved_model.readme(
+        sampler,
+        path.name,
+        trained.spec.family,
+        trained.data.name,
+        options,
+        (trained.folder / "config.gin").read_text(),
+        discriminator is not None,
     )
+    saved_model.write(module, path, text, replace)
     print(
         f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
         "README.md says how to call it"
     )
+
+
+def _discriminator(trained: run.Trained) -> Network:
+    """Makes D of the same checkpoint, for inference."""
+    spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
+    weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
+    run.check_fit(trained.checkpoint, weights, spec)
+    discriminator = networks.build_discriminator(for_inference(spec))
+    fold(weights, discriminator, spec.sn_epsilon)
+    return discriminator
 
 
 if __name__ == "__main__":

@@ -9,41 +9,31 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from biggan_tf import files
 from biggan_tf.errors import BadInput
 
 SATURATED = 0.99
-# Tiles with a shorter side are enlarged by a whole factor, for the eye.
-SMALLEST_TILE = 64
+SMALLEST_TILE = 64  # lower tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
-    """[-1, 1] -> uint8, cut off to (x + 1) * 128, as for the released modules."""
+    """Returns uint8 of [-1, 1]: (x + 1) * 128, cut off, as for the released modules."""
     return np.clip((np.asarray(x) + 1) * 128, 0, 255).astype(np.uint8)
 
 
-def from_uint8(pixels: np.ndarray) -> np.ndarray:
-    """uint8 -> float32 in [-1, 1]; -1 and 1 are reached."""
-    return np.asarray(pixels, np.float32) / 127.5 - 1
-
-
-def saturated_share(x: np.ndarray) -> float:
-    """The share of values, of images in [-1, 1], with |x| > 0.99."""
+def saturated_fraction(x: np.ndarray) -> float:
+    """Returns the fraction of values of images in [-1, 1] that have |x| > 0.99."""
     return float(np.mean(np.abs(np.asarray(x)) > SATURATED))
 
 
-def sheet(
-    tiles: np.ndarray, columns: int, row_labels: Sequence[str] = ()
-) -> np.ndarray:
-    """One picture of many, row by row, with white lines between.
+def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndarray:
+    """Returns one picture, uint8 [height, width, 3], of many with white lines between.
 
     Args:
-        tiles: uint8 [rows * columns, height, width, 3].
-        columns: tiles a row.
-        row_labels: one a row, written to the left of it; empty for none.
-
-    Returns:
-        uint8 [sheet height, sheet width, 3].
+        tiles: uint8 [rows * columns, height, width, 3], row by row.
+        columns: tiles in a row.
+        row_labels: texts to the left of the rows; empty for none.
     """
     tiles = np.asarray(tiles)
     factor = max(1, -(-SMALLEST_TILE // tiles.shape[1]))
@@ -69,7 +59,7 @@ def sheet(
 def _margin(
     labels: Sequence[str], total: int, row_height: int, tile: int
 ) -> np.ndarray:
-    """White, uint8 [total, width, 3], with a label in the middle of every row."""
+    """Returns white, uint8 [total, width, 3], with a label beside each row."""
     size = max(12, tile // 6)
     font = ImageFont.load_default(size)
     labels = [
@@ -86,28 +76,21 @@ def _margin(
 
 
 def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
-    """Writes uint8 [height, width, 3], at once or not at all; makes the folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    Image.fromarray(picture).save(temporary, "PNG")
-    os.replace(temporary, path)
+    """Writes uint8 [height, width, 3], whole or not at all; makes the folder."""
+    with files.replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")
 
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
-    """Makes the folder of a file that will be written.
-
-    Raises:
-        BadInput: it has none of the suffixes, or cannot be written; names the flag.
-    """
+    """Makes the folder of a file to be written; BadInput if its name will not do."""
     target = Path(path)
     if target.suffix not in suffixes:
-        raise BadInput(
-            f"{flag}={path}: give the name of a {' or '.join(suffixes)} file."
-        )
+        names = " or ".join(suffixes)
+        raise BadInput(f"{flag}={path}: give the name of a {names} file.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"{flag}={path}: cannot be written: {error.strerror}") from error
+        problem = error.strerror
+        raise BadInput(f"{flag}={path}: it cannot be written ({problem}).") from error
     if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise BadInput(f"{flag}={path}: cannot be written.")
+        raise BadInput(f"{flag}={path}: it cannot be written; take another name.")

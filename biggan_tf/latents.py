@@ -1,8 +1,8 @@
-"""Latents and labels: stateless draws, truncation, and each replica's share.
+"""Latents and labels: stateless draws, truncation, and each replica's slice.
 
-A draw is a function of a seed alone, integers [2]; `fold` makes a new seed from a seed
-and a number (the step, say), so that the draws of step n are the same in every run,
-after every restart, and for every number of replicas.
+A draw is a function of a seed, integers [2]. `fold` makes a new seed from a seed and a
+number, such as the step. So the draws of step n are the same in every run, after every
+restart, and for every number of replicas.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import dataclasses
 import math
 from collections.abc import Callable
 
-import gin
 import tensorflow as tf
 
+from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 
 
 def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
-    """A seed that depends on a seed and on each of the numbers in turn.
+    """Returns a seed that depends on a seed and on each of the numbers in turn.
 
-    Numbers of 32 and of 64 bits give different seeds, of their own kind: a step is
-    always the 64-bit one of the variable.
+    The same number in 32 and in 64 bits gives different seeds. So a step is always
+    passed as the 64-bit variable that counts it.
     """
     for number in numbers:
         seed = tf.random.experimental.stateless_fold_in(seed, number)
@@ -29,38 +29,29 @@ def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
 
 
 def root_seed(seed: int) -> tf.Tensor:
-    """The seed, int32 [2], that every other of a run is folded from."""
+    """Returns the seed, int32 [2], from which all seeds of a run are folded."""
     return tf.constant([seed, 0], tf.int32)
 
 
 def normal(shape: list, seed: tf.Tensor) -> tf.Tensor:
-    """N(0, 1), float32: what the networks are trained with."""
+    """N(0, 1), float32."""
     return tf.random.stateless_normal(shape, seed)
 
 
 def labels(count: int, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
-    """int32 [count], uniform over the classes."""
-    return tf.random.stateless_uniform(
-        [count], seed, minval=0, maxval=num_classes, dtype=tf.int32
-    )
+    """Returns labels, int32 [count], uniform over the classes."""
+    return tf.random.stateless_uniform([count], seed, 0, num_classes, tf.int32)
 
 
-def truncated_normal(
-    shape: list, seed: tf.Tensor, truncation: float | tf.Tensor
-) -> tf.Tensor:
-    """N(0, 1) resampled where |z| > truncation (the paper's truncation trick).
+def truncated_normal(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+    """N(0, 1) drawn again where |z| > truncation (the paper's truncation trick).
 
-    By inversion of the cumulative distribution, so that a seed's latents at two
-    thresholds correspond: each component moves monotonically with the threshold.
+    Computed by inverting the cumulative distribution. So the latents of one seed at two
+    thresholds belong together: each component moves monotonically with the threshold.
 
     Args:
-        shape: of the result.
-        seed: integers [2].
-        truncation: the threshold, > 0; infinity does not truncate (float32 ends such
-            a draw at 5.4 standard deviations, which one in 2e7 components passes).
-
-    Returns:
-        float32, every component in [-truncation, truncation].
+        truncation: the threshold, > 0; infinity does not truncate (in float32 such a
+            draw ends at 5.4 standard deviations, beyond which lies one value in 2e7).
     """
     truncation = tf.convert_to_tensor(truncation, tf.float32)
     inside = tf.math.erf(truncation / math.sqrt(2.0))
@@ -70,27 +61,24 @@ def truncated_normal(
     return tf.clip_by_value(z, -truncation, truncation)
 
 
-def scaled_truncated_normal(
-    shape: list, seed: tf.Tensor, truncation: float | tf.Tensor
-) -> tf.Tensor:
+def scaled_normal(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
     """truncation * N(0, 1) resampled where |z| > 2, as for the released modules."""
     return truncation * truncated_normal(shape, seed, 2.0)
 
 
 def truncated_uniform(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
     """U[-1, 1], drawn again where |z| > truncation."""
-    return tf.minimum(truncation, 1.0) * tf.random.stateless_uniform(
-        shape, seed, -1.0, 1.0
-    )
+    uniform = tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+    return tf.minimum(truncation, 1.0) * uniform
 
 
 def _one_of(*values: float) -> Callable:
-    """Draws of one of these values, as likely, which no threshold truncates."""
+    """Returns a function that draws these values, equally likely, untruncated."""
 
     def draw(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         untruncated = tf.math.is_inf(tf.cast(truncation, tf.float32))
         tf.debugging.Assert(
-            untruncated, ["discrete latents know no truncation but inf"]
+            untruncated, ["discrete latents cannot be truncated: take inf"]
         )
         index = tf.random.stateless_uniform(shape, seed, 0, len(values), tf.int32)
         return tf.gather(tf.constant(values, tf.float32), index)
@@ -121,16 +109,16 @@ def concatenation(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Ten
 
 
 def per_sample_sigma(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
-    """sigma * N, sigma from U[0.5, 1.5] for each sample, N truncated as above."""
+    """sigma * N, sigma of U[0.5, 1.5], N drawn again where |N| > truncation."""
     sigma = tf.random.stateless_uniform([shape[0], 1], fold(seed, 1), 0.5, 1.5)
     return sigma * truncated_normal(shape, fold(seed, 0), truncation)
 
 
-# How `truncation` is meant, recorded in the exported module, -> draws of it. The first
-# two are of N(0, 1); each other distribution of Appendix E has a meaning of its own.
+# Convention of truncation, as the exported module records it: how to draw z with it.
+# "resample" and "scaled" are of N(0, 1); every other distribution has its own.
 TRUNCATIONS = {
     "resample": truncated_normal,
-    "scaled": scaled_truncated_normal,
+    "scaled": scaled_normal,
     "uniform": truncated_uniform,
     "bernoulli": bernoulli,
     "signed_bernoulli": _one_of(-1, 1),
@@ -144,39 +132,29 @@ DISCRETE = ("bernoulli", "signed_bernoulli", "categorical")
 DISTRIBUTIONS = ("normal", "annealed", *list(TRUNCATIONS)[2:])
 
 
-@gin.configurable("latents")
-@dataclasses.dataclass(frozen=True)
-class Latents:
-    """What z is drawn from (Appendix E).
+@options("latents")
+class LatentOptions:
+    """The distribution of z (Appendix E); "annealed" samples with sigma = 1."""
 
-    Attributes:
-        distribution: one of `DISTRIBUTIONS`. "annealed" trains with sigma * N(0, 1),
-            sigma falling from 2 to 1, and samples with N(0, 1).
-        anneal_steps: over which it falls; of "annealed" alone.
-    """
+    distribution: str = option("normal", "of z", choices=DISTRIBUTIONS)
+    anneal_steps: int | None = option(
+        None, "steps in which sigma falls from 2 to 1; for 'annealed'", low=1
+    )
 
-    distribution: str = "normal"
-    anneal_steps: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.distribution not in DISTRIBUTIONS:
+    def check(self) -> None:
+        """Raises BadInput unless "annealed" has steps, and nothing else has."""
+        if (self.distribution == "annealed") != (self.anneal_steps is not None):
             raise BadInput(
-                f"latents.distribution = {self.distribution!r}: take one of "
-                f"{', '.join(DISTRIBUTIONS)}."
-            )
-        steps, annealed = self.anneal_steps, self.distribution == "annealed"
-        if annealed != (type(steps) is int and steps > 0) or bool(steps) != annealed:
-            raise BadInput(
-                f"latents.anneal_steps = {steps!r} with latents.distribution = "
-                f"{self.distribution!r}: 'annealed' needs a number of steps, and "
-                "nothing else takes one."
+                f"latents.anneal_steps = {self.anneal_steps} with "
+                f"latents.distribution = {self.distribution!r}: 'annealed' needs a "
+                "number of steps, and nothing else takes one."
             )
 
     def draw(
         self, shape: list, seed: tf.Tensor, step: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Untruncated z, float32; at a step of the training, or (None) after it."""
-        if self.distribution not in ("normal", "annealed"):
+        """Returns untruncated z, float32, of a step of the training, or after it."""
+        if self.distribution in TRUNCATIONS:
             return TRUNCATIONS[self.distribution](shape, seed, math.inf)
         z = normal(shape, seed)
         if self.anneal_steps and step is not None:
@@ -185,44 +163,86 @@ class Latents:
         return z
 
     def convention(self, chosen: str) -> str:
-        """The key of `TRUNCATIONS`; `chosen` is export.truncation_convention."""
-        if self.distribution in ("normal", "annealed"):
+        """Returns the key of `TRUNCATIONS` that export.truncation_convention means."""
+        if self.distribution not in TRUNCATIONS:  # it is normal
             return chosen
         if chosen != "resample":
             raise BadInput(
-                f"export.truncation_convention = {chosen!r} is for normal latents, and "
-                f"latents.distribution = {self.distribution!r}: leave it out."
+                f"export.truncation_convention = {chosen!r} with latents.distribution "
+                f"= {self.distribution!r}: leave it out, for it is of normal latents."
             )
         return self.distribution
 
 
 def check_truncation(convention: str, truncation: float, flag: str) -> None:
-    """BadInput unless the convention knows this threshold."""
-    if convention in DISCRETE and not math.isinf(truncation):
-        raise BadInput(
-            f"{flag} = {truncation}: {convention} latents have no tails to cut off; "
-            "take inf."
-        )
-    if convention == "scaled" and not 0 <= truncation <= 1:
-        raise BadInput(
-            f"{flag} = {truncation}: a model with 'scaled' truncation takes 0 to 1."
-        )
-    if convention != "scaled" and not truncation > 0:
-        raise BadInput(
-            f"{flag} = {truncation}: the threshold must be above 0 "
-            "(inf does not truncate)."
-        )
+    """Raises BadInput, which names the flag, unless the convention knows the value."""
+    if convention in DISCRETE:
+        fits, right = math.isinf(truncation), "inf, for discrete latents have no tails"
+    elif convention == "scaled":
+        fits, right = 0 <= truncation <= 1, "0 to 1, by which the model scales z"
+    else:
+        fits, right = truncation > 0, "a threshold above 0; inf does not truncate"
+    if not fits:
+        raise BadInput(f"{flag}={truncation:g}: take {right}.")
 
 
-def share(batch: tf.Tensor, index: int | tf.Tensor, count: int) -> tf.Tensor:
-    """The index-th of `count` equal slices of a batch, one after the other."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class Draws:
+    """The random numbers of this replica's slice of one micro-batch.
+
+    They are drawn for the whole batch, and the slice is cut out, so that they do not
+    depend on the number of replicas or of micro-batches.
+
+    Args:
+        seed: of the update.
+        batch_size: images of the update, over all micro-batches and replicas.
+        micro_batches: how many the batch is cut into.
+        micro_batch: the index of this one.
+    """
+
+    seed: tf.Tensor
+    batch_size: int
+    micro_batches: int = 1
+    micro_batch: int | tf.Tensor = 0
+
+    def further(self) -> Draws:
+        """Returns other random numbers of the same slice."""
+        return dataclasses.replace(self, seed=fold(self.seed, 5))
+
+    def latents(self, options: LatentOptions, size: int, step: tf.Tensor) -> tf.Tensor:
+        """Returns z of a step of the training, float32 [slice, size]."""
+        shape = [self.batch_size, size]
+        return self._slice(options.draw(shape, fold(self.seed, 0), step))
+
+    def labels(self, num_classes: int) -> tf.Tensor:
+        """Returns uniform labels, int32 [slice]."""
+        return self._slice(labels(self.batch_size, num_classes, fold(self.seed, 1)))
+
+    def uniform(self, key: int, size: int, batches: int = 1) -> tf.Tensor:
+        """Returns `size` numbers an image in [0, 1), float32 [batches * slice, size].
+
+        Args:
+            key: 2 or more; every use has its own.
+            batches: how many batches of images, one after the other, take them.
+        """
+        shape, seed = [self.batch_size, size], fold(self.seed, key)
+        seeds = [fold(seed, index) for index in range(batches)]
+        numbers = [tf.random.stateless_uniform(shape, seed) for seed in seeds]
+        return tf.concat([self._slice(batch) for batch in numbers], axis=0)
+
+    def _slice(self, batch: tf.Tensor) -> tf.Tensor:
+        return replica_slice(equal_slice(batch, self.micro_batch, self.micro_batches))
+
+
+def equal_slice(batch: tf.Tensor, index: int | tf.Tensor, count: int) -> tf.Tensor:
+    """Returns the index-th of `count` equal slices of a batch."""
     if count == 1:
         return batch
-    shares = tf.reshape(batch, [count, batch.shape[0] // count, *batch.shape[1:]])
-    return shares[index]
+    slices = tf.reshape(batch, [count, batch.shape[0] // count, *batch.shape[1:]])
+    return slices[index]
 
 
-def replica_share(batch: tf.Tensor) -> tf.Tensor:
-    """This replica's slice of a global batch drawn alike by all."""
-    replica = tf.distribute.get_replica_context()
-    return share(batch, replica.replica_id_in_sync_group, replica.num_replicas_in_sync)
+def replica_slice(batch: tf.Tensor) -> tf.Tensor:
+    """Returns this replica's slice of a global batch, which all replicas drew alike."""
+    here = tf.distribute.get_replica_context()
+    return equal_slice(batch, here.replica_id_in_sync_group, here.num_replicas_in_sync)

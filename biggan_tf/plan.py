@@ -3,171 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
-import gin
 import tensorflow as tf
 
-from biggan_tf import config, data, distribution, networks
-from biggan_tf.alarms import Alarms
+from biggan_tf import config, data, distribution, evaluation, networks
+from biggan_tf.alarms import AlarmOptions
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.evaluation import Periodic
-from biggan_tf.gan import Gan
-from biggan_tf.latents import Latents
-from biggan_tf.monitor import Monitoring
-from biggan_tf.recipe import Recipe
-from biggan_tf.saved_model import Settings
-
-# The gin rooms that training consumes, and the bindings of them that may change between
-# two runs in one model directory, since they do not change what is learnt.
-ROOMS = ("alarms", "data", "distribution", "evaluation", "export", "gan", "latents")
-ROOMS += ("monitor", "networks", "train")
-FREE_BINDINGS = (
-    "data.data_dir",
-    "data.path",
-    "distribution.*",
-    "evaluation.*",
-    "export.*",
-    "monitor.*",
-    "train.checkpoint_every_steps",
-    "train.jit_compile",
-    "train.keep_checkpoints",
-    "train.keep_every_steps",
-    "train.tick_steps",
-    "train.total_steps",
-)
-
-
-@gin.configurable("train")
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How long, in what portions, and what is kept.
-
-    Attributes:
-        batch_size: images per update of D, and of G, over all replicas.
-        micro_batches: portions in which an update's batch is computed, to save memory;
-            see `gan.Gan`.
-        jit_compile: whether XLA compiles the step. A TPU needs no such wish; a GPU may
-            be faster with it, a CPU is slower.
-        total_steps: steps (G updates) of the whole training.
-        tick_steps: steps the device runs before the host wakes.
-        checkpoint_every_steps: a multiple of the tick.
-        keep_checkpoints: how many of the newest stay.
-        keep_every_steps: a checkpoint every so many steps stays for good, in
-            `checkpoints/kept`; 0: none.
-        seed: of initial weights, latents, labels and the order of the data.
-        keep_moments: whether Adam's moments come along when a run goes on from another
-            one's checkpoint; see `interventions.take_over`.
-        deterministic: bitwise the same result in every run on the same devices, which
-            costs speed on a GPU.
-    """
-
-    batch_size: int = 2048
-    micro_batches: int = 1
-    jit_compile: bool = False
-    total_steps: int = 150_000
-    tick_steps: int = 100
-    checkpoint_every_steps: int = 1000
-    keep_checkpoints: int = 3
-    keep_every_steps: int = 10_000
-    keep_moments: bool = True
-    seed: int = 0
-    deterministic: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("total_steps", "tick_steps", "checkpoint_every_steps"):
-            _check_count(f"train.{name}", getattr(self, name), 1)
-        _check_count("train.batch_size", self.batch_size, 1)
-        _check_count("train.micro_batches", self.micro_batches, 1)
-        if self.batch_size % self.micro_batches:
-            raise BadInput(
-                f"train.batch_size = {self.batch_size} is no multiple of "
-                f"train.micro_batches = {self.micro_batches}."
-            )
-        _check_count("train.keep_checkpoints", self.keep_checkpoints, 1)
-        _check_count("train.keep_every_steps", self.keep_every_steps, 0)
-        if type(self.keep_moments) is not bool:
-            raise BadInput(
-                f"train.keep_moments = {self.keep_moments!r}: take True or False."
-            )
-        _check_count("train.seed", self.seed, 0)
-        self.check_period("train.checkpoint_every_steps", self.checkpoint_every_steps)
-        if self.keep_every_steps % self.checkpoint_every_steps:
-            raise BadInput(
-                f"train.keep_every_steps = {self.keep_every_steps} is no multiple of "
-                f"train.checkpoint_every_steps = {self.checkpoint_every_steps}."
-            )
-
-    def check_period(self, binding: str, every: int) -> None:
-        """BadInput unless a period falls on the ends of ticks."""
-        if every % self.tick_steps:
-            raise BadInput(
-                f"{binding} = {every} is no multiple of train.tick_steps = "
-                f"{self.tick_steps}: the host only wakes at the end of a tick."
-            )
-
-
-def _check_count(binding: str, value: int, least: int) -> None:
-    if type(value) is not int or not least <= value < 2**31:
-        raise BadInput(f"{binding} = {value!r}: take a whole number from {least} on.")
+from biggan_tf.evaluation import EvaluationOptions, Evaluator
+from biggan_tf.features import FeatureNetwork
+from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.latents import LatentOptions
+from biggan_tf.monitor import MonitorOptions
+from biggan_tf.regularisers import turned_on
+from biggan_tf.run import TrainOptions, build_gan
+from biggan_tf.sampling import ExportOptions
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Everything that the configuration decides, checked, with nothing built yet."""
+    """The options of every room, with nothing built yet.
+
+    Attributes:
+        convention: of truncation, see `latents.TRUNCATIONS`.
+        per_replica_batch: images of a micro-batch on each replica.
+        feature_network: scores samples while training; None if nothing is scored.
+    """
 
     strategy: tf.distribute.Strategy
     data: data.Data
-    family: str
     generator: GeneratorSpec
     discriminator: DiscriminatorSpec
-    recipe: Recipe
-    latents: Latents
-    schedule: Schedule
-    monitoring: Monitoring
-    alarms: Alarms
-    evaluation: Periodic
+    gan: GanOptions
+    train: TrainOptions
+    monitor: MonitorOptions
+    alarms: AlarmOptions
+    evaluation: EvaluationOptions
+    convention: str
     per_replica_batch: int
+    feature_network: FeatureNetwork | None
 
     def build(self) -> Gan:
-        """The networks and optimisers, initialised from the seed."""
-        tf.keras.utils.set_random_seed(self.schedule.seed)
+        """Makes the networks and optimisers, initialised from the seed."""
         with self.strategy.scope():
-            return Gan(
-                networks.build_generator(self.family, self.generator),
-                networks.build_discriminator(self.family, self.discriminator),
-                self.recipe,
-                self.schedule.batch_size,
-                self.schedule.seed,
-                self.schedule.micro_batches,
-                self.schedule.jit_compile,
-                self.latents,
-            )
+            return build_gan(self.generator, self.discriminator, self.train)
+
+    def evaluator(self, folder: Path) -> Evaluator | None:
+        """Makes what scores while training, in this process; None if nothing does.
+
+        Raises BadInput if the data or the reference file does not fit.
+        """
+        if self.feature_network is None:
+            return None
+        return evaluation.make_evaluator(
+            self.evaluation,
+            distribution.of_this_process(self.strategy),
+            self.feature_network,
+            self.data,
+            folder,
+            self.train.seed,
+        )
 
     def describe(self) -> str:
-        """The configuration, the sizes of the networks and where what will run."""
+        """Returns the configuration, the networks' sizes, the data and the devices."""
+        count = networks.parameter_count
         with networks.without_values():
-            sizes = {
-                "G": networks.build_generator(self.family, self.generator),
-                "D": networks.build_discriminator(self.family, self.discriminator),
-            }
-            counts = {k: networks.parameter_count(v) for k, v in sizes.items()}
-        spec, schedule = self.data.spec, self.schedule
+            g = count(networks.build_generator(self.generator))
+            d = count(networks.build_discriminator(self.discriminator))
+        spec, train = self.data.spec, self.train
         images = f"{spec.train_images:,} images" if spec.train_images else "unprepared"
         devices = self.strategy.extended.worker_devices
         return "\n".join(
             [
                 config.operative(),
-                f"G: {counts['G']:,} parameters",
-                f"D: {counts['D']:,} parameters",
+                f"G: {g:,} parameters",
+                f"D: {d:,} parameters",
                 f"data: {spec.name}, {images}, "
                 f"{spec.num_classes:,} classes, {spec.image_size} px",
                 f"devices: {', '.join(devices)}",
-                f"batch: {schedule.batch_size} = {self.strategy.num_replicas_in_sync} "
-                f"replicas x {schedule.micro_batches} portions x "
-                f"{self.per_replica_batch}",
-                f"steps: {schedule.total_steps:,}, each "
-                f"{self.recipe.discriminator_steps} of D and 1 of G",
+                f"batch: {train.batch_size} = {self.strategy.num_replicas_in_sync} "
+                f"replicas x {train.micro_batches} micro-batches x "
+                f"{self.per_replica_batch} images",
+                f"steps: {train.total_steps:,}, each "
+                f"{self.gan.discriminator_steps} of D and 1 of G",
             ]
         )
 
@@ -175,70 +94,67 @@ class Plan:
 def make_plan() -> Plan:
     """Reads every room's configuration.
 
-    Raises:
-        BadInput: on the first value that cannot be, and on bindings that nothing reads.
+    Raises BadInput on the first wrong value, and on bindings that nothing reads.
     """
-    schedule = Schedule()
+    train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
     source = data.load()
-    family, generator, discriminator = networks.specs(
-        resolution=source.spec.image_size, num_classes=source.spec.num_classes
-    )
+    sizes = source.spec.image_size, source.spec.num_classes
+    evaluated = EvaluationOptions()
+    with distribution.of_this_process(strategy).scope():
+        feature_network = evaluation.load_network(evaluated)
     plan = Plan(
         strategy=strategy,
         data=source,
-        family=family,
-        generator=generator,
-        discriminator=discriminator,
-        recipe=Recipe(),
-        latents=Latents(),
-        schedule=schedule,
-        monitoring=Monitoring(),
-        evaluation=Periodic(),
-        alarms=Alarms(),
+        generator=GeneratorSpec(*sizes),
+        discriminator=DiscriminatorSpec(*sizes),
+        gan=gan,
+        train=train,
+        monitor=MonitorOptions(),
+        alarms=AlarmOptions(),
+        evaluation=evaluated,
+        convention=LatentOptions().convention(ExportOptions().truncation_convention),
         per_replica_batch=distribution.per_replica_batch(
             strategy,
-            schedule.batch_size // schedule.micro_batches,
+            train.batch_size // train.micro_batches,
             "train.batch_size / train.micro_batches",
         ),
+        feature_network=feature_network,
     )
-    if schedule.jit_compile and distribution.joins_replicas_on_the_host(strategy):
-        raise BadInput(
-            "train.jit_compile = True, but XLA cannot compile a step of "
-            f"{strategy.num_replicas_in_sync} replicas on CPUs or GPUs: take "
-            "distribution.kind = 'one_device', or leave jit_compile out."
-        )
-    # Checked now, and kept in config.gin for the export.
-    plan.latents.convention(Settings().truncation_convention)
-    monitoring = plan.monitoring
-    schedule.check_period("monitor.spectra_every_steps", monitoring.spectra_every_steps)
-    schedule.check_period("monitor.samples_every_steps", monitoring.samples_every_steps)
-    schedule.check_period(
-        "monitor.held_out_every_steps", monitoring.held_out_every_steps
-    )
-    _check_alarms(plan.alarms, monitoring, schedule)
-    schedule.check_period("evaluation.every_steps", plan.evaluation.every_steps)
-    config.refuse_dead_bindings(ROOMS)
+    turned_on(gan.frozen)
+    _check_relations(plan)
+    config.refuse_dead_bindings(list(config.ROOMS))
     return plan
 
 
-def _check_alarms(alarms: Alarms, monitoring: Monitoring, schedule: Schedule) -> None:
-    """BadInput on an alarm without what it watches, or a rewind to what is gone."""
+def _check_relations(plan: Plan) -> None:
+    """BadInput on options of several rooms that contradict each other."""
+    train, alarms, monitor = plan.train, plan.alarms, plan.monitor
+    for room, options in (("monitor", monitor), ("evaluation", plan.evaluation)):
+        for name, value in dataclasses.asdict(options).items():
+            if name.endswith("every_steps"):
+                train.check_period(f"{room}.{name}", value)
+    if train.jit_compile and not distribution.xla_can_compile(plan.strategy):
+        raise BadInput(
+            "train.jit_compile = True: take False, or distribution.kind = "
+            "'one_device'; XLA cannot compile a step of "
+            f"{plan.strategy.num_replicas_in_sync} replicas on CPUs or GPUs."
+        )
     for alarm, needed in (
         ("sigma0_growth", "spectra_every_steps"),
         ("accuracy_gap", "held_out_every_steps"),
         ("diversity_fall", "samples_every_steps"),
     ):
-        if getattr(alarms, alarm) is not None and not getattr(monitoring, needed):
+        if getattr(alarms, alarm) is not None and not getattr(monitor, needed):
             raise BadInput(
-                f"alarms.{alarm} = {getattr(alarms, alarm)} has nothing to watch while "
-                f"monitor.{needed} = 0: set that too."
+                f"alarms.{alarm} = {getattr(alarms, alarm)} with monitor.{needed} = 0: "
+                "set that too, for the alarm watches what it logs."
             )
-    reach = (schedule.keep_checkpoints - 1) * schedule.checkpoint_every_steps
-    kept = schedule.keep_every_steps
-    if alarms.reaction == "rewind" and not kept and alarms.rewind_steps > reach:
+    kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
+    rewinds = alarms.reaction == "rewind" and not train.keep_every_steps
+    if rewinds and alarms.rewind_steps > kept_for:
         raise BadInput(
-            f"alarms.rewind_steps = {alarms.rewind_steps}, but checkpoints are kept "
-            f"for {reach} steps only: raise train.keep_checkpoints = "
-            f"{schedule.keep_checkpoints}, or lower it."
+            f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
+            f"raise train.keep_checkpoints = {train.keep_checkpoints}; checkpoints are "
+            "kept for so many steps."
         )

@@ -15,7 +15,7 @@ From one latent to another, or from each class to the next with one latent:
         --interpolate=class --labels=0,3,8
 
 The truncation trick (the paper's Figure 2): a row for each threshold, the same classes
-and seed in all; the share of saturated values (|x| > 0.99) is printed for each:
+and seed in all; the fraction of saturated values (|x| > 0.99) is printed for each:
 
     python -m biggan_tf.sample --module=runs/demo/export --output=strip.png \
         --truncations=2,1,0.5,0.04 --labels=0,3 --columns=4
@@ -31,9 +31,9 @@ resamples; from 0 to 1 where it scales (its README.md says which).
 
 from absl import flags
 
-from biggan_tf import config, images
+from biggan_tf import config, images, sheets
 from biggan_tf.errors import BadInput
-from biggan_tf.saved_model import load, sheets
+from biggan_tf.saved_model import load
 
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
 _OUTPUT = flags.DEFINE_string("output", None, "A .png or .npz file.")
@@ -54,30 +54,28 @@ def main() -> None:
     if _TRUNCATIONS.value and _INTERPOLATE.value:
         raise BadInput("--truncations and --interpolate exclude each other.")
     images.check_output(_OUTPUT.value, "--output", (".png", ".npz"))
-    module = load(_MODULE.value)
-    labels = sheets.parse_labels(_LABELS.value, module.class_names, "--labels")
+    sampler = load(_MODULE.value)
+    labels = sheets.parse_labels(_LABELS.value, sampler.class_names, "--labels")
     if _INTERPOLATE.value == "class" and len(labels) < 2:
         raise BadInput(
             f"--labels={_LABELS.value}: to interpolate between classes name two."
         )
-
+    columns, seed = _COLUMNS.value, _SEED.value
     if _TRUNCATIONS.value:
         truncations = [_number(text) for text in _TRUNCATIONS.value]
         for truncation in truncations:
-            module.check_truncation(truncation, "--truncations")
-        rows = sheets.truncation_rows(
-            module, labels, _COLUMNS.value, truncations, _SEED.value
-        )
+            sampler.check_truncation(truncation, "--truncations")
+        rows = sheets.truncation_rows(sampler, labels, columns, truncations, seed)
     else:
-        module.check_truncation(_TRUNCATION.value, "--truncation")
+        sampler.check_truncation(_TRUNCATION.value, "--truncation")
         layout = sheets.LAYOUTS[_INTERPOLATE.value or "samples"]
-        rows = layout(module, labels, _COLUMNS.value, _TRUNCATION.value, _SEED.value)
-    drawn = sheets.draw(module, rows)
+        rows = layout(sampler, labels, columns, _TRUNCATION.value, seed)
+    drawn = sheets.draw(sampler, rows)
     sheets.save(_OUTPUT.value, rows, drawn)
     if _TRUNCATIONS.value:
         for row, x in zip(rows, drawn):
-            share = images.saturated_share(x)
-            print(f"truncation {row.title}: {share:.2%} of values are saturated")
+            fraction = images.saturated_fraction(x)
+            print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
     print(f"{_OUTPUT.value}: {sum(map(len, drawn))} images")
 
 

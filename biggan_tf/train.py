@@ -9,21 +9,22 @@
         --gin_file=gin/freeze_generator.gin --gin_param="train.total_steps = 3000"
 
 Running the same command again goes on where the run stopped. `--dry_run` prints the
-configuration, the sizes of the networks and the devices, and trains nothing.
+configuration, the sizes of the networks and the devices, checks the configuration and
+the data, and trains nothing.
 """
 
 from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, interventions, loop
+from biggan_tf import config, loop, run
 from biggan_tf.errors import BadInput
 
 config.define_flags()
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir",
     None,
-    "Where everything of the run is kept; runs/<name of the last gin file> by default.",
+    "The model directory; runs/<name of the last gin file> by default.",
 )
 _CONTINUE_FROM = flags.DEFINE_string(
     "continue_from",
@@ -39,21 +40,23 @@ def main() -> None:
     gin_files = flags.FLAGS.gin_file
     model_dir, source = _MODEL_DIR.value, _CONTINUE_FROM.value
     if source:
-        there, _ = interventions.locate(source)
+        there, _ = run.locate(source)
         if not model_dir or there.resolve() == Path(model_dir).resolve():
             raise BadInput(
-                f"--model_dir={model_dir or ''}: give a new one to --continue_from."
+                f"--model_dir={model_dir or ''}: name a new one with --continue_from."
             )
-        gin_files = [str(there / "config.gin"), *gin_files]
-    if not gin_files:
+        config.read_back(there)
+    elif not gin_files:
         raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
     config.parse(gin_files, flags.FLAGS.gin_param)
+    folder = Path(model_dir or f"runs/{Path(gin_files[-1]).stem}")
     if _DRY_RUN.value:
         plan = loop.make_plan()
         print(plan.describe())
         plan.data.check_ready()
+        plan.evaluator(folder)
         return
-    loop.train(model_dir or Path("runs") / Path(gin_files[-1]).stem, source)
+    loop.train(folder, source)
 
 
 if __name__ == "__main__":

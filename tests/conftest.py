@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from gin import config as gin_config
 
-from biggan_tf import distribution, plan
+from biggan_tf import distribution, plan, run
 from biggan_tf.gan import Gan
 
 # Four virtual CPUs, so that tests of several replicas run in this process. Ops go to
@@ -65,10 +65,11 @@ def traced_once(tmp_path_factory):
     made, fresh = {}, plan.Plan.build
 
     def build(asked: plan.Plan) -> Gan:
-        parts = asked.family, asked.generator, asked.discriminator, asked.recipe
-        schedule = asked.schedule
-        sizes = schedule.batch_size, schedule.micro_batches, schedule.jit_compile
-        key = repr((id(asked.strategy), *parts, asked.latents, *sizes, schedule.seed))
+        train = asked.train
+        sizes = train.batch_size, train.micro_batches, train.jit_compile, train.seed
+        networks = asked.generator, asked.discriminator, asked.gan
+        others = run.LatentOptions(), run.turned_on()
+        key = repr((id(asked.strategy), networks, sizes, others))
         if key not in made:
             saved = tmp_path_factory.mktemp("new") / "gan"
             gan = fresh(asked)
@@ -79,6 +80,6 @@ def traced_once(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan.Plan, "build", build)
-        one_device = functools.cache(distribution._one_device)
-        patch.setattr(distribution, "_one_device", one_device)
+        one_device = functools.cache(distribution.one_device)
+        patch.setitem(distribution.KINDS, "one_device", one_device)
         yield

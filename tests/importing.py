@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import numpy as np
+from doors import called
 from gin import config as gin_config
 
-from biggan_tf import config, loop, networks, saved_model
+from biggan_tf import config, run, saved_model
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf.checkpoints import Checkpoints
+from biggan_tf.gan import Gan
+from biggan_tf.sampling import ExportOptions, Sampler
 
 
-def restore(model_dir: Path) -> loop.Restored:
+def restore(model_dir: Path) -> run.Trained:
     """The model of a directory, whatever was configured before."""
     gin_config.clear_config()
     config.read_back(model_dir)
-    return loop.restore(model_dir)
+    return run.restore(model_dir)
+
+
+def restore_gan(model_dir: Path) -> Gan:
+    """All that would be trained on."""
+    data = restore(model_dir).data
+    sizes = data.image_size, data.num_classes
+    specs = GeneratorSpec(*sizes), DiscriminatorSpec(*sizes)
+    gan = run.build_gan(*specs, run.TrainOptions())
+    Checkpoints(model_dir / "checkpoints", gan).restore_latest()
+    return gan
 
 
 def images(
     model_dir: Path, z: np.ndarray, y: np.ndarray, *truncations: float
 ) -> list[np.ndarray]:
     """What an export of a model directory would give, without the graphs of one."""
-    trained = restore(model_dir)
-    generator, statistics, _ = saved_model.for_sampling(
-        trained,
-        saved_model.Settings(),
-        functools.partial(networks.build_generator, trained.family),
-    )
-    return [
-        generator(z, y, statistics=statistics.at(np.float32(truncation))).numpy()
-        for truncation in truncations
-    ]
+    _, sampler = run.inference_generator(restore(model_dir), ExportOptions())
+    return [sampler.images(z, y, truncation) for truncation in truncations]
 
 
-def export(model_dir: Path) -> saved_model.Exported:
-    """Exports a model directory as the door does, and opens the module."""
-    trained = restore(model_dir)
-    saved_model.export(
-        trained,
-        saved_model.Settings(),
-        model_dir / "export",
-        functools.partial(networks.build_generator, trained.family),
-    )
+def export(model_dir: Path) -> Sampler:
+    """Exports a model directory and opens the module."""
+    [outcome] = called("biggan_tf.export", [f"--model_dir={model_dir}"])
+    assert outcome.complaint == ""
     return saved_model.load(model_dir / "export")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import gin
 import numpy as np
 import pytest
@@ -84,14 +87,14 @@ def arguments(tmp_path_factory):
 @pytest.fixture(params=["embedded", "tfds", "folder"])
 def any_source(request, arguments):
     return lambda **more: data.load(
-        32, source=request.param, **arguments[request.param], **more
+        image_size=32, source=request.param, **arguments[request.param], **more
     )
 
 
 @pytest.fixture(params=["tfds", "folder"])
 def small_source(request, arguments):
     return lambda **more: data.load(
-        32, source=request.param, **arguments[request.param], **more
+        image_size=32, source=request.param, **arguments[request.param], **more
     )
 
 
@@ -151,7 +154,9 @@ def test_every_epoch_is_another_permutation(small_source):
 
 
 def test_an_epoch_of_the_embedded_set_is_balanced():
-    labels = [y for _, y in take(data.load(32).train_batches(500, seed=1), 16)]
+    labels = [
+        y for _, y in take(data.load(image_size=32).train_batches(500, seed=1), 16)
+    ]
     assert set(np.bincount(np.concatenate(labels))) == {embedded.TRAIN_PER_CLASS}
     assert min(np.bincount(labels[0])) > 20  # of 50: batches are mixed
 
@@ -165,7 +170,7 @@ def test_resumed_stream_is_the_stream_it_would_have_been(any_source, first_batch
 
 
 def test_resumes_at_the_seam_of_embedded_epochs():
-    source = data.load(32, flip=True)
+    source = data.load(image_size=32, flip=True)
     before = take(source.train_batches(300, seed=5, first_batch=25), 4)
     assert_same(before[1:], take(source.train_batches(300, 5, first_batch=26), 3))
 
@@ -187,9 +192,9 @@ def test_replicas_together_see_what_one_device_sees(any_source, replicas, pipeli
     together = [
         tuple(
             np.concatenate(
-                [slices[batch, replica][part] for replica in range(replicas)]
+                [slices[batch, replica][element] for replica in range(replicas)]
             )
-            for part in (0, 1)
+            for element in (0, 1)
         )
         for batch in range(batches)
     ]
@@ -197,7 +202,7 @@ def test_replicas_together_see_what_one_device_sees(any_source, replicas, pipeli
 
 
 def test_mirrored_strategy_gives_each_replica_its_slice():
-    source = data.load(32, flip=True)
+    source = data.load(image_size=32, flip=True)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     distributed = iter(
         strategy.distribute_datasets_from_function(
@@ -253,7 +258,7 @@ def test_orders_and_coins_look_random():
 
 @pytest.mark.parametrize("image_size", [32, 64])
 def test_embedded_images_keep_their_black_margin(image_size):
-    ((image, _),) = take(data.load(image_size).held_out_batches(2000), 1)
+    ((image, _),) = take(data.load(image_size=image_size).held_out_batches(2000), 1)
     margin = image_size // 16 - (image_size > 32)  # enlarging blends the edge
     assert image.shape == (2000, image_size, image_size, 3)
     assert (image[:, :margin] == -1).all()
@@ -265,7 +270,7 @@ def test_embedded_images_keep_their_black_margin(image_size):
 def test_embedded_set_is_small_balanced_and_split_apart():
     assert embedded.FILE.stat().st_size <= 4_000_000
     assert "MIT License" in embedded.FILE.with_name("fashion_mnist.LICENSE").read_text()
-    source = data.load(32)
+    source = data.load(image_size=32)
     ((train, train_label),) = take(source.ordered_train_batches(8000), 1)
     ((held_out, held_out_label),) = take(source.held_out_batches(2000), 1)
     train, held_out = train[..., 0], held_out[..., 0]
@@ -282,8 +287,8 @@ def test_embedded_set_is_small_balanced_and_split_apart():
 
 def test_batch_that_does_not_divide_is_refused():
     context = tf.distribute.InputContext(1, 0, 4)
-    with pytest.raises(BadInput, match=r"10 is not a multiple .* 4"):
-        data.load(32).train_batches(10, seed=0, context=context)
+    with pytest.raises(BadInput, match=r"batch size = 10: take a multiple of 4,"):
+        data.load(image_size=32).train_batches(10, seed=0, context=context)
 
 
 def test_gin_binds_the_front_door():
@@ -294,16 +299,23 @@ def test_gin_binds_the_front_door():
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"image_size": 48}, r"data\.image_size = 48: .* 32, 64, 128, 256, 512 "),
-        ({"source": "lsun"}, r"data\.source = 'lsun' .* embedded, tfds, folder"),
-        ({"name": "cifar10"}, r"data\.name = 'cifar10' .* 'embedded'"),
-        ({"path": "/x"}, r"data\.path = '/x' .* 'embedded'"),
-        ({"source": "folder", "path": "x", "split": "a"}, r"data\.split = 'a' .*path"),
-        ({"source": "folder"}, r"data\.path is missing"),
-        ({"source": "tfds"}, r"data\.name is missing"),
+        (
+            {"image_size": 7},
+            r"data\.image_size = 7: take a whole number from 8 to 4,096",
+        ),
+        ({"image_size": 64.0}, r"data\.image_size = 64\.0: take a whole number"),
+        ({"source": "lsun"}, r"data\.source = 'lsun': .* 'embedded', 'tfds', 'folder'"),
+        ({"name": "cifar10"}, r"data\.name = 'cifar10': leave it out; .* 'embedded'"),
+        ({"path": "/x"}, r"data\.path = '/x': leave it out; .* 'embedded'"),
+        (
+            {"source": "folder", "path": "x", "split": "a"},
+            r"data\.split = 'a': leave it out; .*takes path or held_out_fraction\.",
+        ),
+        ({"source": "folder"}, r"data\.path = None: data.source = 'folder' needs it"),
+        ({"source": "tfds"}, r"data\.name = None: data.source = 'tfds' needs it"),
         (
             {"source": "folder", "path": "x", "held_out_fraction": 1.0},
-            r"data\.held_out_fraction = 1\.0",
+            r"data\.held_out_fraction = 1\.0: take a number from 1e-06 to 0\.99",
         ),
         (
             {
@@ -312,10 +324,39 @@ def test_gin_binds_the_front_door():
                 "held_out_fraction": 0.1,
                 "held_out_split": "test",
             },
-            r"data\.held_out_fraction and data\.held_out_split",
+            r"data\.held_out_fraction = 0\.1: .*data\.held_out_split = 'test'",
         ),
     ],
 )
 def test_front_door_refuses(wrong, said):
     with pytest.raises(BadInput, match=said):
         data.load(**{"image_size": 32, **wrong})
+
+
+def test_only_the_source_that_is_asked_for_is_imported():
+    program = (
+        "import sys; from biggan_tf import data; data.load(image_size=32);"
+        "raise SystemExit('tensorflow_datasets' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=120, check=False)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["tfds", "folder"])
+def test_flags_name_data(arguments, kind):
+    which = arguments[kind].get("name") or arguments[kind].get("path")
+    gin.parse_config(f"data.data_dir = {arguments[kind].get('data_dir')!r}")
+    gin.parse_config("data.flip = True")
+    named = data.named(f"{kind}:{which}", 32, "--data")
+    assert (named.spec.source, named.spec.name) == (kind, which)
+    assert not named.spec.own_classes
+    for _, (image, _) in zip(range(3), named.train_batches(8, seed=0)):
+        assert not mirrored(image.numpy()).any()
+
+
+def test_flags_name_embedded_data_or_are_refused():
+    spec = data.named("embedded", 64, "--data").spec
+    assert (spec.source, spec.image_size, spec.own_classes) == ("embedded", 64, True)
+    for wrong in ("lsun", "tfds", "tfds:", "folder", "embedded:x", ""):
+        with pytest.raises(BadInput, match=f"^--data={wrong}: take one of embedded, "):
+            data.named(wrong, 32, "--data")

@@ -40,7 +40,7 @@ def make_folder(root, count: int = 10) -> str:
 
 
 def load(path, **more) -> data.Data:
-    return data.load(32, source="folder", path=str(path), **more)
+    return data.load(image_size=32, source="folder", path=str(path), **more)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_shrinking_averages_areas_of_the_central_square():
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
-def test_classes_and_parts_follow_from_names_alone(tmp_path):
+def test_classes_and_splits_follow_from_names_alone(tmp_path):
     source = load(make_folder(tmp_path / "one"), held_out_fraction=0.25)
     assert source.spec.class_names == ("a", "b")
     assert (source.spec.train_images, source.spec.held_out_images) == (16, 4)
@@ -178,18 +178,18 @@ def test_classes_and_parts_follow_from_names_alone(tmp_path):
         path.write_bytes(b"")
     again = load(tmp_path / "one", held_out_fraction=0.25)
     assert again.spec == source.spec
-    parts = []
+    held_out_images = []
     for each in (source, load(make_folder(tmp_path / "two"), held_out_fraction=0.25)):
         ((image, label),) = each.held_out_batches(100).as_numpy_iterator()
         assert label.tolist() == [0, 0, 1, 1]
-        held_out = [path[-len("a/000.png") :] for path, _ in each._parts["held out"]]
+        held_out = [path[-len("a/000.png") :] for path, _ in each._splits["held_out"]]
         assert held_out == ["a/002.png", "a/004.png", "b/003.png", "b/005.png"]
-        parts.append(image)
-    np.testing.assert_array_equal(*parts)
+        held_out_images.append(image)
+    np.testing.assert_array_equal(*held_out_images)
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.99])
-def test_each_part_has_an_image_of_each_class(tmp_path, fraction):
+def test_each_split_has_an_image_of_each_class(tmp_path, fraction):
     source = load(make_folder(tmp_path), held_out_fraction=fraction)
     for batches in (source.ordered_train_batches, source.held_out_batches):
         ((_, label),) = batches(100).as_numpy_iterator()
@@ -199,7 +199,7 @@ def test_each_part_has_an_image_of_each_class(tmp_path, fraction):
 def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
     make_folder(tmp_path, 50)
     intact = list(load(tmp_path).ordered_train_batches(100).as_numpy_iterator())
-    train = [path for path, _ in load(tmp_path)._parts["train"]]
+    train = [path for path, _ in load(tmp_path)._splits["train"]]
     with open(train[10], "wb") as file:  # found by its header
         file.write(b"<html>404</html>")
     with open(train[20], "rb+") as file:  # found only when it is decoded
@@ -243,7 +243,7 @@ def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):
     whole = list(source.train_batches(5, seed=9).take(9).as_numpy_iterator())
     skipped = order.shuffled_index(tf.range(30, dtype=tf.int64), 360, seed=9).numpy()
     for index in skipped:
-        path, _ = source._parts["train"][index]
+        path, _ = source._splits["train"][index]
         tmp_path.joinpath(path).unlink()
     resumed = source.train_batches(5, seed=9, first_batch=6).take(3)
     for (image, label), expected in zip(resumed.as_numpy_iterator(), whole[6:]):
@@ -261,7 +261,7 @@ def test_a_program_with_a_running_pipeline_can_end(tmp_path):
         (tmp_path / name).symlink_to(tmp_path / "a" / "0.png")
     program = (
         "from biggan_tf import data\n"
-        f"source = data.load(32, source='folder', path={str(tmp_path)!r})\n"
+        f"source = data.load(image_size=32, source='folder', path={str(tmp_path)!r})\n"
         "batches = iter(source.train_batches(8, seed=0))\n"
         "next(batches)\n"
         "raise SystemExit(5)\n"
@@ -304,12 +304,12 @@ def _class_of_one(root):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (_no_folder, "nowhere' is not a folder"),
-        (_a_file, r"x\.png' is not a folder"),
+        (_no_folder, "nowhere': this is no folder"),
+        (_a_file, r"x\.png': this is no folder"),
         (_no_class, "has 0 sub-folders"),
-        (_one_class, "has 1 sub-folders, so that all labels would be the same"),
-        (_empty_class, "1 have fewer or are empty: void"),
-        (_class_of_one, "1 have fewer or are empty: lonely"),
+        (_one_class, "has 1 sub-folders; give one with one per class, of two classes"),
+        (_empty_class, r"1 classes have fewer than two images \(void\)"),
+        (_class_of_one, r"1 classes have fewer than two images \(lonely\)"),
     ],
 )
 def test_unfit_folders_are_refused(tmp_path, make, said):

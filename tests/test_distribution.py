@@ -28,8 +28,8 @@ def summed_ids(strategy: tf.distribute.Strategy) -> int:
     def step():
         def replica():
             context = tf.distribute.get_replica_context()
-            share = tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
-            return context.all_reduce("SUM", share)
+            number = tf.cast(context.replica_id_in_sync_group + 1, tf.float32)
+            return context.all_reduce("SUM", number)
 
         return strategy.run(replica)
 
@@ -68,21 +68,21 @@ def test_virtual_cpus_are_that_many_replicas(count):
     [
         (
             {"kind": "gpu"},
-            r"^`distribution.kind` is 'gpu'; it must be one of one_device",
+            r"^distribution.kind = 'gpu': take one of 'one_device', 'mirrored', "
+            r"'multi_worker', 'tpu', 'virtual_cpus' ",
         ),
         (
             {"kind": "virtual_cpus", "virtual_cpus": 64},
-            r"`distribution.virtual_cpus` is 64, but TensorFlow has already started",
+            r"distribution.virtual_cpus = 64: TensorFlow has already started with 4;",
         ),
-        ({"kind": "virtual_cpus", "virtual_cpus": 0}, r"is 0; .* whole number >= 1"),
-        ({"kind": "virtual_cpus", "virtual_cpus": "2"}, r"is '2'; .* whole number"),
-        (
-            {"kind": "tpu"},
-            r"`distribution.tpu_address` is None; it must be 'host:port'",
-        ),
-        ({"kind": "tpu", "tpu_address": "my-tpu"}, r"'my-tpu'; it must be 'host:port'"),
-        ({"kind": "tpu", "tpu_address": "127.0.0.1:99999"}, r"99999', which cannot be"),
-        ({"kind": "tpu", "tpu_address": "local"}, r"'local', but no TPU answers there"),
+        ({"kind": "virtual_cpus", "virtual_cpus": 0}, r"= 0: .* whole number from 1"),
+        ({"kind": "virtual_cpus", "virtual_cpus": "2"}, r"= '2': take a whole number"),
+        ({"kind": "tpu"}, r"distribution.tpu_address = None: take 'host:port'"),
+        ({"kind": "tpu", "tpu_address": "my-tpu"}, r"= 'my-tpu': take 'host:port'"),
+        ({"kind": "tpu", "tpu_address": "x:0²"}, r"= 'x:0²': take 'host:port'"),
+        ({"kind": "tpu", "tpu_address": "127.0.0.1:99999"}, r"99999': it cannot be r"),
+        ({"kind": "tpu", "tpu_address": ".:80"}, r"'\.:80': it cannot be reached"),
+        ({"kind": "tpu", "tpu_address": "local"}, r"'local': no TPU answers there"),
     ],
 )
 def test_what_this_machine_cannot_do_is_one_sentence(bindings, sentence):
@@ -105,13 +105,14 @@ def test_a_tpu_that_is_not_there_is_refused_at_once():
         closed.bind(("127.0.0.1", 0))  # taken, but nobody listens
         address = f"127.0.0.1:{closed.getsockname()[1]}"
         start = time.monotonic()
-        with pytest.raises(BadInput, match="cannot be reached: Connection refused"):
+        with pytest.raises(BadInput, match="it cannot be reached .Connection refused."):
             make(kind="tpu", tpu_address=f"grpc://{address}")
     assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_listener_that_is_no_tpu_is_refused_in_bounded_time(monkeypatch, answer):
+    assert 2 * distribution._TPU_TIMEOUT_SECONDS <= 10  # to connect, and for an answer
     monkeypatch.setattr(distribution, "_TPU_TIMEOUT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = f"127.0.0.1:{listener.getsockname()[1]}"
@@ -124,9 +125,16 @@ def test_a_listener_that_is_no_tpu_is_refused_in_bounded_time(monkeypatch, answe
 
         threading.Thread(target=serve, daemon=True).start()
         start = time.monotonic()
-        with pytest.raises(BadInput, match="cannot be reached: (timed out|.* gRPC)"):
+        with pytest.raises(
+            BadInput, match=r"it cannot be reached \((timed out|.* gRPC)\)"
+        ):
             make(kind="tpu", tpu_address=address)
     assert time.monotonic() - start < 5
+
+
+def test_a_server_as_a_tpu_has_one_is_reached():
+    server = tf.distribute.Server.create_local_server()
+    assert distribution._reachable(server.target, "") == server.target
 
 
 WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
@@ -152,7 +160,7 @@ WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
 def test_a_bad_tf_config_is_refused_with_an_example(monkeypatch, tf_config):
     text = tf_config if isinstance(tf_config, str) else json.dumps(tf_config)
     monkeypatch.setenv("TF_CONFIG", text)
-    with pytest.raises(BadInput, match=r"TF_CONFIG.*it must read like \{\"cluster\""):
+    with pytest.raises(BadInput, match=r"TF_CONFIG=.*takes a text like \{\"cluster\""):
         make(kind="multi_worker")
 
 
@@ -176,7 +184,7 @@ def start_worker(addresses: list, index: int, program: str) -> subprocess.Popen:
 def test_a_worker_whose_port_is_taken_says_so():
     program = """
 from biggan_tf import config, distribution
-config.run(lambda: distribution.make_strategy("multi_worker"))
+config.run(lambda: distribution.make_strategy(kind="multi_worker"))
 """
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -193,11 +201,15 @@ def test_a_batch_divides_among_the_replicas_or_both_numbers_are_named():
     strategy = make(kind="virtual_cpus", virtual_cpus=4)
     assert distribution.per_replica_batch(strategy, 12, "train.batch_size") == 3
     with pytest.raises(
-        BadInput, match=r"`train.batch_size` is 10, .* 4 replicas; .* as 8 or 12$"
+        BadInput,
+        match=r"train.batch_size = 10: take a multiple of 4, .* as 8 or 12\.$",
     ):
         distribution.per_replica_batch(strategy, 10, "train.batch_size")
-    with pytest.raises(BadInput, match=r"multiple of 4, such as 4$"):
-        distribution.per_replica_batch(strategy, 3, "train.batch_size")
-    for wrong in (0, 8.0, True, None):
-        with pytest.raises(BadInput, match="whole number >= 1"):
+    for wrong in (3, 0, -4):
+        with pytest.raises(BadInput, match=r"multiple of 4, .* such as "):
             distribution.per_replica_batch(strategy, wrong, "train.batch_size")
+
+
+def test_xla_compiles_a_step_of_one_replica():
+    assert distribution.xla_can_compile(make(kind="one_device"))
+    assert not distribution.xla_can_compile(make(kind="virtual_cpus", virtual_cpus=2))

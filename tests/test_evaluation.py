@@ -11,13 +11,14 @@ import pytest
 import tensorflow as tf
 from doors import Door
 
-from biggan_tf import config, data, evaluation, features, loop
-from biggan_tf.checkpoints import Checkpoints
+from biggan_tf import config, data, evaluation, features, files, loop, metrics
+from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
-ALL = evaluation.METRICS
+ALL = ("fid", "is", "kid", "prdc", "intra_fid", "accuracy")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,7 +38,7 @@ def less_work():
 
 @pytest.fixture(scope="module")
 def fashion():
-    return data.load(32)
+    return data.load(image_size=32)
 
 
 def subject(draw=None, **changes):
@@ -49,15 +50,17 @@ def subject(draw=None, **changes):
         flat = tf.tanh(tf.concat([z, y], 1) @ kernel)
         return tf.reshape(flat, [-1, 32, 32, 3])
 
-    protocol = {"step": 7, "weights": "ema", "statistics": "standing"}
-    made = evaluation.Subject(draw or images, 8, 10, 32, "resample", protocol)
+    sizes, names = (10, 8, 32), tuple("abcdefghij")
+    made = Sampler(draw or images, *sizes, names, "resample", (), 7, "standing")
     return dataclasses.replace(made, **changes)
 
 
 def evaluator(fashion, names=("fid",), kind="one_device", **changes):
-    strategy = make_strategy(kind, 2)
+    strategy = make_strategy(kind=kind, virtual_cpus=2)
     options = {"num_images": IMAGES, "split": "held_out", **changes}
-    return evaluation.Evaluator(strategy, "lite0_32", fashion, names, **options)
+    with strategy.scope():
+        network = features.load("lite0_32")
+    return evaluation.Evaluator(strategy, network, fashion, names, **options)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,7 @@ def test_every_score_carries_its_network_and_head(scored):
     names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
     names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
     assert list(scores) == [f"{name}_lite0_32" for name in names]
+    assert set(metrics.METRICS) == set(ALL)
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -91,13 +95,15 @@ def test_the_same_seed_gives_the_same_digits_and_replicas_hardly_others(
 
 def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     made, picture, scores, path = scored
-    evaluation.append(tmp_path / "metrics.jsonl", made.record(picture, 0.7, scores))
+    files.append_json(tmp_path / "metrics.jsonl", made.record(picture, 0.7, scores))
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     record = json.loads(line)
     assert record["step"] == 7
     assert record["fid_lite0_32"] == scores["fid_lite0_32"]
     assert record["protocol"] == {
-        **picture.protocol,
+        "step": 7,
+        "weights": "ema",
+        "statistics": "standing",
         "truncation": 0.7,
         "convention": "resample",
         "num_images": IMAGES,
@@ -133,32 +139,33 @@ def test_broken_images_stop_at_the_first_batch(scored, value):
 
 def test_what_cannot_be_scored_is_refused_first(scored, fashion):
     made, _, _, path = scored
-    with pytest.raises(BadInput, match="1280 images are too few"):
+    with pytest.raises(BadInput, match="num_images = 1280: take 1281 .* are too few"):
         evaluator(fashion, num_images=1280)
-    with pytest.raises(BadInput, match="num_classes = 11, and .* has 10"):
+    with pytest.raises(BadInput, match="num_classes = 11 of .* has 10"):
         made.score(subject(num_classes=11))
-    with pytest.raises(BadInput, match="image_size = 64, and .* has 32"):
+    with pytest.raises(BadInput, match="image_size = 64 of .* has 32"):
         made.score(subject(image_size=64))
-    with pytest.raises(BadInput, match="truncation = -1"):
+    with pytest.raises(BadInput, match="truncation=-1"):
         made.score(subject(), -1.0)
     with pytest.raises(BadInput, match=r'another protocol.*"image_size": 32.*64'):
-        evaluator(data.load(64), reference=path)
+        evaluator(data.load(image_size=64), reference=path)
     with pytest.raises(BadInput, match="another protocol.*test split.*training split"):
         evaluator(fashion, reference=path, split="train")
-    with pytest.raises(BadInput, match="take some of fid"):
+    with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
 
 
 def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashion):
     made, picture, _, _ = scored
     labels = made.generated(picture, math.inf, IMAGES).labels
-    np.testing.assert_array_equal(made._drawn(), np.bincount(labels))
+    counts = evaluation.scoring.drawn_counts(IMAGES, 10, 0)
+    np.testing.assert_array_equal(counts, np.bincount(labels))
     spec = dataclasses.replace(
         fashion.spec, num_classes=300, class_names=tuple(map(str, range(300)))
     )
     many = copy.copy(fashion)
     many.spec = spec
-    with pytest.raises(BadInput, match="intra_fid: of .*, there are [01] generated"):
+    with pytest.raises(BadInput, match="intra_fid with [01] generated images of "):
         evaluator(many, ("intra_fid",))
 
 
@@ -189,12 +196,16 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path):
     for step, score in [(1, 5.0), (2, 3.0), (3, 4.0)]:  # a process each
         module.value.assign(step)
         Checkpoints(tmp_path, module).keep_best(step, "fid", score, lower=True)
-    Checkpoints(tmp_path, module).restore_best()
+
+    def restore(path):
+        tf.train.Checkpoint(gan=module).read(str(path)).assert_consumed()
+
+    read_best(tmp_path, restore)
     assert module.value == 2
     assert len(list((tmp_path / "best").glob("*.index"))) == 1
     Checkpoints(tmp_path, module).keep_best(4, "is", 1.0, lower=False)
     with pytest.raises(BadInput, match="no best checkpoint"):
-        Checkpoints(tmp_path / "other", module).restore_best()
+        read_best(tmp_path / "other", restore)
 
 
 def check_the_door(model_dir):

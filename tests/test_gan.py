@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import specs
 
 from biggan_tf import gan as gan_module
 from biggan_tf import layers, losses, networks
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
-from biggan_tf.gan import SCALARS, Gan
-from biggan_tf.recipe import Recipe
+from biggan_tf.gan import SCALARS, Gan, GanOptions
+from biggan_tf.latents import Draws
+from biggan_tf.regularisers import (
+    R1,
+    Consistency,
+    EmbeddingDecay,
+    LeCam,
+    Orthogonal,
+    Regulariser,
+    Sigma0,
+)
 
 BATCH = 8
 D_STEPS = 2
@@ -32,24 +42,21 @@ class SgdGan(Gan):
         return tf.keras.optimizers.legacy.SGD(learning_rate)
 
 
-def make(kind: type[Gan] = Gan, micro_batches: int = 1, **recipe: Any) -> Gan:
+def make(
+    kind: type[Gan] = Gan,
+    micro_batches: int = 1,
+    regularisers: Sequence[Regulariser] = (),
+    **options: Any,
+) -> Gan:
     tf.keras.utils.set_random_seed(1)
-    family, generator, discriminator = networks.specs(
-        resolution=32,
-        num_classes=3,
-        generator_width=4,
-        discriminator_width=4,
-        latent_size=8,
-        embedding_size=5,
-        generator_attention=(16,),
-        discriminator_attention=(16,),
-    )
+    generator, discriminator = specs()
     gan = kind(
-        networks.build_generator(family, generator),
-        networks.build_discriminator(family, discriminator),
-        Recipe(**{"discriminator_steps": D_STEPS, **recipe}),
+        networks.build_generator(generator),
+        networks.build_discriminator(discriminator),
+        GanOptions(**{"discriminator_steps": D_STEPS, **options}),
         BATCH,
         micro_batches=micro_batches,
+        regularisers=regularisers,
     )
     for network in (gan.generator, gan.discriminator):
         for variable in network.variables:
@@ -66,6 +73,7 @@ def state(gan: Gan) -> list[tf.Variable]:
         *gan.generator_optimizer.variables(),
         *gan.generator_optimizer._optimizer.variables(),
         *gan.discriminator_optimizer.variables(),
+        *gan.averages,
         gan.step,
     ]
 
@@ -85,6 +93,22 @@ def changed(variables: list[tf.Variable], before: list[np.ndarray]) -> list[bool
 
 def stream(images: np.ndarray = IMAGES, batch: int = BATCH) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices((images, LABELS)).batch(batch)
+
+
+class Repeated:
+    """Batches that are all the same."""
+
+    @staticmethod
+    def get_next() -> tuple:
+        return REAL
+
+
+def update_discriminator(gan: Gan) -> dict:
+    return gan.update_discriminator(lambda: REAL, SEED)
+
+
+def update_generator(gan: Gan) -> dict:
+    return gan.update_generator(tuple, SEED)
 
 
 def tick(gan: Gan, steps: list[int], images: np.ndarray = IMAGES) -> list[dict]:
@@ -114,7 +138,7 @@ def gan(shared):
 # --- replicas -------------------------------------------------------------------------
 
 
-def make_sgd(micro_batches: int = 1, **recipe: Any) -> Gan:
+def make_sgd(micro_batches: int = 1, **options: Any) -> Gan:
     return make(
         SgdGan,
         micro_batches,
@@ -122,10 +146,10 @@ def make_sgd(micro_batches: int = 1, **recipe: Any) -> Gan:
             "discriminator_steps": 1,
             "generator_learning_rate": 0.005,
             "discriminator_learning_rate": 0.005,
-            "orthogonal_penalty": 1e-2,
+            "regularisers": [Orthogonal(weight=1e-2)],
             "ema_decay": 0.75,
             "ema_start_step": 2,
-            **recipe,
+            **options,
         },
     )
 
@@ -135,13 +159,13 @@ def trained_on(
     start: list | None = None,
     micro_batches: int = 1,
     steps: int = 7,
-    **recipe: Any,
+    **options: Any,
 ) -> tuple[list, list]:
     """State before and after some steps of gradient descent."""
     # Keys of its own: two strategies of one process would mix up their collectives.
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
-    return descended(strategy, start, micro_batches, steps, **recipe)
+    return descended(strategy, start, micro_batches, steps, **options)
 
 
 def descended(
@@ -149,10 +173,10 @@ def descended(
     start: list | None = None,
     micro_batches: int = 1,
     steps: int = 7,
-    **recipe: Any,
+    **options: Any,
 ) -> tuple[list, list]:
     with strategy.scope():
-        gan = make_sgd(micro_batches, **recipe)
+        gan = make_sgd(micro_batches, **options)
         assign(state(gan), start or [])
         before = values(state(gan))
         data = stream(batch=BATCH // micro_batches)
@@ -176,7 +200,7 @@ def test_four_replicas_train_as_one():
 def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        before, after = (make(lecam_penalty=0.1) for _ in range(2))
+        before, after = (make(regularisers=[LeCam(weight=0.1)]) for _ in range(2))
         for index, variable in enumerate(state(before)):
             variable.assign(tf.cast(tf.fill(variable.shape, index + 3), variable.dtype))
     Checkpoints(tmp_path, before).save(1)
@@ -193,15 +217,15 @@ def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
 def test_micro_batches_make_the_update_of_the_whole_batch(
     replicas, micro_batches, monkeypatch
 ):
-    """But for batch norm, whose statistics are those of a portion: fixed here."""
+    """But for batch norm, whose statistics are those of a micro-batch: fixed here."""
     monkeypatch.setattr(gan_module, "batch_statistics", layers.running_statistics)
     whole = make_sgd()
     before = values(state(whole))
-    scalars = whole.replica_step([REAL])
+    scalars = whole.train_step(Repeated)
     whole.step.assign_add(1)
-    _, portions = trained_on(replicas, before, micro_batches, steps=1)
+    _, divided = trained_on(replicas, before, micro_batches, steps=1)
     expected = [*values(state(whole)), *(scalars[name] for name in SCALARS)]
-    for now, then in zip(portions, expected):
+    for now, then in zip(divided, expected):
         scale = max(1.0, np.abs(then).max())
         np.testing.assert_allclose(now, then, atol=1e-5 * scale)
 
@@ -211,7 +235,7 @@ def test_an_update_of_d_moves_no_weight_of_g(gan):
     before = values(g.trainable_variables), values(d.trainable_variables)
     averages = values(gan.averaged_weights())
     statistics = values([norm.moving_mean for norm in layers.batch_norms(g)])
-    gan.train_discriminator(*REAL, SEED)
+    update_discriminator(gan)
     assert not any(changed(g.trainable_variables, before[0]))
     assert all(changed(d.trainable_variables, before[1]))
     assert not any(changed(gan.averaged_weights(), averages))
@@ -222,7 +246,7 @@ def test_an_update_of_d_moves_no_weight_of_g(gan):
 def test_an_update_of_g_moves_no_weight_of_d(gan):
     g, d = gan.generator, gan.discriminator
     before = values(g.trainable_variables), values(d.trainable_variables)
-    gan.train_generator(SEED)
+    update_generator(gan)
     assert all(changed(g.trainable_variables, before[0]))
     assert not any(changed(d.trainable_variables, before[1]))
 
@@ -233,7 +257,7 @@ def test_d_sees_fake_and_real_in_one_pass(gan):
         layers.power_iteration(layer.matrix(), layer.u, layer.sn_epsilon)[0].numpy()
         for layer in spectral
     ]
-    gan.train_discriminator(*REAL, SEED)
+    update_discriminator(gan)
     for layer, u in zip(spectral, expected):
         np.testing.assert_allclose(layer.u, u, atol=1e-6)
 
@@ -242,17 +266,15 @@ def test_d_sees_fake_and_real_in_one_pass(gan):
 def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
     d_loss, g_loss, halfway = losses.ADVERSARIAL[loss]
     assert halfway == (0.5 if loss == "least_squares" else 0)
-    monkeypatch.setattr(gan, "_discriminator_loss", d_loss)
-    monkeypatch.setattr(gan, "_generator_loss", g_loss)
-    monkeypatch.setattr(gan, "_threshold", halfway)
-    z, y = gan.draw(SEED)
+    monkeypatch.setattr(gan, "loss", losses.ADVERSARIAL[loss])
+    z, y = gan.draw(Draws(SEED, BATCH))
     fake = gan.generator(z, y, statistics=layers.batch_statistics)
     # Fakes go with their own labels.
     fake_logits = gan.discriminator(fake, y)
     real_logits = gan.discriminator(*REAL)
     real_loss, fake_loss = d_loss(real_logits, fake_logits)
     start = values(state(gan))
-    scalars = gan.train_discriminator(*REAL, SEED)
+    scalars = update_discriminator(gan)
     for name, right in {
         "loss/discriminator_real": real_loss,
         "loss/discriminator_fake": fake_loss,
@@ -262,7 +284,7 @@ def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
     }.items():
         np.testing.assert_allclose(scalars[name], right, rtol=1e-4, err_msg=name)
     assign(state(gan), start)
-    scalars = gan.train_generator(SEED)
+    scalars = update_generator(gan)
     np.testing.assert_allclose(
         scalars["loss/generator"], g_loss(fake_logits), rtol=1e-4
     )
@@ -272,14 +294,14 @@ def test_every_update_draws_anew_and_every_step_again_the_same(gan, monkeypatch)
     draws = []
     draw = gan.draw
 
-    def record(seed: tf.Tensor, portion: int) -> tuple[tf.Tensor, tf.Tensor]:
-        draws.append(draw(seed, portion))
+    def record(of_update: Draws) -> tuple[tf.Tensor, tf.Tensor]:
+        draws.append(draw(of_update))
         return draws[-1]
 
     monkeypatch.setattr(gan, "draw", record)
     for step in (0, 1, 0):
         gan.step.assign(step)
-        gan.replica_step([REAL] * D_STEPS)
+        gan.train_step(Repeated)
     assert len(draws) == 3 * (D_STEPS + 1)
     for z, y in draws:
         assert z.shape == (BATCH, 8)
@@ -295,17 +317,17 @@ def test_every_update_draws_anew_and_every_step_again_the_same(gan, monkeypatch)
 
 def test_adam_has_each_network_s_own_rate(gan):
     """The first step of Adam with beta1 = 0 moves each weight by about its rate."""
-    recipe = gan.recipe
+    options = gan.options
     for update, network, rate in (
         (
-            lambda: gan.train_discriminator(*REAL, SEED),
+            lambda: update_discriminator(gan),
             gan.discriminator,
-            recipe.discriminator_learning_rate,
+            options.discriminator_learning_rate,
         ),
         (
-            lambda: gan.train_generator(SEED),
+            lambda: update_generator(gan),
             gan.generator,
-            recipe.generator_learning_rate,
+            options.generator_learning_rate,
         ),
     ):
         before = values(network.trainable_variables)
@@ -318,13 +340,13 @@ def test_adam_has_each_network_s_own_rate(gan):
         assert max(moves) < 1.01 * rate
     for optimizer in (gan.generator_optimizer._optimizer, gan.discriminator_optimizer):
         config = optimizer.get_config()
-        assert config["epsilon"] == recipe.adam_epsilon
+        assert config["epsilon"] == options.adam_epsilon
         np.testing.assert_allclose(
-            [config["beta_1"], config["beta_2"]], [recipe.beta1, recipe.beta2]
+            [config["beta_1"], config["beta_2"]], [options.beta1, options.beta2]
         )
 
 
-def test_set_rates_brings_the_recipe_s_back(gan):
+def test_set_rates_brings_those_of_the_options_back(gan):
     optimizers = gan.generator_optimizer._optimizer, gan.discriminator_optimizer
     for optimizer in optimizers:
         optimizer.learning_rate = 0.5
@@ -344,21 +366,23 @@ def test_orthogonal_penalty_takes_every_raw_kernel_but_the_embedding(gan):
         matrix = variable.numpy().astype("float64").reshape(-1, variable.shape[-1])
         gram = matrix.T @ matrix
         total += np.sum((gram - np.diag(np.diag(gram))) ** 2)
-    penalty = Recipe(orthogonal_penalty=1.0).of_generator(gan.generator)
+    penalty = Orthogonal(weight=1.0).generator_penalty(gan.generator)
     np.testing.assert_allclose(penalty, total, rtol=1e-5, atol=1e-6)
     assert total > 1
 
 
 def test_orthogonal_penalty_adds_its_gradient_to_the_raw_weights():
     beta, rate = 0.05, 0.1
-    gan = make(SgdGan, generator_learning_rate=rate, orthogonal_penalty=beta)
+    gan = make(
+        SgdGan, regularisers=[Orthogonal(weight=beta)], generator_learning_rate=rate
+    )
     variables = gan.generator.trainable_variables
     start, raw = values(state(gan)), values(variables)
-    with_penalty = gan.train_generator(SEED)
+    with_penalty = update_generator(gan)
     moved = values(variables)
     assign(state(gan), start)
-    object.__setattr__(gan.recipe, "orthogonal_penalty", 0.0)
-    without = gan.train_generator(SEED)
+    gan.regularisers = ()
+    without = update_generator(gan)
     np.testing.assert_allclose(
         with_penalty["loss/generator"], without["loss/generator"], rtol=1e-6
     )
@@ -377,35 +401,35 @@ def test_orthogonal_penalty_adds_its_gradient_to_the_raw_weights():
 # --- regularisers and freezing --------------------------------------------------------
 
 EVERYTHING = {
-    "orthogonal_penalty": 1e-2,
-    "orthogonal_form": "full",
-    "sigma0_clamp": True,
-    "sigma0_ratio": 1.0,
-    "r1_penalty": 0.1,
-    "r1_every_steps": 2,
     "discriminator_dropout": 0.2,
-    "embedding_decay": 1e-2,
     "augment": ("color", "translation", "cutout"),
-    "consistency_penalty": 0.5,
-    "lecam_penalty": 0.1,
-    "lecam_decay": 0.5,
 }
 
 
+def every_regulariser() -> list[Regulariser]:
+    return [
+        Orthogonal(weight=1e-2, form="full"),
+        Sigma0(clamp=True, ratio=1.0),
+        R1(weight=0.1, every_steps=2),
+        EmbeddingDecay(weight=1e-2),
+        Consistency(weight=0.5),
+        LeCam(weight=0.1, decay=0.5),
+    ]
+
+
 def test_two_replicas_train_as_one_with_every_regulariser():
-    before, one = trained_on(1, steps=3, **EVERYTHING)
-    _, two = trained_on(2, before, steps=3, **EVERYTHING)
+    options = {"steps": 3, **EVERYTHING}
+    before, one = trained_on(1, regularisers=every_regulariser(), **options)
+    _, two = trained_on(2, before, regularisers=every_regulariser(), **options)
     assert len(one) == len(before) + len(SCALARS)
     for value, right in zip(two, one):
         np.testing.assert_allclose(value, right, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
-def test_what_is_frozen_does_not_move(name, gan, monkeypatch):
+def test_what_is_frozen_does_not_move(name):
     """Bitwise: weights, u, sigma, statistics, moving average, optimiser."""
-    monkeypatch.setattr(
-        gan, "recipe", dataclasses.replace(gan.recipe, **{f"freeze_{name}": True})
-    )
+    gan = make(**{f"freeze_{name}": True})
     frozen, trained = (
         [
             *network.variables,
@@ -421,7 +445,7 @@ def test_what_is_frozen_does_not_move(name, gan, monkeypatch):
         )
     )
     before = values(frozen), values(trained)
-    gan.replica_step([REAL])
+    gan.train_step(Repeated)
     assert not any(changed(frozen, before[0]))
     # All but what G's one chance to move leaves alone: sigma of a kernel is that of u.
     assert np.mean(changed(trained, before[1])) > 0.9
@@ -451,7 +475,7 @@ def test_the_average_copies_until_its_start_and_then_decays(gan):
     for step in range(1, 6):
         gan.train(batches, tf.constant(1))
         weights = values(gan.generator.trainable_variables)
-        if step <= gan.recipe.ema_start_step:
+        if step <= gan.options.ema_start_step:
             expected = weights
         else:
             expected = [0.75 * a + 0.25 * w for a, w in zip(expected, weights)]
@@ -485,12 +509,18 @@ def test_finite_steps_name_none(gan):
         ({"discriminator_steps": 1.5}, "gan.discriminator_steps = 1.5.*whole number"),
         ({"generator_learning_rate": -1e-4}, "gan.generator_learning_rate = -0.0001"),
         ({"discriminator_learning_rate": "1e-4"}, "gan.discriminator_learning_rate"),
-        ({"beta2": 1.5}, "gan.beta2 = 1.5.*between 0 and 1"),
+        ({"beta2": 1.5}, "gan.beta2 = 1.5.*from 0 to 1"),
         ({"ema_decay": 99}, "gan.ema_decay = 99"),
         ({"ema_start_step": 1e3}, "gan.ema_start_step = 1000.0.*whole"),
-        ({"orthogonal_penalty": -1}, "gan.orthogonal_penalty = -1"),
+        ({"discriminator_dropout": 1.0}, "gan.discriminator_dropout = 1.0"),
+        ({"augment": ("colour",)}, "'color', 'translation', 'cutout'"),
+        ({"augment": "color"}, "take a tuple"),
+        (
+            {"freeze_generator": True, "freeze_discriminator": True},
+            "leave one out",
+        ),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused(bindings, message):
+def test_options_that_cannot_be_are_refused(bindings, message):
     with pytest.raises(BadInput, match=message):
-        Recipe(**bindings)
+        GanOptions(**bindings)

@@ -20,14 +20,13 @@ def test_pixels_are_those_of_the_released_colab():
 
 def test_every_pixel_survives_the_round_trip():
     pixels = np.arange(256, dtype=np.uint8)
-    x = images.from_uint8(pixels)
-    assert x.dtype == np.float32
+    x = pixels.astype(np.float32) / 127.5 - 1  # as the networks see them
     assert (x[0], x[-1]) == (-1, 1)
     np.testing.assert_array_equal(images.to_uint8(x), pixels)
 
 
-def test_saturated_share():
-    assert images.saturated_share(np.array([-1.0, -0.99, 0.0, 0.995])) == 0.5
+def test_saturated_fraction():
+    assert images.saturated_fraction(np.array([-1.0, -0.99, 0.0, 0.995])) == 0.5
 
 
 def test_sheet_goes_row_by_row():

@@ -78,11 +78,11 @@ def test_the_threshold_may_be_a_tensor():
 
 
 def test_scaled_truncation_is_that_of_the_released_modules():
-    z = latents.scaled_truncated_normal([COUNT], SEED, 0.4).numpy()
+    z = latents.scaled_normal([COUNT], SEED, 0.4).numpy()
     assert np.all(np.abs(z) <= 0.8)
     assert np.abs(z).max() > 0.79
     assert kolmogorov_smirnov(z / 0.4, 2.0) < 2
-    assert np.all(latents.scaled_truncated_normal([10], SEED, 0.0) == 0)
+    assert np.all(latents.scaled_normal([10], SEED, 0.0) == 0)
 
 
 def test_labels_are_uniform_over_all_classes():
@@ -149,7 +149,7 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
         def share() -> tuple[tf.Tensor, tf.Tensor]:
             z = latents.normal([8, 3], SEED)
             y = latents.labels(8, 10, SEED)
-            return latents.replica_share(z), latents.replica_share(y)
+            return latents.replica_slice(z), latents.replica_slice(y)
 
         return tf.nest.map_structure(
             strategy.experimental_local_results, strategy.run(share)
@@ -172,7 +172,7 @@ def test_each_convention_knows_its_thresholds(convention, good, bad):
     for threshold in good:
         latents.check_truncation(convention, threshold, "--truncation")
     for threshold in bad:
-        with pytest.raises(BadInput, match=f"--truncation.*{threshold}"):
+        with pytest.raises(BadInput, match=f"--truncation={threshold:g}: take"):
             latents.check_truncation(convention, threshold, "--truncation")
 
 
@@ -194,9 +194,9 @@ MOMENTS = {
 }
 
 
-def latent(name: str) -> latents.Latents:
+def latent(name: str) -> latents.LatentOptions:
     steps = 100 if name == "annealed" else None
-    return latents.Latents(distribution=name, anneal_steps=steps)
+    return latents.LatentOptions(distribution=name, anneal_steps=steps)
 
 
 @pytest.mark.parametrize("name", latents.DISTRIBUTIONS)
@@ -216,7 +216,7 @@ def test_each_distribution_has_its_moments(name):
         assert len(np.unique(z)) == (3 if name == "categorical" else 2)
         with pytest.raises(BadInput, match="no tails"):
             latents.check_truncation(convention, 0.5, "--truncation")
-        with pytest.raises(tf.errors.InvalidArgumentError, match="no truncation"):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="cannot be truncated"):
             latents.TRUNCATIONS[convention](WIDE, SEED, tf.constant(0.5))
         return
     latents.check_truncation(convention, 0.5, "--truncation")
@@ -234,7 +234,10 @@ def test_annealing_falls_from_two_to_one():
 
 def test_sigma_is_each_sample_s_own():
     rows = (
-        latents.Latents("per_sample_sigma").draw([50, 5000], SEED).numpy().std(axis=1)
+        latents.LatentOptions("per_sample_sigma")
+        .draw([50, 5000], SEED)
+        .numpy()
+        .std(axis=1)
     )
     assert 0.45 < rows.min() < 0.6
     assert 1.4 < rows.max() < 1.55
@@ -242,5 +245,5 @@ def test_sigma_is_each_sample_s_own():
 
 def test_scaled_truncation_is_for_normal_latents_alone():
     assert latent("normal").convention("scaled") == "scaled"
-    with pytest.raises(BadInput, match="'scaled' is for normal latents"):
+    with pytest.raises(BadInput, match="'scaled' with .* for it is of normal latents"):
         latent("uniform").convention("scaled")

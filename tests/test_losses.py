@@ -1,4 +1,4 @@
-"""Losses against their formulas, the penalty against its analytic gradient."""
+"""Adversarial losses against their formulas."""
 
 from __future__ import annotations
 
@@ -59,30 +59,3 @@ def test_non_saturating_stays_finite_at_extreme_logits():
     far = tf.constant([[1e4], [-1e4]])
     np.testing.assert_allclose(discriminator(far, far), [5e3, 5e3])
     np.testing.assert_allclose(generator(far), 5e3)
-
-
-@pytest.mark.parametrize(
-    ("inputs", "units"), [(7, 3), (5, 5), (3, 7), (1, 4), (4, 1), (30, 80)]
-)
-def test_orthogonal_penalty(inputs, units):
-    matrix = np.random.default_rng(inputs).normal(size=(inputs, units))
-    gram = matrix.T @ matrix
-    off_diagonal = gram * (1 - np.eye(units))
-    variable = tf.Variable(matrix.astype("float32"))
-    with tf.GradientTape() as tape:
-        penalty = losses.orthogonal_penalty(variable)
-    size = np.sum(gram**2)
-    np.testing.assert_allclose(penalty, np.sum(off_diagonal**2), atol=1e-6 * size)
-    # d/dW ||W^T W * (1 - I)||^2 = 4 W (W^T W * (1 - I)); AJ's code has a 2 here.
-    expected = 4 * matrix @ off_diagonal
-    np.testing.assert_allclose(
-        tape.gradient(penalty, variable),
-        expected,
-        atol=1e-5 * max(1.0, np.abs(expected).max()),
-    )
-
-
-def test_orthogonal_penalty_leaves_norms_alone():
-    matrix = np.diag([3.0, 0.1, 7.0]).astype("float32")
-    for columns in (3, 2):
-        assert losses.orthogonal_penalty(tf.constant(matrix[:, :columns])) == 0

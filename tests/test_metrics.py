@@ -48,10 +48,9 @@ def statistics(rows, batch=64, **arguments):
 def test_statistics_are_those_of_numpy_however_they_are_batched(random):
     rows = features(random, 500, 12) + 1e6  # a far mean: where naive sums lose digits
     whole = statistics(rows, keep=100)
-    halves = statistics(rows[:220], batch=7, keep=100)
-    halves.merge(metrics.FeatureStatistics())
-    halves.merge(statistics(rows[220:], batch=300, keep=100))
-    for found in (whole, halves):
+    uneven = statistics(rows[:220], batch=7, keep=100)
+    uneven.update(rows[220:])
+    for found in (whole, uneven):
         assert found.count == 500
         np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-14)
         np.testing.assert_allclose(
@@ -177,76 +176,93 @@ def test_fid_refuses_what_cannot_be_compared(random):
         metrics.frechet_distance(wide, narrow)
     with pytest.raises(BadInput, match="2 images or more; found 1"):
         metrics.frechet_distance(wide, statistics(np.zeros((1, 8))))
-    metrics.check_enough_images(1281, 1280)
-    with pytest.raises(BadInput, match=r"1280 images are too few .* take 1281"):
-        metrics.check_enough_images(1280, 1280)
+    metrics.check_enough_images("num_images", 1281, 1280)
+    with pytest.raises(BadInput, match=r"x = 1280: take 1281 .* images are too few"):
+        metrics.check_enough_images("x", 1280, 1280)
 
 
 def test_intra_class_fid_is_the_mean_over_classes(random):
-    pairs = [
-        (
-            statistics(features(random, 99, 4)),
-            statistics(features(random, 50, 4, label)),
-        )
-        for label in (0.0, 1.0)
-    ]
+    real = [statistics(features(random, 99, 4)) for _ in range(2)]
+    fake = [features(random, 50, 4, label) for label in (0.0, 1.0)]
+    pairs = zip(real, map(statistics, fake))
     expected = np.mean([metrics.frechet_distance(*pair) for pair in pairs])
-    assert metrics.intra_class_frechet_distance(iter(pairs)) == pytest.approx(expected)
+    request = metrics.Request(100, 4, ("a", "b"), False, 0, None)
+    found = metrics.IntraFid(request, metrics.Reference(None, real, None, 0))
+    rows, labels = np.concatenate(fake), np.repeat([0, 1], 50)
+    for some in np.split(random.permutation(100), 4):
+        found.update(metrics.Batch(None, rows[some], None, labels[some]))
+    assert found.result() == {"intra_fid": pytest.approx(expected)}
 
 
 # Inception Score and label accuracy
 
 
+def inception_score(num_images, splits=10):
+    request = metrics.Request(num_images, 0, (), False, 0, None)
+    return metrics.InceptionScore(request, None, splits)
+
+
+def seen(logits):
+    return metrics.Batch(None, None, logits, None)
+
+
 def test_inception_score_agrees_with_tfgan(tfgan, random):
     logits = 5 * random.normal(size=(1013, 10))
-    score = metrics.InceptionScore(len(logits))
+    score = inception_score(len(logits))
     for start in range(0, len(logits), 90):  # batches that straddle splits
-        score.update(logits[start : start + 90])
+        score.update(seen(logits[start : start + 90]))
     ends = [i * 1013 // 10 for i in range(11)]
     expected = [
         float(tfgan.classifier_score_from_logits(tf.constant(logits[start:end])))
         for start, end in zip(ends, ends[1:])
     ]
-    mean, deviation = score.result()
+    mean, deviation = score.result().values()
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     assert deviation == pytest.approx(np.std(expected), rel=1e-6)
 
 
 def test_inception_score_has_its_bounds_at_extreme_logits():
-    sure = metrics.InceptionScore(40, splits=2)
-    sure.update(2000.0 * np.eye(4)[np.arange(40) % 4])
-    assert sure.result() == pytest.approx((4.0, 0.0))
-    one = metrics.InceptionScore(40, splits=2)
-    one.update(2000.0 * np.eye(4)[np.zeros(40, int)])
-    assert one.result() == pytest.approx((1.0, 0.0))
+    sure = inception_score(40, splits=2)
+    sure.update(seen(2000.0 * np.eye(4)[np.arange(40) % 4]))
+    assert sure.result() == pytest.approx({"is": 4.0, "is_std": 0.0})
+    one = inception_score(40, splits=2)
+    one.update(seen(2000.0 * np.eye(4)[np.zeros(40, int)]))
+    assert one.result() == pytest.approx({"is": 1.0, "is_std": 0.0})
 
 
 def test_inception_score_wants_the_images_it_was_promised(random):
     with pytest.raises(BadInput, match="10 splits needs as many images"):
-        metrics.InceptionScore(9)
-    score = metrics.InceptionScore(20)
-    score.update(random.normal(size=(19, 3)))
+        inception_score(9)
+    score = inception_score(20)
+    score.update(seen(random.normal(size=(19, 3))))
     with pytest.raises(BadInput, match=r"19 images .* over 20"):
         score.result()
     with pytest.raises(BadInput, match=r"21 images .* over 20"):
-        score.update(random.normal(size=(2, 3)))
+        score.update(seen(random.normal(size=(2, 3))))
 
 
 def test_label_accuracy_counts():
-    accuracy = metrics.LabelAccuracy()
-    accuracy.update(np.eye(3), np.array([0, 1, 1]))
-    accuracy.update(np.eye(3)[:1], np.array([0]))
-    assert accuracy.result() == 0.75
+    reference = metrics.Reference(None, (), lambda features: 2 * features, 0)
+    accuracy = metrics.LabelAccuracy(None, reference)
+    accuracy.update(metrics.Batch(None, np.eye(3), None, np.array([0, 1, 1])))
+    accuracy.update(metrics.Batch(None, np.eye(3)[:1], None, np.array([0])))
+    assert accuracy.result() == {"accuracy_linear": 0.75}
 
 
 # KID
 
 
+def kid(real, block_size, seed=0):
+    reference = metrics.Reference(statistics(real, keep=len(real)), (), None, seed)
+    return metrics.Kid(None, reference, block_size)
+
+
 def test_kid_agrees_with_tfgan_on_the_same_blocks(tfgan, random):
     real, fake = features(random, 410, 32), features(random, 650, 32, shift=0.05)
-    distance = metrics.KernelDistance(real, block_size=200, seed=3)
+    real = real.astype(np.float32).astype(np.float64)  # which is what statistics keep
+    distance = kid(real, block_size=200, seed=3)
     for start in range(0, len(fake), 130):
-        distance.update(fake[start : start + 130])
+        distance.update(metrics.Batch(None, fake[start : start + 130], None, None))
     order = np.random.default_rng(3).permutation(410)
     expected = [
         float(
@@ -258,9 +274,9 @@ def test_kid_agrees_with_tfgan_on_the_same_blocks(tfgan, random):
         )
         for block in range(3)
     ]
-    mean, deviation = distance.result()
-    assert mean == pytest.approx(np.mean(expected), rel=1e-6)
-    assert deviation == pytest.approx(np.std(expected), rel=1e-6)
+    found = distance.result()
+    assert found["kid"] == pytest.approx(np.mean(expected), rel=1e-6)
+    assert found["kid_std"] == pytest.approx(np.std(expected), rel=1e-6)
 
 
 def test_kid_is_unbiased(random):
@@ -277,9 +293,9 @@ def test_kid_is_unbiased(random):
 def test_kid_refuses_too_few_images(random):
     rows = features(random, 99, 4)
     with pytest.raises(BadInput, match="blocks of 100 images: take 2 to 99"):
-        metrics.KernelDistance(rows, block_size=100)
-    distance = metrics.KernelDistance(rows, block_size=50)
-    distance.update(rows[:49])
+        kid(rows, block_size=100)
+    distance = kid(rows, block_size=50)
+    distance.update(metrics.Batch(None, rows[:49], None, None))
     with pytest.raises(BadInput, match="found 49"):
         distance.result()
 
@@ -350,9 +366,9 @@ def test_nearest_neighbours_of_a_stream(random):
     queries, rows = random.normal(size=(7, 5)), random.normal(size=(103, 5))
     search = metrics.NearestNeighbours(queries, 4)
     for start in range(0, 103, 20):
-        search.update(rows[start : start + 20])
+        search.update(rows[start : start + 20], np.arange(103)[start : start + 20])
     expected = [np.argsort(((query - rows) ** 2).sum(1))[:4] for query in queries]
-    np.testing.assert_array_equal(search.result(), expected)
+    np.testing.assert_array_equal(search.found, expected)
 
 
 def test_diversity_is_the_mean_distance_within_classes(random):

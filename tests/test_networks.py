@@ -8,43 +8,40 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import TINY, specs
 
 from biggan_tf import biggan, biggan_deep, layers, networks
-from biggan_tf.architecture import RESOLUTIONS
+from biggan_tf.architecture import (
+    FAMILIES,
+    RESOLUTIONS,
+    DiscriminatorSpec,
+    GeneratorSpec,
+)
 from biggan_tf.errors import BadInput
 
-TINY = {
-    "resolution": 32,
-    "num_classes": 3,
-    "generator_width": 4,
-    "discriminator_width": 4,
-    "latent_size": 8,
-    "embedding_size": 5,
-    "generator_attention": (16,),
-    "discriminator_attention": (16,),
-}
 Z = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
 X = np.random.default_rng(1).uniform(-1, 1, size=(3, 32, 32, 3)).astype("float32")
 Y = np.int32([0, 2, 1])
-both_families = pytest.mark.parametrize("family", networks.FAMILIES)
+both_families = pytest.mark.parametrize("family", FAMILIES)
 
 
-def build(**bindings: Any) -> tuple[tf.keras.Model, tf.keras.Model]:
-    family, generator, discriminator = networks.specs(**bindings)
+def build(
+    generator: GeneratorSpec, discriminator: DiscriminatorSpec
+) -> tuple[tf.keras.Model, tf.keras.Model]:
     return (
-        networks.build_generator(family, generator),
-        networks.build_discriminator(family, discriminator),
+        networks.build_generator(generator),
+        networks.build_discriminator(discriminator),
     )
 
 
 def tiny(**bindings: Any) -> tuple[tf.keras.Model, tf.keras.Model]:
-    return build(**{**TINY, **bindings})
+    return build(*specs(**bindings))
 
 
 @pytest.fixture(scope="module")
 def networks_of():
     """Family -> (G, D) of TINY, whose values no test may leave changed."""
-    return {family: tiny(family=family) for family in networks.FAMILIES}
+    return {family: tiny(family=family) for family in FAMILIES}
 
 
 # --- parameter counts -----------------------------------------------------------------
@@ -169,13 +166,20 @@ COUNTS = {
 }
 
 
-def counts(**bindings: Any) -> tuple[int, int]:
+def counts(
+    resolution: int, classes: int = 1000, g: dict | None = None, d: dict | None = None
+) -> tuple[int, int]:
+    """Parameters of G and D with the default options but these."""
+    pair = (
+        GeneratorSpec(resolution, classes, **(g or {})),
+        DiscriminatorSpec(resolution, classes, **(d or {})),
+    )
     with networks.without_values():
-        return tuple(map(networks.parameter_count, build(**bindings)))
+        return tuple(map(networks.parameter_count, build(*pair)))
 
 
 def test_the_table_of_counts_is_complete():
-    every = {(family, side) for family in networks.FAMILIES for side in RESOLUTIONS}
+    every = {(family, side) for family in FAMILIES for side in RESOLUTIONS}
     assert set(COUNTS) == set(PAPER) == every
 
 
@@ -187,72 +191,58 @@ def test_parameter_counts(family, resolution):
     d = count_discriminator(family, resolution, 1000, width, sides=d_sides)
     assert (g, d) == COUNTS[family, resolution]
     # Spectral norm and the initial values train nothing of their own, and take time.
+    both = {
+        "family": family,
+        "width": width,
+        "initializer": "normal",
+        "spectral_norm": False,
+    }
     assert (g, d) == counts(
-        resolution=resolution,
-        num_classes=1000,
-        family=family,
-        generator_width=width,
-        discriminator_width=width,
-        latent_size=latent,
-        generator_attention=g_sides,
-        discriminator_attention=d_sides,
-        initializer="normal",
-        generator_spectral_norm=False,
-        discriminator_spectral_norm=False,
+        resolution,
+        g={"latent_size": latent, "attention": g_sides, **both},
+        d={"attention": d_sides, **both},
     )
 
 
 def test_the_defaults_are_the_paper_at_128():
-    assert counts(resolution=128, num_classes=1000) == (70_433_988, 87_982_370)
-
-
-CIFAR = {"resolution": 32, "num_classes": 10}
+    assert counts(128) == (70_433_988, 87_982_370)
 
 
 @pytest.mark.parametrize(
-    ("bindings", "published"),
+    ("resolution", "classes", "g", "d", "published"),
     [
-        (
-            {"resolution": 128, "generator_width": 64, "discriminator_width": 64},
-            (31_978_628, 39_448_258),
-        ),
+        (128, 1000, {"width": 64}, {"width": 64}, (31_978_628, 39_448_258)),
         (  # AJ's CIFAR script
+            32,
+            10,
             {
-                **CIFAR,
-                "generator_width": 64,
-                "discriminator_width": 64,
+                "width": 64,
                 "latent_size": 128,
                 "embedding_size": None,
                 "skip_z": False,
-                "generator_attention": (),
-                "discriminator_attention": (),
+                "attention": (),
             },
+            {"width": 64, "attention": ()},
             (4_304_387, 4_207_361),
         ),
         (  # StudioGAN's CIFAR config, whose D has multipliers of 2, not 4
-            {
-                **CIFAR,
-                "discriminator_width": 48,
-                "latent_size": 80,
-                "generator_attention": (16,),
-                "discriminator_attention": (16,),
-            },
+            32,
+            10,
+            {"latent_size": 80, "attention": (16,)},
+            {"width": 48, "attention": (16,)},
             (9_416_196, 2_415_170),
         ),
         (  # StudioGAN's Tiny ImageNet D; its G has other channels
-            {
-                "resolution": 64,
-                "num_classes": 200,
-                "discriminator_width": 80,
-                "discriminator_attention": (32,),
-                "latent_size": 100,
-            },
+            64,
+            200,
+            {"latent_size": 100},
+            {"width": 80, "attention": (32,)},
             (None, 30_796_722),
         ),
     ],
 )
-def test_other_published_counts(bindings, published):
-    got = counts(num_classes=bindings.pop("num_classes", 1000), **bindings)
+def test_other_published_counts(resolution, classes, g, d, published):
+    got = counts(resolution, classes, g, d)
     assert [b for b in published if b] == [a for a, b in zip(got, published) if b]
 
 
@@ -625,32 +615,40 @@ def test_networks_without_values_take_no_memory():
 @pytest.mark.parametrize(
     ("bindings", "message"),
     [
-        ({"family": "stylegan"}, "networks.family = 'stylegan'.*biggan_deep"),
-        ({"resolution": 100}, "resolution = 100.*32, 64, 128, 256, 512"),
+        ({"family": "stylegan"}, "generator.family = 'stylegan'.*biggan_deep"),
+        ({"resolution": 100}, "image_size = 100.*32, 64, 128, 256, 512"),
         ({"num_classes": 0}, "num_classes = 0"),
         ({"num_classes": 2.5}, "num_classes = 2.5"),
-        ({"generator_width": 0}, "width = 0"),
-        ({"generator_precision": "float16"}, "precision = 'float16'.*mixed_bfloat16"),
-        ({"discriminator_width": "96"}, "width = '96'"),
-        ({"latent_size": 0}, "networks.latent_size = 0"),
-        ({"latent_size": 10}, "networks.latent_size = 10.*multiple of 4"),
-        ({"embedding_size": 0}, "networks.embedding_size = 0"),
-        ({"embedding_size": -1}, "networks.embedding_size = -1"),
-        ({"condition_order": "zz"}, "networks.condition_order = 'zz'.*'yz'.*'zy'"),
-        ({"initializer": "xavier"}, "networks.initializer = 'xavier'.*glorot"),
-        ({"generator_attention": (24,)}, "attention at 24.*8, 16, 32"),
-        ({"generator_attention": (64,)}, "attention at 64.*32 px"),
-        ({"generator_attention": (4,)}, "attention at 4 "),
-        ({"generator_attention": 16}, "attention.*16"),
+        ({"generator_width": 0}, "generator.width = 0"),
+        (
+            {"generator_precision": "float16"},
+            "generator.precision = 'float16'.*mixed_bfloat16",
+        ),
+        ({"discriminator_width": "96"}, "discriminator.width = '96'"),
+        ({"latent_size": 0}, "generator.latent_size = 0"),
+        ({"latent_size": 10}, "generator.latent_size = 10.*multiple of 4"),
+        ({"embedding_size": 0}, "generator.embedding_size = 0"),
+        ({"embedding_size": -1}, "generator.embedding_size = -1"),
+        ({"condition_order": "zz"}, "generator.condition_order = 'zz'.*'yz'.*'zy'"),
+        ({"initializer": "xavier"}, "generator.initializer = 'xavier'.*glorot"),
+        ({"generator_attention": (24,)}, r"attention = \(24,\).*some of 8, 16, 32\."),
+        ({"generator_attention": (64,)}, r"attention = \(64,\).*32 px"),
+        ({"generator_attention": (4,)}, r"attention = \(4,\)"),
+        ({"generator_attention": 16}, "generator.attention = 16"),
         # D's blocks see no features of the image's own side.
-        ({"discriminator_attention": (32,)}, "attention at 32"),
+        (
+            {"discriminator_attention": (32,)},
+            r"discriminator.attention = \(32,\).*some of 16, 8\.",
+        ),
     ],
 )
 def test_bad_values_end_in_one_sentence(bindings, message):
-    with pytest.raises(BadInput, match=message):
-        networks.specs(**{**TINY, **bindings})
+    with pytest.raises(BadInput, match=message) as caught:
+        specs(**bindings)
+    sentence = str(caught.value).splitlines()[0]  # gin adds where the call was
+    assert sentence.endswith(".")
 
 
 def test_biggan_deep_takes_any_latent_size():
-    networks.specs(**{**TINY, "family": "biggan_deep", "latent_size": 10})
-    networks.specs(**{**TINY, "skip_z": False, "latent_size": 10})
+    specs(family="biggan_deep", latent_size=10)
+    specs(skip_z=False, latent_size=10)

@@ -14,12 +14,13 @@ import pytest
 import tensorflow as tf
 
 from biggan_tf import networks, weights
-from biggan_tf.gan import Gan
-from biggan_tf.recipe import Recipe
-from biggan_tf.weights.matching import path_of
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.layers import path_of
+from biggan_tf.weights.matching import MOMENTS
 
 DATA = Path(__file__).parent / "data"
-RECIPE = Recipe(
+OPTIONS = GanOptions(
     discriminator_steps=1,
     generator_learning_rate=1e-4,
     discriminator_learning_rate=4e-4,
@@ -40,22 +41,20 @@ class Golden:
         self.published = weights.biggan_pytorch.read(
             generator=str(folder / "G.npz"), discriminator=str(folder / "D.npz")
         )
-        self.rules = {
-            "G": self.published.generator.rule,
-            "D": self.published.discriminator.rule,
+        self.specs = {
+            "G": GeneratorSpec(**self.published.generator_arguments),
+            "D": DiscriminatorSpec(**self.published.discriminator_arguments),
         }
-        family, *specs = networks.specs(**self.published.arguments())
         self.networks = {
-            "G": networks.build_generator(family, specs[0]),
-            "D": networks.build_discriminator(family, specs[1]),
+            "G": networks.build_generator(self.specs["G"]),
+            "D": networks.build_discriminator(self.specs["D"]),
         }
-        self.gan = Gan(*self.networks.values(), RECIPE, batch_size=4)
-        self.values = weights.fit(self.published, *self.networks.values())
+        self.gan = Gan(*self.networks.values(), OPTIONS, batch_size=4)
         self.reset()
 
     def reset(self) -> None:
         """Our networks hold the weights from before the iteration."""
-        self.values.load(self.gan)
+        self.published.assign_to(self.gan)
 
     def variables(self, network: str, trained: bool | None = None) -> dict:
         """By path; all, the trained ones, or the others."""
@@ -74,14 +73,13 @@ class Golden:
 
     def stored(self, network: str, prefix: str) -> dict[str, np.ndarray]:
         """The arrays under a prefix that belong to a network's variables, by path."""
-        tensors, found = self.part(prefix), {}
-        for path, variable in self.variables(network).items():
-            shape = tuple(variable.shape)
-            origin = self.rules[network](path, shape)
-            if origin.name in tensors:
-                found[path] = origin.value(tensors[origin.name], shape)
+        tensors, problems = self.part(prefix), []
+        found = weights.biggan_pytorch.translate(
+            prefix, tensors, self.specs[network], problems
+        )
+        assert all("is missing" in problem for problem in problems)
         assert len(found) == len(tensors)
-        return found
+        return {p: v[0] if p.endswith(MOMENTS) else v for p, v in found.items()}
 
 
 @pytest.fixture(
@@ -105,16 +103,6 @@ def test_inference(golden: Golden):
             np.testing.assert_array_equal(variable, before[path], path)
 
 
-class Recorder:
-    """Stands where an optimiser is, and keeps the gradients instead."""
-
-    def apply_gradients(self, gradients_and_variables, **_) -> None:
-        self.gradients = {
-            path_of(variable): gradient.numpy()
-            for gradient, variable in gradients_and_variables
-        }
-
-
 def iteration(golden: Golden, nudge: int = 0) -> tuple[dict, dict]:
     """Runs our D and G step; `golden` holds the state after it.
 
@@ -130,26 +118,29 @@ def iteration(golden: Golden, nudge: int = 0) -> tuple[dict, dict]:
         The scalars, and {"D": gradients by path, "G": gradients by path}.
     """
     golden.reset()
-    gan, recorder, noise = golden.gan, Recorder(), np.random.RandomState(nudge)
+    gan, noise = golden.gan, np.random.RandomState(nudge)
 
     def nudged(name: str) -> tf.Tensor:
         z = golden.arrays[f"in/{name}"]
         towards = noise.choice([-np.inf, np.inf], z.shape).astype(np.float32)
         return tf.constant(np.nextafter(z, towards) if nudge else z)
 
+    def by_path(network: str, gradients: list[tf.Tensor]) -> dict[str, np.ndarray]:
+        paths = golden.variables(network, trained=True)
+        return {path: g.numpy() for path, g in zip(paths, gradients)}
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gan, "discriminator_optimizer", recorder)
-        patch.setattr(gan, "generator_optimizer", recorder)
-        patch.setattr(gan, "draw", lambda *_: (nudged("z"), golden.input("y")))
-        scalars = gan.train_discriminator(golden.input("x"), golden.input("dy"), None)
-        gradients = {"D": recorder.gradients}
+        patch.setattr(gan, "draw", lambda _: (nudged("z"), golden.input("y")))
+        real = golden.input("x"), golden.input("dy")
+        scalars, found = gan.discriminator_gradients(*real, draws=None, training=True)
+        gradients = {"D": by_path("D", found)}
         trained = golden.stored("D", "after/D/")
         for path, variable in golden.variables("D", trained=True).items():
             variable.assign(trained[path])
-        patch.setattr(gan, "draw", lambda *_: (nudged("z2"), golden.input("y2")))
-        scalars |= gan.train_generator(None)
-        gradients["G"] = recorder.gradients
-    return scalars, gradients
+        patch.setattr(gan, "draw", lambda _: (nudged("z2"), golden.input("y2")))
+        g_scalars, found = gan.generator_gradients(draws=None, training=True)
+        gradients["G"] = by_path("G", found)
+    return {**scalars, **g_scalars}, gradients
 
 
 def errors(ours: dict[str, np.ndarray], stored: dict[str, np.ndarray]) -> dict:
@@ -216,8 +207,8 @@ def test_adam_with_the_stored_gradients(golden: Golden):
     golden.reset()
     gan = golden.gan
     for network, optimizer, rate in (
-        ("G", gan.generator_optimizer, RECIPE.generator_learning_rate),
-        ("D", gan.discriminator_optimizer, RECIPE.discriminator_learning_rate),
+        ("G", gan.generator_optimizer, OPTIONS.generator_learning_rate),
+        ("D", gan.discriminator_optimizer, OPTIONS.discriminator_learning_rate),
     ):
         variables = golden.variables(network, trained=True)
         gradients = golden.stored(network, f"train/{network}_grad/")

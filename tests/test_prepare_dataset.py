@@ -19,10 +19,10 @@ from biggan_tf import data
 TOOL = Path(__file__).parents[1] / "tools" / "prepare_dataset.py"
 
 
-def images_of(source: data.Data, part: str) -> dict[bytes, int]:
-    """Pixels, as uint8, and labels of a part, in no order."""
+def images_of(source: data.Data, split: str) -> dict[bytes, int]:
+    """Pixels, as uint8, and labels of a split, in no order."""
     found = {}
-    for image, label in source.portion(part, 0, 1):
+    for image, label in source.shard(split, 0, 1):
         pixels = np.round((image.numpy() + 1) * 127.5).astype(np.uint8)
         found[pixels.tobytes()] = int(label)
     return found
@@ -70,28 +70,28 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
         image_size=32, source="tfds", name="pets", data_dir=str(tmp_path)
     )
     assert prepared.spec.class_names == ("cat", "dog")
-    for part, count in (("train", 54), ("held out", 6)):
-        found = images_of(prepared, part)
+    for split, count in (("train", 54), ("held_out", 6)):
+        found = images_of(prepared, split)
         assert len(found) == count
-        assert found == images_of(source, part)
+        assert found == images_of(source, split)
 
     again = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
     assert again.returncode == 2
     assert "--name=pets" in again.stderr.splitlines()[-1]
 
 
-def test_portions_are_disjoint_and_together_the_whole(folder):
+def test_shards_are_disjoint_and_together_the_whole(folder):
     for source in (
         data.load(image_size=32, source="folder", path=str(folder)),
         data.load(image_size=32),
     ):
-        whole = [int(label) for _, label in source.portion("held out", 0, 1)]
-        parts = [
-            [int(label) for _, label in source.portion("held out", index, 3)]
+        whole = [int(label) for _, label in source.shard("held_out", 0, 1)]
+        shards = [
+            [int(label) for _, label in source.shard("held_out", index, 3)]
             for index in range(3)
         ]
-        assert sorted(whole) == sorted(label for part in parts for label in part)
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+        assert sorted(whole) == sorted(label for shard in shards for label in shard)
+        assert max(map(len, shards)) - min(map(len, shards)) <= 1
 
 
 def test_images_that_turn_out_broken_are_one_sentence(folder, tmp_path):

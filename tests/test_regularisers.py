@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import layers, losses
+from biggan_tf import augment, config, layers
 from biggan_tf import regularisers as regular
 from biggan_tf.errors import BadInput
-from biggan_tf.recipe import Recipe
+from biggan_tf.gan import dropout_mask
+from biggan_tf.latents import Draws
+from biggan_tf.regularisers import R1, Consistency, LeCam, Orthogonal, Seen, Sigma0
 
 RNG = np.random.default_rng(0)
 
@@ -48,22 +50,34 @@ def gram(x: np.ndarray) -> np.ndarray:
     return x.T @ x
 
 
+class Embedding(layers.SpectralEmbedding):
+    """One whose kernel is a given matrix."""
+
+    def __init__(self, kernel: tf.Tensor):
+        super().__init__(kernel.shape[1])
+        self.kernel = kernel
+
+
+def embedding_decay(x: tf.Tensor) -> tf.Tensor:
+    network = tf.Module()
+    network.embedding = Embedding(x)
+    return regular.EmbeddingDecay(weight=1.0).generator_penalty(network)
+
+
 WEIGHTS = {
     "off_diagonal": (
-        losses.orthogonal_penalty,
+        regular.off_diagonal_penalty,
         lambda x: np.sum((gram(x) * (1 - np.eye(x.shape[1]))) ** 2),
     ),
     "full": (
-        losses.full_orthogonal_penalty,
+        regular.full_penalty,
         lambda x: np.sum((gram(x) - np.eye(x.shape[1])) ** 2),
     ),
     "sigma0_target": (
-        lambda x: regular.sigma0_penalty(
-            x[None], Recipe(sigma0_penalty=1.0, sigma0_target=1.5)._target
-        ),
+        lambda x: Sigma0(weight=1.0, target=1.5).penalty(x[None]),
         lambda x: (singular(x)[0] - 1.5) ** 2,
     ),
-    "decay": (regular.weight_decay, lambda x: np.sum(x**2) / 2),
+    "decay": (embedding_decay, lambda x: np.sum(x**2) / 2),
 }
 
 
@@ -76,12 +90,38 @@ def test_penalties_of_weights(name, shape):
 def test_sigma0_toward_a_ratio_takes_sigma1_for_a_constant():
     x = RNG.normal(size=(6, 5))
     sigma1 = singular(x)[1]
-    recipe = Recipe(sigma0_penalty=1.0, sigma0_ratio=1.1)
     check(
-        lambda x: regular.sigma0_penalty(x[None], recipe._target),
+        lambda x: Sigma0(weight=1.0, ratio=1.1).penalty(x[None]),
         lambda x: (singular(x)[0] - 1.1 * sigma1) ** 2,
         x,
     )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "units"), [(7, 3), (5, 5), (3, 7), (1, 4), (4, 1), (30, 80)]
+)
+def test_orthogonal_penalty(inputs, units):
+    matrix = np.random.default_rng(inputs).normal(size=(inputs, units))
+    gram = matrix.T @ matrix
+    off_diagonal = gram * (1 - np.eye(units))
+    variable = tf.Variable(matrix.astype("float32"))
+    with tf.GradientTape() as tape:
+        penalty = regular.off_diagonal_penalty(variable)
+    size = np.sum(gram**2)
+    np.testing.assert_allclose(penalty, np.sum(off_diagonal**2), atol=1e-6 * size)
+    # d/dW ||W^T W * (1 - I)||^2 = 4 W (W^T W * (1 - I)); AJ's code has a 2 here.
+    expected = 4 * matrix @ off_diagonal
+    np.testing.assert_allclose(
+        tape.gradient(penalty, variable),
+        expected,
+        atol=1e-5 * max(1.0, np.abs(expected).max()),
+    )
+
+
+def test_orthogonal_penalty_leaves_norms_alone():
+    matrix = np.diag([3.0, 0.1, 7.0]).astype("float32")
+    for columns in (3, 2):
+        assert regular.off_diagonal_penalty(tf.constant(matrix[:, :columns])) == 0
 
 
 LOGITS = RNG.normal(size=(6, 1))
@@ -89,19 +129,37 @@ OTHER = RNG.normal(size=(6, 1))
 ANCHORS = [0.7, -0.4]
 
 
+def seen(real: tf.Tensor, fake: tf.Tensor, judge: Callable | None = None) -> Seen:
+    images, draws = tf.zeros([6, 16, 16, 3]), Draws([1, 2], 6)
+    return Seen(None, images, None, real, fake, judge, draws, tf.constant(0))
+
+
 def test_penalties_of_logits():
     other = tf.constant(OTHER, tf.float32)
     check(
-        lambda x: regular.consistency(x, other),
+        lambda x: Consistency(weight=1.0).discriminator_penalty(
+            seen(x, None, lambda images, labels: other)
+        ),
         lambda x: np.mean((x - OTHER) ** 2),
         LOGITS,
     )
-    check(lambda x: regular.lecam(x, other, tf.constant(ANCHORS)), _lecam, LOGITS)
+    lecam = LeCam(weight=1.0)
+    for average, value in zip(lecam.averages, ANCHORS):
+        average.assign(value)
+    check(lambda x: lecam.discriminator_penalty(seen(x, other)), _lecam, LOGITS)
     check(
-        lambda x: regular.lecam(other, x, tf.constant(ANCHORS)),
+        lambda x: lecam.discriminator_penalty(seen(other, x)),
         lambda x: np.mean((OTHER - ANCHORS[1]) ** 2) + np.mean((x - ANCHORS[0]) ** 2),
         LOGITS,
     )
+
+
+def test_lecam_s_averages_move_by_their_decay():
+    lecam = LeCam(weight=1.0, decay=0.75)
+    logits = seen(tf.constant([[1.0], [3.0]]), tf.constant([[-4.0]]))
+    for _ in range(2):
+        lecam.after_discriminator(logits)
+    np.testing.assert_allclose(lecam.averages, [0.4375 * 2, 0.4375 * -4])
 
 
 def _lecam(real: np.ndarray) -> float:
@@ -124,22 +182,20 @@ def test_gradient_penalty():
 
 
 @pytest.mark.parametrize("shape", [(40, 9), (9, 40), (30, 30)])
-@pytest.mark.parametrize("target", [{"sigma0_target": 2.0}, {"sigma0_ratio": 1.01}])
+@pytest.mark.parametrize("target", [{"target": 2.0}, {"ratio": 1.01}])
 def test_clamp_moves_the_largest_singular_value_alone(shape, target):
     x = RNG.normal(size=(2, *shape)).astype("float32")
-    recipe = Recipe(sigma0_clamp=True, **target)
-    clamped = regular.clamp_sigma0(tf.constant(x), recipe._target).numpy()
+    clamped = Sigma0(clamp=True, **target).clamped(tf.constant(x)).numpy()
     for before, after in zip(x.astype("float64"), clamped.astype("float64")):
         sigma = singular(before)
-        wanted = target.get("sigma0_target", 1.01 * sigma[1])
+        wanted = target.get("target", 1.01 * sigma[1])
         expected = np.sort([min(sigma[0], wanted), *sigma[1:]])[::-1]
         np.testing.assert_allclose(singular(after), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_clamp_leaves_what_is_below_the_target():
     x = tf.constant(RNG.normal(size=(1, 8, 5)), tf.float32)
-    recipe = Recipe(sigma0_clamp=True, sigma0_target=100.0)
-    np.testing.assert_array_equal(regular.clamp_sigma0(x, recipe._target), x)
+    np.testing.assert_array_equal(Sigma0(clamp=True, target=100.0).clamped(x), x)
 
 
 # --- singular values ------------------------------------------------------------------
@@ -171,7 +227,7 @@ def uniform(*columns: list) -> tf.Tensor:
 
 def test_translation_shifts_and_fills_with_zeros():
     # Rows by -2 .. 2; columns by 0.
-    moved = regular.AUGMENTATIONS["translation"](
+    moved = augment.AUGMENTATIONS["translation"](
         tf.constant(IMAGES), uniform([0, 0.5, 0.99, 0.3], 0.5, 0)
     ).numpy()
     np.testing.assert_array_equal(moved[0, 2:], IMAGES[0, :-2])
@@ -181,7 +237,7 @@ def test_translation_shifts_and_fills_with_zeros():
 
 
 def test_cutout_clears_a_quarter_at_most():
-    cut = regular.AUGMENTATIONS["cutout"](
+    cut = augment.AUGMENTATIONS["cutout"](
         tf.constant(IMAGES), uniform(0.5, [0.5] * 4, 0)
     )
     holes = (cut.numpy() == 0).all(-1).mean((1, 2))
@@ -190,7 +246,7 @@ def test_cutout_clears_a_quarter_at_most():
 
 
 def test_color_at_the_middle_changes_nothing_and_moves_the_mean():
-    color = regular.AUGMENTATIONS["color"]
+    color = augment.AUGMENTATIONS["color"]
     same = color(tf.constant(IMAGES), uniform(0.5, 0.5, [0.5] * 4))
     np.testing.assert_allclose(same, IMAGES, atol=1e-6)
     brighter = color(tf.constant(IMAGES), uniform(0.9, [0.5] * 4, 0.5))
@@ -201,15 +257,15 @@ def test_color_at_the_middle_changes_nothing_and_moves_the_mean():
 
 def test_flip_and_shift_reflects():
     x = tf.constant(IMAGES)
-    same = regular.flip_and_shift(x, uniform(0.5, [0.5] * 4, 0.9))
+    same = augment.flip_and_shift(x, uniform(0.5, [0.5] * 4, 0.9))
     np.testing.assert_array_equal(same[0], IMAGES[0, :, ::-1])
-    down = regular.flip_and_shift(x, uniform(0.0, [0.5] * 4, 0.1)).numpy()
+    down = augment.flip_and_shift(x, uniform(0.0, [0.5] * 4, 0.1)).numpy()
     np.testing.assert_array_equal(down[:, 4:], IMAGES[:, :-4])
     np.testing.assert_array_equal(down[:, :4], IMAGES[:, 4:0:-1])
 
 
 def test_dropout_keeps_the_mean():
-    mask = regular.dropout_mask(tf.random.stateless_uniform([400, 50], [0, 1]), 0.3)
+    mask = dropout_mask(tf.random.stateless_uniform([400, 50], [0, 1]), 0.3)
     np.testing.assert_allclose(tf.reduce_mean(mask), 1, atol=0.02)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.7], rtol=1e-6)
 
@@ -218,25 +274,41 @@ def test_dropout_keeps_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "message"),
+    ("kind", "options", "message"),
     [
-        ({"freeze_generator": True, "freeze_discriminator": True}, "leave one out"),
-        ({"sigma0_clamp": True}, "gan.sigma0_target = None"),
-        ({"sigma0_target": 1.0}, "set one of the first two"),
-        ({"sigma0_penalty": 1.0, "sigma0_target": 1.0, "sigma0_ratio": 1.0}, "none"),
-        (
-            {"r1_penalty": 1.0, "freeze_discriminator": True},
-            "gan.r1_penalty = 1.0 acts",
-        ),
-        ({"orthogonal_penalty": 1.0, "freeze_generator": True}, "leave one of them"),
-        ({"r1_every_steps": 4}, "gan.r1_penalty = 0"),
-        ({"orthogonal_form": "diagonal"}, "off_diagonal, full"),
-        ({"augment": ("colour",)}, "color, translation, cutout"),
-        ({"augment": "color"}, "take a tuple"),
-        ({"discriminator_dropout": 1.0}, "gan.discriminator_dropout = 1.0"),
-        ({"lecam_decay": 0.9}, "gan.lecam_penalty = 0"),
+        (Sigma0, {"clamp": True}, "sigma0.target = None"),
+        (Sigma0, {"target": 1.0}, "set one of the first two"),
+        (Sigma0, {"weight": 1.0, "target": 1.0, "ratio": 1.0}, "none"),
+        (R1, {"every_steps": 4}, "r1.weight = 0"),
+        (R1, {"weight": -1.0}, "r1.weight = -1.0"),
+        (Orthogonal, {"form": "diagonal"}, "'off_diagonal', 'full'"),
+        (Orthogonal, {"form": "full"}, "orthogonal.weight = 0"),
+        (LeCam, {"decay": 0.9}, "lecam.weight = 0"),
     ],
 )
-def test_contradictions_are_refused(recipe, message):
+def test_contradictions_are_refused(kind, options, message):
     with pytest.raises(BadInput, match=message):
-        Recipe(**recipe)
+        kind(**options)
+
+
+@pytest.mark.parametrize(
+    ("bindings", "frozen"),
+    [
+        (["r1.weight = 1.0"], "discriminator"),
+        (["lecam.weight = 1.0"], "discriminator"),
+        (["consistency.weight = 1.0"], "discriminator"),
+        (["orthogonal.weight = 1.0"], "generator"),
+        (["sigma0.clamp = True", "sigma0.ratio = 1.0"], "generator"),
+    ],
+)
+def test_a_regulariser_of_a_frozen_network_is_refused(bindings, frozen):
+    config.parse([], bindings)
+    assert len(regular.turned_on()) == 1
+    with pytest.raises(BadInput, match=f"gan.freeze_{frozen} = True: leave one"):
+        regular.turned_on(frozen)
+
+
+def test_all_are_off_by_default():
+    assert regular.turned_on() == []
+    config.parse([], ["embedding_decay.weight = 1e-6"])
+    assert [one.room for one in regular.turned_on("generator")] == ["embedding_decay"]

@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 from doors import called
 from PIL import Image
-from test_saved_model import CLASSES, export, trained
+from test_saved_model import CLASSES, Trained, export
 
-from biggan_tf import saved_model
+from biggan_tf import saved_model, sheets
 from biggan_tf.errors import BadInput
-from biggan_tf.saved_model import sheets
+from biggan_tf.sampling import Sampler
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("exports") / "export"
-    export(trained(), path, with_discriminator=False)
+    export(Trained(), path, with_discriminator=False)
     return path
 
 
 @pytest.fixture(scope="module")
-def module(path) -> saved_model.Exported:
+def module(path) -> Sampler:
     return saved_model.load(path)
 
 
@@ -31,7 +31,7 @@ def test_class_rows(module):
     assert [row.title for row in rows] == ["d", "d", "h"]
     assert [row.y.tolist() for row in rows] == [[3] * 4, [3] * 4, [7] * 4]
     z = np.concatenate([row.z for row in rows])
-    np.testing.assert_array_equal(z, module.sample_latents(12, 0.5, 0))
+    np.testing.assert_array_equal(z, module.latents(12, 0.5, 0))
     assert np.all(rows[0].z != rows[1].z)
 
 
@@ -129,9 +129,9 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, output, "--labels=Bag"): "no class 'Bag'",
         (module, output, "--labels=10"): "no class '10'",
         (module, output, "--columns=0"): "--columns=0",
-        (module, output, "--truncation=0"): "--truncation = 0.0",
-        (module, output, "--truncation=nan"): "--truncation = nan",
-        (module, output, "--truncations=1,-2"): "--truncations = -2.0",
+        (module, output, "--truncation=0"): "--truncation=0",
+        (module, output, "--truncation=nan"): "--truncation=nan",
+        (module, output, "--truncations=1,-2"): "--truncations=-2",
         (module, output, "--truncations=1,x"): "'x' is not a number",
         (module, output, "--interpolate=class", "--labels=0"): "name two",
         (module, output, "--interpolate=z", "--truncations=1"): "exclude each other",

@@ -1,37 +1,35 @@
 """Folding, standing statistics, and the module that `hub.load` opens."""
 
 import dataclasses
-import functools
 import math
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from tiny import specs as tiny_specs
 
-from biggan_tf import latents, layers, networks, saved_model
+from biggan_tf import latents, layers, networks, sampling, saved_model
+from biggan_tf.architecture import FAMILIES
 from biggan_tf.errors import BadInput
-from biggan_tf.saved_model import inference
+from biggan_tf.layers import path_of
+from biggan_tf.sampling import ExportOptions, InferenceGenerator, fold, for_inference
+from biggan_tf.standing import (
+    RESAMPLE_GRID,
+    SCALED_GRID,
+    Accumulator,
+    StandingStatistics,
+)
 
 CLASSES = tuple("abcdefghij")
 
 
 def specs(family="biggan"):
-    return networks.specs(
-        resolution=32,
-        num_classes=10,
-        family=family,
-        generator_width=4,
-        discriminator_width=4,
-        latent_size=16,
-        embedding_size=8,
-        generator_attention=(16,),
-        discriminator_attention=(16,),
-    )[1:]
+    sizes = {"num_classes": 10, "latent_size": 16, "embedding_size": 8}
+    return tiny_specs(family, **sizes)
 
 
 def shake(network):
@@ -42,50 +40,60 @@ def shake(network):
         variable.assign_add(noise)
 
 
-def trained(family="biggan"):
-    """A model as `loop.restore` gives it, but for the training; D differs from G."""
-    tf.keras.utils.set_random_seed(0)
-    generator_spec, discriminator_spec = specs(family)
-    generator = networks.build_generator(family, generator_spec)
-    discriminator = networks.build_discriminator(family, discriminator_spec)
-    shake(generator)
-    shake(discriminator)
-    average = [tf.Variable(1.1 * value) for value in generator.trainable_variables]
-    gan = SimpleNamespace(
-        generator=generator,
-        discriminator=discriminator,
-        averaged_weights=lambda: average,
-        latents=latents.Latents(),
-    )
-    data = SimpleNamespace(name="letters", class_names=CLASSES)
-    return SimpleNamespace(
-        gan=gan,
-        data_spec=data,
-        family=family,
-        step=7,
-        config_text="gan.beta1 = 0.0\n",
-        statistics=None,
-    )
+class Trained:
+    """Networks as a training leaves them; averages and D differ from G."""
+
+    def __init__(self, family="biggan"):
+        tf.keras.utils.set_random_seed(0)
+        generator_spec, discriminator_spec = specs(family)
+        self.generator = networks.build_generator(generator_spec)
+        self.discriminator = networks.build_discriminator(discriminator_spec)
+        shake(self.generator)
+        shake(self.discriminator)
+
+    def weights(self, factor=1.0):
+        """By path, those that are trained multiplied by a factor."""
+        trained = {id(v) for v in self.generator.trainable_variables}
+        return {
+            path_of(v): factor * v if id(v) in trained else v
+            for v in self.generator.variables
+        }
+
+    @property
+    def averages(self):
+        return self.weights(1.1)
 
 
 def export(model, path, convention="resample", with_discriminator=True, **kwargs):
-    settings = saved_model.Settings(
-        truncation_convention=convention, passes=2, batch_size=8
-    )
-    build_discriminator = functools.partial(networks.build_discriminator, model.family)
-    saved_model.export(
-        model,
-        settings,
-        path,
-        functools.partial(networks.build_generator, model.family),
-        build_discriminator if with_discriminator else None,
-        **kwargs,
-    )
+    grid = {"resample": RESAMPLE_GRID, "scaled": SCALED_GRID}[convention]
+    generator = InferenceGenerator(model.generator.spec, convention, grid, 8)
+    generator.set_weights(model.averages)
+    generator.measure(passes=2, seed=0)
+    sampler = generator.sampler(7, CLASSES, "are moments")
+    discriminator = None
+    if with_discriminator:
+        discriminator = folded_discriminator(model.discriminator)
+    module = saved_model.make_module(generator, sampler, discriminator)
+    facts = ("biggan", "letters", ExportOptions(), "gan.beta1 = 0.0\n")
+    text = saved_model.readme(sampler, path.name, *facts, with_discriminator)
+    saved_model.write(module, path, text, **kwargs)
+
+
+def folded_discriminator(source):
+    twin = networks.build_discriminator(for_inference(source.spec))
+    fold({path_of(v): v for v in source.variables}, twin, source.spec.sn_epsilon)
+    return twin
+
+
+def folded_generator(spec, weights):
+    twin = networks.build_generator(for_inference(spec))
+    fold(weights, twin, spec.sn_epsilon)
+    return twin
 
 
 @pytest.fixture(scope="module")
 def model():
-    return trained()
+    return Trained()
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +111,7 @@ def module(path):
 @pytest.fixture(scope="module")
 def twin(model):
     """The generator in Python that the module was made of."""
-    build = functools.partial(networks.build_generator, model.family)
-    twin = saved_model.for_inference(build, model.gan.generator.spec)
-    saved_model.fold(model.gan.generator, model.gan.averaged_weights(), twin)
-    return twin
+    return folded_generator(model.generator.spec, model.averages)
 
 
 def batch_moments(layer, x):
@@ -123,21 +128,19 @@ def z_and_y(count=3):
 # Folding.
 
 
-@pytest.mark.parametrize("family", networks.FAMILIES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_folded_generator_is_the_source_out_of_training(family):
-    model = trained(family)
-    source = model.gan.generator
+    model = Trained(family)
+    source = model.generator
     before = [variable.numpy() for variable in source.variables]
-    build = functools.partial(networks.build_generator, family)
-    twin = saved_model.for_inference(build, source.spec)
+    twin = networks.build_generator(for_inference(source.spec))
     z, y = z_and_y()
-    for weights in (None, model.gan.averaged_weights()):
-        saved_model.fold(source, weights, twin)
+    for weights in (model.weights(), model.averages):
+        fold(weights, twin, source.spec.sn_epsilon)
         for variable, value in zip(source.variables, before):
             np.testing.assert_array_equal(variable, value)
-        if weights is not None:
-            for variable, value in zip(source.trainable_variables, weights):
-                variable.assign(value)
+        for variable in source.trainable_variables:
+            variable.assign(weights[path_of(variable)])
         expected = source(z, y, statistics=batch_moments)
         found = twin(z, y, statistics=batch_moments)
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -146,10 +149,8 @@ def test_folded_generator_is_the_source_out_of_training(family):
 
 
 def test_folded_discriminator_is_the_source_out_of_training(model):
-    source = model.gan.discriminator
-    build = functools.partial(networks.build_discriminator, model.family)
-    twin = saved_model.for_inference(build, source.spec)
-    saved_model.fold(source, None, twin)
+    source = model.discriminator
+    twin = folded_discriminator(source)
     x, y = tf.random.stateless_uniform([3, 32, 32, 3], [0, 1], -1.0), z_and_y()[1]
     expected = source(x, y)
     np.testing.assert_allclose(twin(x, y), expected, rtol=1e-4, atol=1e-3)
@@ -157,11 +158,10 @@ def test_folded_discriminator_is_the_source_out_of_training(model):
 
 def test_inference_computes_in_float32(model):
     spec = dataclasses.replace(
-        model.gan.generator.spec, precision="mixed_bfloat16", width=2
+        model.generator.spec, precision="mixed_bfloat16", width=2
     )
-    build = functools.partial(networks.build_generator, model.family)
-    assert build(spec).blocks[0].compute_dtype == "bfloat16"
-    twin = saved_model.for_inference(build, spec)
+    assert networks.build_generator(spec).blocks[0].compute_dtype == "bfloat16"
+    twin = networks.build_generator(for_inference(spec))
     assert twin.blocks[0].compute_dtype == "float32"
 
 
@@ -171,9 +171,7 @@ def test_inference_computes_in_float32(model):
 def test_moments_are_those_of_all_passes_together(twin):
     """Against the features themselves, in float64."""
     passes, batch, truncation, seed = 3, 4, 0.7, 5
-    found = inference.Accumulator(twin, "resample", batch).moments(
-        truncation, passes, seed
-    )
+    found = Accumulator(twin, "resample", batch).moments(truncation, passes, seed)
     features = {}
 
     def recorded(layer, x):
@@ -185,7 +183,7 @@ def test_moments_are_those_of_all_passes_together(twin):
         z = latents.truncated_normal([batch, 16], latents.fold(pass_seed, 0), 0.7)
         y = latents.labels(batch, 10, latents.fold(pass_seed, 1))
         twin(z, y, statistics=recorded)
-    statistics = saved_model.StandingStatistics(twin, [truncation])
+    statistics = StandingStatistics(twin, [truncation])
     statistics.set_row(0, found)
     norms = layers.batch_norms(twin)
     assert len(norms) == len(found) == len(features)
@@ -197,7 +195,7 @@ def test_moments_are_those_of_all_passes_together(twin):
 
 def test_accumulating_leaves_running_averages_and_repeats_itself(twin):
     before = [layer.moving_mean.numpy() for layer in layers.batch_norms(twin)]
-    accumulator = inference.Accumulator(twin, "resample", 4)
+    accumulator = Accumulator(twin, "resample", 4)
     first, again = (accumulator.moments(1.0, 2, 3) for _ in range(2))
     other = accumulator.moments(1.0, 2, 4)
     for a, b, c in zip(first, again, other):
@@ -208,16 +206,17 @@ def test_accumulating_leaves_running_averages_and_repeats_itself(twin):
 
 
 def test_replicas_share_a_pass(model, twin):
-    one = inference.Accumulator(twin, "resample", 4).moments(0.7, 1, 3)
+    one = Accumulator(twin, "resample", 4).moments(0.7, 1, 3)
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        build = functools.partial(networks.build_generator, model.family)
-        copy = saved_model.for_inference(build, model.gan.generator.spec)
+        copy = networks.build_generator(for_inference(model.generator.spec))
         copy.set_weights(twin.get_weights())
-        two = inference.Accumulator(copy, "resample", 4).moments(0.7, 1, 3)
-        with pytest.raises(BadInput, match=r"export.batch_size = 5 .* 2 replicas"):
-            inference.Accumulator(copy, "resample", 5)
+        two = Accumulator(copy, "resample", 4).moments(0.7, 1, 3)
+        with pytest.raises(
+            BadInput, match=r"export.batch_size = 5: take a multiple of 2"
+        ):
+            Accumulator(copy, "resample", 5)
     for mine, theirs in zip(two, one):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
@@ -225,7 +224,7 @@ def test_replicas_share_a_pass(model, twin):
 def at(network, grid, truncations):
     """What a table whose rows are 0, 1, 2, ... gives at some truncations."""
     layer = layers.batch_norms(network)[0]
-    statistics = saved_model.StandingStatistics(network, grid)
+    statistics = StandingStatistics(network, grid)
     table = np.arange(len(grid), dtype=np.float32)[:, None]
     for tables, sign in ((statistics.means, 1), (statistics.variances, -1)):
         tables[0].assign(sign * table + np.zeros_like(tables[0]))
@@ -240,7 +239,7 @@ def at(network, grid, truncations):
 
 def test_resampling_grid(twin):
     """Each set is hit to the last bit; linear up to 2; infinity's set above it."""
-    grid = saved_model.RESAMPLE_GRID
+    grid = RESAMPLE_GRID
     assert at(twin, grid, grid) == list(range(10))
     assert at(twin, grid, [0.01, 2.001, 3.0, 1e9]) == [0, 9, 9, 9]
     np.testing.assert_allclose(at(twin, grid, [0.4, 1.125]), [3.5, 6.25], rtol=1e-6)
@@ -248,7 +247,7 @@ def test_resampling_grid(twin):
 
 def test_scaled_grid(twin):
     """The released modules' 51 sets, also where float arithmetic misses by one."""
-    grid = saved_model.SCALED_GRID
+    grid = SCALED_GRID
     assert at(twin, grid, [index / 50 for index in range(51)]) == list(range(51))
     assert at(twin, grid, [0.58, 0.14, 0.28, 0.56, 0.94]) == [29, 7, 14, 28, 47]
     assert at(twin, grid, [-1, 2]) == [0, 50]
@@ -263,35 +262,37 @@ def test_sampler_draws_what_an_export_would(model, twin, replicas):
     devices = [f"CPU:{index}" for index in range(replicas)]
     strategy = tf.distribute.MirroredStrategy(devices)
     with strategy.scope():
-        source = networks.build_generator("biggan", specs()[0])
-        average = [tf.Variable(value) for value in model.gan.averaged_weights()]
-        for variable, value in zip(source.variables, model.gan.generator.variables):
+        source = networks.build_generator(specs()[0])
+        for variable, value in zip(source.variables, model.generator.variables):
             variable.assign(value)
-    build = functools.partial(networks.build_generator, "biggan")
-    sampler = saved_model.Sampler(build, source.spec, passes=2, batch_size=8)
-    sampler.update(source, average)
+        averages = {path: tf.Variable(v) for path, v in model.averages.items()}
+    generator = InferenceGenerator(source.spec, "resample", [math.inf], 8)
+    sampler = generator.sampler(7, CLASSES, "")
+    generator.set_weights(averages)
+    generator.measure(passes=2, seed=0)
     z, y = z_and_y(5)
-    found = sampler(z, tf.argmax(y, axis=1))
+    found = sampler.images(z, tf.argmax(y, axis=1), math.inf)
 
-    statistics = saved_model.StandingStatistics(twin, [math.inf])
-    accumulator = inference.Accumulator(twin, "resample", 8)
+    statistics = StandingStatistics(twin, [math.inf])
+    accumulator = Accumulator(twin, "resample", 8)
     statistics.set_row(0, accumulator.moments(math.inf, 2, 0))
     expected = twin(z, y, statistics=statistics.at(math.inf))
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    sampler.update(source)
-    assert np.abs(sampler(z, y) - found).max() > 1e-2
+    generator.set_weights({path_of(v): v for v in source.variables})
+    assert np.abs(sampler.images(z, y, math.inf) - found).max() > 1e-2
 
 
-def test_large_batches_are_drawn_in_parts():
-    """At 512 px four at once: the parts come back whole and in order."""
+def test_large_batches_are_drawn_a_few_at_a_time():
+    """At 512 px four at once: all come back whole and in order."""
     calls = []
 
-    def draw(z, y):
+    def draw(z, y, truncation):
         calls.append(len(z))
         return z + y
 
+    sampler = sampling.Sampler(draw, 1, 1, 512, ("a",), "resample", (), 0, "")
     z = tf.range(10.0)[:, None]
-    np.testing.assert_array_equal(inference.in_parts(draw, z, 2 * z, 512), 3 * z)
+    np.testing.assert_array_equal(sampler.images(z, 2 * z, 1.0), 3 * z)
     assert calls == [4, 4, 2]
 
 
@@ -300,9 +301,9 @@ def test_large_batches_are_drawn_in_parts():
 
 def test_call_equals_the_generator_in_python(module, twin):
     """Any batch size, a plain float for truncation, soft labels."""
-    statistics = saved_model.StandingStatistics(twin, saved_model.RESAMPLE_GRID)
-    accumulator = inference.Accumulator(twin, "resample", 8)
-    for row, truncation in enumerate(saved_model.RESAMPLE_GRID):
+    statistics = StandingStatistics(twin, RESAMPLE_GRID)
+    accumulator = Accumulator(twin, "resample", 8)
+    for row, truncation in enumerate(RESAMPLE_GRID):
         statistics.set_row(row, accumulator.moments(truncation, 2, 0))
     for count, truncation in ((1, 0.5), (3, tf.constant(0.6)), (7, math.inf)):
         z, y = z_and_y(count)
@@ -348,9 +349,7 @@ def test_attributes(module):
     assert [name.decode() for name in module.class_names.numpy()] == list(CLASSES)
     assert module.truncation_convention.numpy() == b"resample"
     assert module.step.numpy() == 7
-    np.testing.assert_allclose(
-        module.standing_truncations, saved_model.RESAMPLE_GRID, rtol=1e-6
-    )
+    np.testing.assert_allclose(module.standing_truncations, RESAMPLE_GRID, rtol=1e-6)
 
 
 def test_serving_signature(module):
@@ -364,26 +363,26 @@ def test_serving_signature(module):
 def test_discriminator_comes_along_if_asked(module, model):
     x, y = tf.random.stateless_uniform([3, 32, 32, 3], [0, 1], -1.0), z_and_y()[1]
     logits = module.discriminator({"x": x, "y": y})
-    expected = model.gan.discriminator(x, y)
+    expected = model.discriminator(x, y)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_scaled_module_of_biggan_deep(tmp_path):
     """Latents shrink with truncation, down to 0; no discriminator unless asked."""
     path = tmp_path / "deep"
-    export(trained("biggan_deep"), path, "scaled", with_discriminator=False)
+    export(Trained("biggan_deep"), path, "scaled", with_discriminator=False)
+    assert not hasattr(hub.load(str(path)), "discriminator")
     module = saved_model.load(path)
-    assert module.truncation_convention == "scaled"
-    assert len(module.standing_truncations) == 51
-    assert not hasattr(module.module, "discriminator")
-    z = {t: module.sample_latents(20, t, 0) for t in (0, 0.5, 1)}
+    assert module.convention == "scaled"
+    assert len(module.truncations) == 51
+    z = {t: module.latents(20, t, 0) for t in (0, 0.5, 1)}
     np.testing.assert_allclose(z[0.5], 0.5 * z[1], rtol=1e-6)
     assert np.all(z[0] == 0)
     assert 1.8 < np.abs(z[1]).max() <= 2
     x = module.generate([1, 2], 0.3, 0)
     assert np.isfinite(x).all()
     assert np.std(x) > 0
-    with pytest.raises(BadInput, match=r"--t = 1.5: .* 0 to 1"):
+    with pytest.raises(BadInput, match=r"--t=1.5: take 0 to 1"):
         module.check_truncation(1.5, "--t")
     assert "`scaled`" in (path / "README.md").read_text()
 
@@ -465,7 +464,7 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     )
     target = tmp_path / "some" / "export"
     saved_model.write(whole, target, "first")
-    with pytest.raises(BadInput, match="is there already"):
+    with pytest.raises(BadInput, match="name a new folder"):
         saved_model.write(whole, target, "second")
     assert (target / "README.md").read_text() == "first"
     saved_model.write(whole, target, "second", replace=True)
@@ -482,7 +481,7 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"truncation_convention": "clip"}, "'clip': take one of resample, scaled"),
+        ({"truncation_convention": "clip"}, "'clip': take one of 'resample', 'scaled'"),
         ({"passes": 0}, "export.passes = 0"),
         ({"batch_size": 1}, "export.batch_size = 1"),
         ({"seed": 0.5}, "export.seed = 0.5"),
@@ -490,20 +489,22 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
 )
 def test_bad_settings_are_named(values, complaint):
     with pytest.raises(BadInput, match=complaint):
-        saved_model.Settings(**values)
+        ExportOptions(**values)
 
 
 def test_loading_what_is_no_export(tmp_path):
-    with pytest.raises(BadInput, match=r"^--module=.*nothing: there is no saved_model"):
+    with pytest.raises(BadInput, match=r"^--module=.*nothing: .* no saved_model.pb"):
         saved_model.load(tmp_path / "nothing")
     (tmp_path / "saved_model.pb").write_text("no protocol buffer")
     with pytest.raises(BadInput, match="cannot be loaded"):
         saved_model.load(tmp_path)
-    with pytest.raises(BadInput, match=r"http://127.0.0.1:9/m cannot be loaded"):
+    with pytest.raises(BadInput, match=r"http://127.0.0.1:9/m: cannot be loaded"):
         saved_model.load("http://127.0.0.1:9/m")
     other = tf.train.Checkpoint(value=tf.Variable(1.0))
     tf.saved_model.save(other, str(tmp_path / "other"))
-    with pytest.raises(BadInput, match="no module of biggan_tf.export: .*num_classes"):
+    with pytest.raises(
+        BadInput, match="give a module of biggan_tf.export; .*num_classes"
+    ):
         saved_model.load(tmp_path / "other")
 
 
@@ -511,7 +512,7 @@ def test_python_view_of_a_module(path, module):
     view = saved_model.load(path)
     assert (view.num_classes, view.latent_size, view.image_size) == (10, 16, 32)
     assert view.class_names == CLASSES
-    assert view.standing_truncations[-1] == math.inf
+    assert view.truncations[-1] == math.inf
     found = view.generate(np.array([0, 3, 9]), 0.5, 0)
     expected = module.generate([0, 3, 9], 0.5, 0)
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -209,8 +209,8 @@ def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on(tmp_path):
                 f"train.total_steps = {steps}",
                 "monitor.samples_every_steps = 0",
                 "gan.discriminator_steps = 1",
-                "networks.generator_attention = ()",
-                "networks.discriminator_attention = ()",
+                "generator.attention = ()",
+                "discriminator.attention = ()",
             ),
             folder=tmp_path,
         )

@@ -41,7 +41,7 @@ def test_train_export_load_and_sample_on_two_devices(tmp_path):
             "distribution.kind = 'virtual_cpus'",
             "distribution.virtual_cpus = 2",
             "gan.discriminator_steps = 1",
-            "networks.discriminator_attention = ()",
+            "discriminator.attention = ()",
             *PLAIN,
         ),
         folder=tmp_path,
@@ -101,8 +101,8 @@ def test_paper_recipe_trains_on_a_folder(tmp_path):
             "data.source = 'folder'",
             "data.name = None",
             f"data.path = '{tmp_path / 'images'}'",
-            "networks.generator_width = 4",
-            "networks.discriminator_width = 4",
+            "generator.width = 4",
+            "discriminator.width = 4",
             "train.batch_size = 4",
             "train.total_steps = 2",
             "train.tick_steps = 1",
@@ -125,7 +125,7 @@ def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):
     assert "G: 70,433,988 parameters" in output
     assert "D: 87,982,370 parameters" in output
     assert "batch: 2048" in output
-    assert "gan.orthogonal_penalty = 0.0001" in output
+    assert "orthogonal.weight = 0.0001" in output
     assert "ILSVRC2012_img_train.tar" in output
     assert output.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in output
@@ -134,10 +134,18 @@ def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--gin_file=tset.gin",), "did you mean `test.gin`"),
+        (("--gin_file=tset.gin",), "take test.gin"),
         (
             ("--gin_file=test.gin", "--gin_param=gan.los = 'hinge'"),
-            "`gan` has no parameter `los`",
+            "there is no option los",
+        ),
+        (
+            (
+                "--gin_file=demo.gin",
+                "--gin_param=evaluation.num_images = 1280",
+                "--dry_run",
+            ),
+            "1280 images are too few",
         ),
         (("--gin_file=test.gin", "--model_dir=/proc/run"), "--model_dir=/proc/run"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 import subprocess
 import sys
@@ -13,11 +12,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from doors import called
-from importing import export, restore
+from importing import export, restore, restore_gan
 
-from biggan_tf import config, loop, networks, saved_model, weights
+from biggan_tf import config, loop, networks, run, weights
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights.matching import Part, path_of
+from biggan_tf.layers import path_of
+from biggan_tf.sampling import ExportOptions
+from biggan_tf.standing import RESAMPLE_GRID
+from biggan_tf.weights import matching
 
 DATA = Path(__file__).parent / "data"
 
@@ -77,12 +80,13 @@ def files(tmp_path_factory) -> dict[str, str]:
     }
 
 
-def tensors_for(network: tf.keras.Model, part: Part) -> dict[str, np.ndarray]:
+def tensors_for(network: tf.keras.Model, spec: NetworkSpec) -> dict[str, np.ndarray]:
     """Zeros in the names and shapes that a state dict of the network has."""
-    tensors = {}
+    tensors, rule = {}, weights.biggan_pytorch.rule(spec)
     for variable in network.variables:
-        origin = part.rule(path_of(variable), tuple(variable.shape))
-        tensors[origin.name] = np.zeros(origin.shape(tuple(variable.shape)), np.float32)
+        shape = tuple(variable.shape)
+        name, axes = rule(path_of(variable), len(shape))
+        tensors[name] = np.zeros(matching.shape_in_file(shape, axes), np.float32)
     return tensors
 
 
@@ -97,39 +101,44 @@ def tensors_for(network: tf.keras.Model, part: Part) -> dict[str, np.ndarray]:
     ],
 )
 def test_names_and_shapes_tell_the_architecture(family, shared, resolution, tmp_path):
-    deep, source = family == "biggan_deep", weights.biggan_pytorch
-    told = {
+    both = {
         "family": family,
         "resolution": resolution,
         "num_classes": 5,
-        "generator_width": 4,
-        "discriminator_width": 4,
+        "width": 4,
+        "attention": (16,),
+        "spectral_norm": True,
+    }
+    of_generator = {
         "latent_size": 3 * (resolution.bit_length() - 2),  # a multiple of the chunks
         "embedding_size": 6 if shared else None,
         "skip_z": shared,
-        "generator_attention": (16,),
-        "discriminator_attention": (16,),
-        "generator_spectral_norm": True,
-        "discriminator_spectral_norm": True,
+        "condition_order": "yz",
+        "released_rgb": False,
     }
-    _, g_spec, d_spec = networks.specs(**told, initializer="normal")
-    generator = networks.build_generator(family, g_spec)
-    discriminator = networks.build_discriminator(family, d_spec)
-    g_part = Part("", {}, {}, source.generator_rule(deep, shared))
-    d_part = Part("", {}, {}, source.discriminator_rule(deep, resolution))
-    published = source.read(
-        generator=save(tmp_path / "G.npz", tensors_for(generator, g_part)),
-        discriminator=save(tmp_path / "D.npz", tensors_for(discriminator, d_part)),
+    g_spec = GeneratorSpec(**both, **of_generator, initializer="normal")
+    d_spec = DiscriminatorSpec(**both, initializer="normal")
+    generator = networks.build_generator(g_spec)
+    discriminator = networks.build_discriminator(d_spec)
+    published = weights.biggan_pytorch.read(
+        generator=save(tmp_path / "G.npz", tensors_for(generator, g_spec)),
+        discriminator=save(tmp_path / "D.npz", tensors_for(discriminator, d_spec)),
     )
-    assert published.arguments() == told
-    values = weights.fit(published, generator, discriminator)
-    assert len(values.generator) == len(generator.variables)
-    assert len(values.discriminator) == len(discriminator.variables)
+    assert published.generator_arguments == both | of_generator
+    assert published.discriminator_arguments == both
+    assert published.generator.keys() == {path_of(v) for v in generator.variables}
+    found = published.discriminator.keys()
+    assert found == {path_of(v) for v in discriminator.variables}
+
+
+def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, name)
 
 
 def test_names_that_depend_on_switches_of_the_repository(files, tmp_path):
-    plain = weights.biggan_pytorch.read(generator=files["G"]).generator.tensors
-    renamed = {}
+    plain, renamed = under(golden("biggan32"), "G/"), {}
     for name, tensor in plain.items():
         # torch.nn.DataParallel, --cross_replica
         name = name.replace(".stored_mean", ".bn.running_mean")
@@ -137,20 +146,17 @@ def test_names_that_depend_on_switches_of_the_repository(files, tmp_path):
     renamed["module.blocks.0.0.bn1.bn.num_batches_tracked"] = np.array(7)
     renamed["module.linear.u1"] = renamed["module.linear.u0"]  # --num_G_SVs=2
     renamed["module.linear.sv1"] = renamed["module.linear.sv0"]
-    path = save(tmp_path / "G.npz", renamed)
-    found = weights.biggan_pytorch.read(generator=path).generator.tensors
-    assert found.keys() == plain.keys()
+    read = weights.biggan_pytorch.read
+    found = read(generator=save(tmp_path / "G.npz", renamed))
+    assert_same(found.generator, read(generator=files["G"]).generator)
 
 
 def test_files_of_pytorch(files):
     """Without PyTorch, in its present form and in that before 1.6."""
     read, folder = weights.biggan_pytorch.read, files["folder"]
-    expected = read(generator=files["G"]).generator.tensors
+    expected = read(generator=files["G"]).generator
     for name in ("G.pth", "old.pth"):
-        found = read(generator=f"{folder}/{name}").generator.tensors
-        assert list(found) == list(expected)
-        for key, tensor in expected.items():
-            np.testing.assert_array_equal(found[key], tensor)
+        assert_same(read(generator=f"{folder}/{name}").generator, expected)
 
 
 class Planted:
@@ -192,7 +198,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         [*common, f"--generator={tmp_path / 'torn.npz'}"],
         [*common, f"--generator={tmp_path / 'none.npz'}"],
         [*common, f"--generator={files['G']}", "--path=somewhere"],
-        [*common, f"--generator={files['G']}", "--gin_param=networks.skip_z = True"],
+        [*common, f"--generator={files['G']}", "--gin_param=generator.skip_z = True"],
         [
             *common,
             f"--generator={files['G']}",
@@ -205,11 +211,13 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         ["--source=biggan_pytorch", f"--model_dir={tmp_path}"],
     )
     complaints = [outcome.complaint for outcome in outcomes]
-    listed = complaints[0].splitlines()
+    listed = complaints[0].split("; ")
     assert listed[0].startswith("4 tensors do not fit")
     for name, found in {
         "blocks.1.0.conv1.weight is missing": "[16, 16, 3, 3]",
-        "blocks.2.0.bn1.gain.weight is [16, 15]": "[16, 16] is what block2/norm1/gain",
+        "blocks.2.0.bn1.gain.weight is [16, 15]": (
+            "block2/norm1/gain/kernel takes [16, 16]"
+        ),
         "extra [2, 3] is left over": "bad.npz",
         "output_layer.0.gain holds NaN": "bad.npz",
     }.items():
@@ -218,18 +226,18 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         complaints[1:],
         (
             ["different models", "BigGAN-deep, 128 px, width 4", "BigGAN, 32 px"],
-            ["D.npz is no G of BigGAN-PyTorch", "blocks.0.0.bn1.gain.weight"],
+            ["D.npz: give a G of BigGAN-PyTorch", "blocks.0.0.bn1.gain.weight"],
             ["--generator"],
-            ["pickled.npz cannot be read", "allow_pickle"],
-            ["torn.npz cannot be read"],
-            ["none.npz cannot be read"],
+            ["pickled.npz: cannot be read", "allow_pickle"],
+            ["torn.npz: cannot be read"],
+            ["none.npz: cannot be read"],
             ["--path"],
-            ["networks.skip_z"],
+            ["generator.skip_z"],
             ["data.image_size = 64", "32 px"],
             ["--source=tfhub", "--generator"],
             ["saved_model.pb"],
             ["--path"],
-            ["is there already"],
+            ["there already"],
         ),
     ):
         for word in words:
@@ -295,7 +303,7 @@ def test_an_imported_model_is_exported_as_it_was_published(imported):
     assert "BigGAN, 32 px, width 4, 10 classes: all tensors fit" in printed["plain"]
     assert "no D: a stub" in printed["plain"]
     module = export(model_dirs["plain"])
-    assert module.standing_truncations == (np.inf,)
+    assert module.truncations == (np.inf,)
     found = module.images(arrays["in/z"], arrays["in/y"], np.inf)
     np.testing.assert_allclose(found, arrays["eval/images"], atol=1e-5)
     again = module.images(arrays["in/z"], arrays["in/y"], 0.5)
@@ -304,12 +312,9 @@ def test_an_imported_model_is_exported_as_it_was_published(imported):
 
 def test_statistics_are_measured_on_request(imported):
     trained = restore(imported[0]["plain"])
-    build = functools.partial(networks.build_generator, trained.family)
-    settings = saved_model.Settings(accumulate=True, passes=1, batch_size=2)
-    _, statistics, _ = saved_model.for_sampling(trained, settings, build)
-    assert tuple(statistics.truncations.numpy()) == pytest.approx(
-        saved_model.RESAMPLE_GRID
-    )
+    options = ExportOptions(accumulate=True, passes=1, batch_size=2)
+    _, sampler = run.inference_generator(trained, options)
+    assert sampler.truncations == pytest.approx(RESAMPLE_GRID)
 
 
 def test_the_average_is_what_is_exported(imported, files):
@@ -317,18 +322,17 @@ def test_the_average_is_what_is_exported(imported, files):
     model_dir = imported[0]["averaged"]
     arrays = golden("biggan32")
     published = weights.biggan_pytorch.read(generator=files["G_ema"])
-    arguments = published.arguments()
-    family, spec, _ = networks.specs(**arguments, discriminator_attention=())
-    generator = networks.build_generator(family, spec)
-    values, problems = weights.matching.match(generator.variables, published.generator)
-    assert not problems
-    weights.matching.assign(generator.variables, values)
+    spec = GeneratorSpec(**published.generator_arguments)
+    generator = networks.build_generator(spec)
+    assert len(published.average) == len(generator.variables)
+    for variable in generator.variables:
+        variable.assign(published.average[path_of(variable)].reshape(variable.shape))
     expected = generator(tf.constant(arrays["in/z"]), tf.constant(arrays["in/y"]))
     found = export(model_dir).images(arrays["in/z"], arrays["in/y"], np.inf)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert np.abs(found - arrays["eval/images"]).max() > 1e-3
 
-    gan = restore(model_dir).gan
+    gan = restore_gan(model_dir)
     kernel = gan.generator.to_image.conv.kernel.numpy()
     stored = arrays["G/output_layer.2.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(kernel, stored)
@@ -337,7 +341,7 @@ def test_the_average_is_what_is_exported(imported, files):
 def test_other_classes_start_afresh(imported):
     model_dirs, printed = imported
     assert "class embeddings start afresh" in printed["other classes"]
-    gan = restore(model_dirs["other classes"]).gan
+    gan = restore_gan(model_dirs["other classes"])
     assert gan.generator.condition.embedding.kernel.shape == [10, 16]
     assert gan.discriminator.head.embedding.kernel.shape == [10, 16]
     bias = golden("biggan32")["D/linear.bias"]
@@ -354,7 +358,7 @@ def test_other_classes_start_afresh(imported):
 def test_a_discriminator_that_was_not_published_starts_afresh(imported):
     model_dirs, printed = imported
     assert "no D: it starts afresh" in printed["no D"]
-    discriminator = restore(model_dirs["no D"]).gan.discriminator
+    discriminator = restore_gan(model_dirs["no D"]).discriminator
     assert discriminator.spec.width == 4  # the recipe's
     kernel = discriminator.blocks[1].conv1.matrix().numpy()
     np.testing.assert_allclose(kernel.T @ kernel, np.eye(16), atol=1e-5)
@@ -363,7 +367,7 @@ def test_a_discriminator_that_was_not_published_starts_afresh(imported):
 def test_adam_goes_on(imported, files):
     model_dirs, printed = imported
     assert "Adam of the generator goes on after 3 updates" in printed["averaged"]
-    gan = restore(model_dirs["averaged"]).gan
+    gan = restore_gan(model_dirs["averaged"])
     optimizer = gan.generator_optimizer
     assert optimizer.iterations == 3
     with np.load(Path(files["folder"]) / "moments.npz") as moments:
@@ -375,11 +379,11 @@ def test_adam_goes_on(imported, files):
 def test_an_imported_model_trains_on(imported):
     model_dir = imported[0]["averaged"]
     assert f"--gin_file={model_dir}/config.gin" in imported[1]["averaged"]
-    assert weights.load_statistics(model_dir, 0) is not None
+    assert run.load_statistics(model_dir, 0) is not None
     config.parse([str(model_dir / "config.gin")], [])
     loop.train(model_dir)
     trained = restore(model_dir)
     assert trained.step == 20
-    assert trained.statistics is None  # those of step 0 are stale
-    for variable in trained.gan.generator.variables:
+    assert trained.published is None  # those of step 0 are stale
+    for variable in restore_gan(model_dir).generator.variables:
         assert np.all(np.isfinite(variable)), variable.name

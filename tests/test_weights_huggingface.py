@@ -66,14 +66,14 @@ def test_same_images(folders, model_dirs, resolution):
 
 
 def test_folders_that_hold_no_such_model_are_refused(folders, tmp_path):
-    with pytest.raises(BadInput, match="no config.json in it"):
+    with pytest.raises(BadInput, match="a folder with config.json in it"):
         huggingface.read(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     config = json.loads((folders[128] / "config.json").read_text())
     for changes, complaint in (
-        ({"output_dim": 512}, "names 10 layers; .* 512 px has 14"),
+        ({"output_dim": 512}, "names 10 layers, .* 512 px has 14"),
         ({"output_dim": 100}, "100 px"),
-        ({"eps": None, "layers": 3}, "no config of a BigGAN"),
+        ({"eps": None, "layers": 3}, "config of a BigGAN"),
         ({}, "pytorch_model.bin is no file of PyTorch"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow_hub as hub
 from doors import called
-from importing import images, restore
+from importing import export, images
 from tfhub_reference import Module
 
-from biggan_tf import networks, saved_model, weights
+from biggan_tf import weights
 from biggan_tf.errors import BadInput
 
 # Deep or not, resolution, side of the attention.
@@ -53,10 +52,10 @@ def model_dirs(modules, tmp_path_factory) -> dict[str, Path]:
         assert kept in outcome.printed
         config = (top / name / "config.gin").read_text()
         for convention in (
-            "networks.condition_order = 'zy'",
-            f"networks.released_rgb = {deep}",
-            "networks.bn_epsilon = 0.0001",
-            "networks.sn_epsilon = 0.0001",
+            "generator.condition_order = 'zy'",
+            f"generator.released_rgb = {deep}",
+            "generator.bn_epsilon = 0.0001",
+            "generator.sn_epsilon = 0.0001",
             "export.truncation_convention = 'scaled'",
         ):
             assert convention in config, name
@@ -75,17 +74,11 @@ def test_same_images(modules, model_dirs, name):
         assert np.abs(found[0] - found[1]).max() > 0.1
 
 
-def test_an_export_answers_as_the_released_module(modules, model_dirs, tmp_path):
+def test_an_export_answers_as_the_released_module(modules, model_dirs):
     """With its 51 sets, by the same call."""
     module, folder = modules["biggan-deep-128"]
-    trained = restore(model_dirs["biggan-deep-128"])
-    saved_model.export(
-        trained,
-        saved_model.Settings(),
-        tmp_path / "export",
-        functools.partial(networks.build_generator, trained.family),
-    )
-    loaded = hub.load(str(tmp_path / "export"))
+    export(model_dirs["biggan-deep-128"])
+    loaded = hub.load(str(model_dirs["biggan-deep-128"] / "export"))
     assert loaded.truncation_convention.numpy() == b"scaled"
     assert len(loaded.standing_truncations.numpy()) == 51
     truncations = (0.571, 1.0)
@@ -96,13 +89,13 @@ def test_an_export_answers_as_the_released_module(modules, model_dirs, tmp_path)
 
 def test_folders_that_hold_no_such_module_are_refused(modules, tmp_path):
     folder = Path(modules["biggan-deep-128"][1])
-    with pytest.raises(BadInput, match=r"there is no saved_model\.pb"):
+    with pytest.raises(BadInput, match=r"a folder with saved_model\.pb"):
         weights.tfhub.read(str(tmp_path))
     (tmp_path / "saved_model.pb").write_bytes(b"?")
-    with pytest.raises(BadInput, match="variables cannot be read"):
+    with pytest.raises(BadInput, match="give variables that can be read"):
         weights.tfhub.read(str(tmp_path))
     (tmp_path / "variables").symlink_to(folder / "variables")
-    with pytest.raises(BadInput, match=r"saved_model\.pb is damaged"):
+    with pytest.raises(BadInput, match=r"saved_model\.pb: give an undamaged file"):
         weights.tfhub.read(str(tmp_path))
     graph = (folder / "saved_model.pb").read_bytes()
     (tmp_path / "saved_model.pb").write_bytes(graph.replace(b"stack_3", b"stock_3"))

@@ -31,7 +31,7 @@ def trained(tf_config: str | None, start: Path | None, result: Path) -> None:
     if tf_config:
         os.environ["TF_CONFIG"] = tf_config
     kind = "multi_worker" if tf_config else "one_device"
-    strategy = distribution.make_strategy(kind)
+    strategy = distribution.make_strategy(kind=kind)
     before, after = test_gan.descended(strategy, start and arrays(start))
     np.savez(result, *after)
     np.savez(result.with_suffix(".before.npz"), *before)
@@ -82,8 +82,8 @@ def started(model_dir: Path, *params: str) -> list[Door]:
                 "train.total_steps = 4000",
                 "monitor.samples_every_steps = 0",
                 "gan.discriminator_steps = 1",
-                "networks.generator_attention = ()",
-                "networks.discriminator_attention = ()",
+                "generator.attention = ()",
+                "discriminator.attention = ()",
                 *params,
             ),
             TF_CONFIG=tf_config,

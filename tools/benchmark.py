@@ -1,19 +1,22 @@
-"""How fast a recipe trains on this machine, and how near to what it can do.
+"""Measures how fast a recipe trains on this machine, and how near to its peak.
 
     python tools/benchmark.py --gin_file=gin/biggan32.gin --ratios
     python tools/benchmark.py --gin_file=gin/demo.gin --vary=batch,replicas \
         --plot=cost.png
 
-Prints the seconds of a step and the images per second, the time to the first step, the
-peak memory, the bytes that an update's forward pass keeps for its gradient and the
-operations of a step, both counted in the graph, and the share of this machine's peak,
-which is the fastest of the recipe's own convolutions run alone.
-`--ratios` adds the same step without fused resampling and in bfloat16, in turns with
-the first, so that what else the machine does hits all alike. `--loop` runs the training
-loop itself, for the share of the time that the device waits for the host. `--vary`
-prints the cost as something grows instead, `--input` the input pipeline's speed.
+Prints the seconds of a step, the images per second, the time to the end of the first
+step and the peak memory. Counts in the graph the bytes that the forward pass of an
+update keeps for its gradient, and the operations of a step. Compares the operations per
+second with this machine's peak: the fastest convolution of the recipe, run alone.
 
-Every time is a median. Images are random; the input pipeline has a line of its own.
+`--ratios` also measures the step without fused resampling and in bfloat16. The steps
+take turns, so that other load on the machine affects all alike. `--loop` also runs the
+training loop, and prints the fraction of its time in which the device waits for the
+host. `--vary` prints instead the cost as the batch, width, resolution or number of
+replicas grows, and `--input` the speed of the input pipeline alone.
+
+Every time is a median. The images are random; the input pipeline is measured
+separately.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
@@ -34,7 +38,8 @@ import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
 
-from biggan_tf import biggan, config, data, distribution, gan, latents, layers, loop
+from biggan_tf import config, data, distribution, gan, latents, layers, loop
+from biggan_tf.architecture import CHANNELS
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -86,7 +91,7 @@ def _convolution(op: tf.Operation) -> tuple[list, list, list]:
     }[op.type]
 
 
-def kept_bytes(gradients: Callable, *arguments: object) -> int:
+def kept_bytes(gradients: Callable, *arguments: object, **options: object) -> int:
     """Bytes that the forward pass of a function with one gradient keeps for it."""
     ends, tape_gradient = [], tf.GradientTape.gradient
 
@@ -95,7 +100,9 @@ def kept_bytes(gradients: Callable, *arguments: object) -> int:
         return tape_gradient(self, *rest)
 
     with mock.patch.object(tf.GradientTape, "gradient", noted):
-        function = tf.function(lambda: gradients(*arguments), autograph=False)
+        function = tf.function(
+            lambda: gradients(*arguments, **options), autograph=False
+        )
         every = function.get_concrete_function().graph.get_operations()
     forward = set(every[: ends[0]])
     kept = {
@@ -147,32 +154,28 @@ class Step:
         batch, side = plan.per_replica_batch, plan.generator.resolution
         images = np.random.default_rng(0).uniform(-1, 1, [batch, side, side, 3])
         one = tf.constant(images, tf.float32), tf.zeros([batch], tf.int32)
-        batches = [one] * plan.recipe.discriminator_steps
-        strategy = plan.strategy
+        same = SimpleNamespace(get_next=lambda: one)
 
         @tf.function(autograph=False)
         def step() -> tf.Tensor:
-            scalars = strategy.run(self.gan.replica_step, args=(batches,))
-            return strategy.reduce("MEAN", scalars["loss/generator"], axis=None)
+            return self.gan.train_step(same)["loss/generator"]
 
         self._step = step
         self()
         self.first_seconds = time.perf_counter() - start
         self()  # the second may still settle something
 
-        @tf.function(autograph=False)
-        def alone() -> dict[str, tf.Tensor]:
-            return self.gan.replica_step(batches)
-
         self.graph, self.kept = None, {}
-        if not isinstance(strategy, tf.distribute.MirroredStrategy):
-            self.graph = alone.get_concrete_function().graph
-            seed = latents.root_seed(0)
+        if not isinstance(plan.strategy, tf.distribute.MirroredStrategy):
+            self.graph = step.get_concrete_function().graph
+            draws = latents.Draws(latents.root_seed(0), batch)
             self.kept = {
-                "D": kept_bytes(self.gan.discriminator_gradients, *one, seed),
-                "G": kept_bytes(self.gan.generator_gradients, seed),
+                "D": kept_bytes(
+                    self.gan.discriminator_gradients, *one, draws, training=True
+                ),
+                "G": kept_bytes(self.gan.generator_gradients, draws, training=True),
             }
-        self.images = plan.schedule.batch_size * plan.recipe.discriminator_steps
+        self.images = plan.train.batch_size * plan.gan.discriminator_steps
 
     def __call__(self) -> float:
         return _seconds(lambda: self._step().numpy())
@@ -258,8 +261,8 @@ def peak_memory() -> str:
 
 def report_input(plan: loop.Plan) -> None:
     """Images a second that the input pipeline alone makes."""
-    batch = plan.schedule.batch_size
-    batches = iter(plan.data.train_batches(batch, plan.schedule.seed))
+    batch = plan.train.batch_size
+    batches = iter(plan.data.train_batches(batch, plan.train.seed))
     next(batches)
     count = max(10, 2000 // batch)
     seconds = _seconds(lambda: [next(batches) for _ in range(count)])
@@ -307,21 +310,22 @@ def report_varied(plan: loop.Plan, what: str) -> tuple[list, list]:
 
 
 def varied(plan: loop.Plan, what: str, value: float) -> loop.Plan:
-    """The plan with one thing changed, and with it what cannot stay."""
+    """Returns the plan with one thing changed, and what depends on it."""
     generator, discriminator = plan.generator, plan.discriminator
     if what == "batch":
-        batch = max(1, int(value * plan.schedule.batch_size))
-        schedule = dataclasses.replace(plan.schedule, batch_size=batch)
-        return dataclasses.replace(plan, schedule=schedule, per_replica_batch=batch)
+        batch = max(1, int(value * plan.train.batch_size))
+        train = dataclasses.replace(plan.train, batch_size=batch)
+        return dataclasses.replace(plan, train=train, per_replica_batch=batch)
     if what == "replicas":
-        strategy = distribution.make_strategy("virtual_cpus", value)
-        share = plan.schedule.batch_size // value
+        strategy = distribution.make_strategy(kind="virtual_cpus", virtual_cpus=value)
+        share = plan.train.batch_size // value
         return dataclasses.replace(plan, strategy=strategy, per_replica_batch=share)
     if what == "width":
         change = {"width": max(1, int(value * generator.width))}
         return _replaced(plan, change, change)
-    table = biggan.GENERATOR_CHANNELS
-    chunks, wanted = len(table[generator.resolution]), len(table[value])
+    chunks, wanted = (
+        len(CHANNELS[side].generator) for side in (generator.resolution, value)
+    )
     return _replaced(
         plan,
         {
@@ -370,17 +374,19 @@ def main() -> None:
         raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
-        distribution.make_strategy("virtual_cpus", VARIED["replicas"][-1])
+        distribution.make_strategy(
+            kind="virtual_cpus", virtual_cpus=VARIED["replicas"][-1]
+        )
     plan = loop.make_plan()
     if _INPUT.value:
         plan.data.check_ready()
         report_input(plan)
         return
-    if plan.schedule.micro_batches > 1:
+    if plan.train.micro_batches > 1:
         raise BadInput(
-            f"train.micro_batches = {plan.schedule.micro_batches}: the step of one "
-            "portion is what is measured; set it to 1, and train.batch_size to the "
-            "size of a portion."
+            f"train.micro_batches = {plan.train.micro_batches}: the step of one "
+            "micro-batch is what is measured; set it to 1, and train.batch_size to the "
+            "size of a micro-batch."
         )
     if _VARY.value:
         costs = {what: report_varied(plan, what) for what in _VARY.value}

@@ -1,13 +1,14 @@
-"""Does everything that a TPU would run compile with XLA? Asks XLA for a CPU.
+"""Checks, on a CPU, that XLA compiles everything that a TPU would run.
 
     python tools/check_xla.py
     python tools/check_xla.py --families=biggan_deep --resolutions=32,512
 
-For each family and resolution, at a small width: the whole training step (updates of D
-and G, optimisers, moving average), the pass that measures standing statistics, and
-sampling with them; and the feature network of an evaluation. XLA refuses operations
-that a TPU does not have, and shapes that are not known beforehand. Prints the seconds
-of each compilation, without optimisations for speed, and stops at the first failure.
+For each family and resolution, at a small width, it compiles the whole training step
+(updates of D and G, optimisers, moving average), the pass that measures standing
+statistics, and sampling with these statistics. Then it compiles the feature network of
+an evaluation. XLA refuses operations that a TPU does not have, and shapes that are not
+known beforehand. Prints the seconds of each compilation (with XLA's optimisations
+turned off) and stops at the first failure.
 """
 
 from __future__ import annotations
@@ -27,15 +28,20 @@ os.environ["XLA_FLAGS"] = " ".join(
 import tensorflow as tf
 from absl import flags
 
-from biggan_tf import biggan, config, features, latents, networks
-from biggan_tf.gan import Gan
-from biggan_tf.recipe import Recipe
-from biggan_tf.saved_model.inference import Accumulator, StandingStatistics
-
-_FAMILIES = flags.DEFINE_list("families", list(networks.FAMILIES), "Of networks.")
-_RESOLUTIONS = flags.DEFINE_list(
-    "resolutions", [str(side) for side in biggan.GENERATOR_CHANNELS], "Pixels."
+from biggan_tf import config, features, latents, networks
+from biggan_tf.architecture import (
+    CHANNELS,
+    FAMILIES,
+    RESOLUTIONS,
+    DiscriminatorSpec,
+    GeneratorSpec,
 )
+from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.regularisers import Orthogonal
+from biggan_tf.standing import Accumulator, StandingStatistics
+
+_FAMILIES = flags.DEFINE_list("families", list(FAMILIES), "Of networks.")
+_RESOLUTIONS = flags.DEFINE_list("resolutions", list(map(str, RESOLUTIONS)), "Pixels.")
 _PRECISION = flags.DEFINE_string("precision", "mixed_bfloat16", "Of G and D.")
 _WIDTH = flags.DEFINE_integer("width", 8, "Channels of multiplier 1.")
 BATCH, CLASSES = 2, 10
@@ -43,36 +49,41 @@ TRUNCATIONS = (0.5, 1.0)
 
 
 def compiles(function: Callable, *arguments: object) -> float:
-    """The seconds that XLA takes for a function of these arguments, and to run it."""
+    """Returns how many seconds XLA takes to compile a function, and to run it once."""
     return seconds(tf.function(function, autograph=False, jit_compile=True), *arguments)
 
 
 def seconds(function: Callable, *arguments: object) -> float:
+    """Returns how many seconds a call takes."""
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
 
 
 def check(family: str, resolution: int) -> list[float]:
-    """Seconds of the training step, of a statistics pass and of sampling."""
-    _, *specs = networks.specs(
-        resolution,
-        CLASSES,
-        family=family,
-        generator_width=_WIDTH.value,
-        discriminator_width=_WIDTH.value,
-        latent_size=4 * len(biggan.GENERATOR_CHANNELS[resolution]),
-        embedding_size=16,
-        generator_attention=(16,),
-        discriminator_attention=(16,),
-        initializer="normal",
-        generator_precision=_PRECISION.value,
-        discriminator_precision=_PRECISION.value,
+    """Returns the seconds of the training step, a statistics pass and sampling."""
+    both = {
+        "resolution": resolution,
+        "num_classes": CLASSES,
+        "family": family,
+        "width": _WIDTH.value,
+        "attention": (16,),
+        "initializer": "normal",
+        "precision": _PRECISION.value,
+    }
+    latent_size = 4 * len(CHANNELS[resolution].generator)
+    generator = networks.build_generator(
+        GeneratorSpec(**both, latent_size=latent_size, embedding_size=16)
     )
-    generator = networks.build_generator(family, specs[0])
-    discriminator = networks.build_discriminator(family, specs[1])
-    recipe = Recipe(discriminator_steps=1, orthogonal_penalty=1e-4)
-    gan = Gan(generator, discriminator, recipe, BATCH, jit_compile=True)
+    discriminator = networks.build_discriminator(DiscriminatorSpec(**both))
+    gan = Gan(
+        generator,
+        discriminator,
+        GanOptions(discriminator_steps=1),
+        BATCH,
+        jit_compile=True,
+        regularisers=[Orthogonal(weight=1e-4)],
+    )
     images = tf.zeros([1, BATCH, resolution, resolution, 3])
     batches = tf.data.Dataset.from_tensor_slices(
         (images, tf.zeros([1, BATCH], "int32"))

@@ -14,8 +14,9 @@
     python -m biggan_tf.export --model_dir=runs/hub
 
 Files of PyTorch are read without PyTorch, and no code of theirs is run. Names and
-shapes of the tensors say what the networks are. To train them further, give the recipe
-too: its data, rates and lengths are taken, its networks are not. Then
+shapes of the tensors say what the networks are. To train them further, give a recipe
+too: its data, rates and lengths count, and of its networks only what the weights leave
+open, such as the precision. Then
 
     python tools/import_weights.py ... --model_dir=runs/tuned \
         --gin_file=gin/folder.gin --gin_param="data.path = '/my/images'" \
@@ -27,19 +28,21 @@ Where the data has another number of classes, class embeddings start afresh.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, loop, weights
+from biggan_tf import config, run, weights
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan
-from biggan_tf.plan import ROOMS
-from biggan_tf.saved_model import Settings
+from biggan_tf.plan import make_plan
+from biggan_tf.sampling import ExportOptions
 
 config.define_flags()
 _SOURCE = flags.DEFINE_enum(
@@ -62,110 +65,119 @@ _PATH = flags.DEFINE_string("path", None, "huggingface, tfhub: the folder.")
 
 def main() -> None:
     if not _SOURCE.value or not _MODEL_DIR.value:
-        raise BadInput("--source and --model_dir are needed: who made what, and where.")
+        raise BadInput("--source and --model_dir: give both, who made what, and where.")
     model_dir = Path(_MODEL_DIR.value)
     if model_dir.exists():
-        raise BadInput(
-            f"--model_dir={model_dir} is there already; name a folder that is not."
-        )
+        raise BadInput(f"--model_dir={model_dir}: is there already; name a new folder.")
     published = _read()
     data = _configure(published)
     gan = _build(published, data)
-    values = weights.fit(published, gan.generator, gan.discriminator)
-    values.load(gan)
-    _write(model_dir, gan, data, values.statistics)
-    _report(published, values, gan, model_dir)
+    published.assign_to(gan)
+    _write(model_dir, gan, data, published)
+    _report(published, data, model_dir)
 
 
 def _read() -> weights.Published:
+    source, path = _SOURCE.value, _PATH.value
     files = {name: flag.value for name, flag in _FILES.items() if flag.value}
-    if _SOURCE.value == "biggan_pytorch":
-        if _PATH.value:
-            raise BadInput("--path is for the other sources; name the files.")
+    if source == "biggan_pytorch":
+        if path:
+            raise BadInput(f"--path={path}: leave it out; this source takes files.")
         return weights.biggan_pytorch.read(**files, optimizers=_OPTIMIZERS.value)
     if files or _OPTIMIZERS.value:
         raise BadInput(
-            f"--source={_SOURCE.value} takes --path, a folder, and no "
-            f"--{next(iter(files), 'optimizers')}."
+            f"--{next(iter(files), 'optimizers')}: leave it out; --source={source} "
+            "takes --path, a folder."
         )
-    if not _PATH.value:
-        raise BadInput(f"--source={_SOURCE.value} needs --path, the folder.")
-    return getattr(weights, _SOURCE.value).read(_PATH.value)
+    if not path:
+        raise BadInput(f"--source={source}: give --path, the folder.")
+    return getattr(weights, source).read(path)
 
 
 def _configure(published: weights.Published) -> DataSpec:
-    """Binds what the weights say on top of the recipe; the data of either."""
-    arguments = published.arguments()
-    resolution, classes = arguments.pop("resolution"), arguments.pop("num_classes")
-    recipe = flags.FLAGS.gin_file
-    if not recipe and not published.discriminator:  # a D that is never used
-        arguments |= {"discriminator_width": 1, "discriminator_attention": ()}
-    bindings = {f"networks.{name}": value for name, value in arguments.items()}
-    bindings["export.truncation_convention"] = published.convention
-    bindings["gan.ema_start_step"] = 0  # the averages go on; before it they are copies
+    """Binds what the weights say on top of the gin files; returns the data."""
+    gin_files = flags.FLAGS.gin_file
+    generator = published.generator_arguments
+    resolution, classes = generator["resolution"], generator["num_classes"]
+    discriminator = published.discriminator_arguments
+    if not discriminator:  # it is that of the gin files, or a stub that is never used
+        discriminator = {} if gin_files else {"width": 1, "attention": ()}
+        discriminator["family"] = generator["family"]
+    bindings = {
+        "export.truncation_convention": published.convention,
+        "gan.ema_start_step": 0,  # the averages go on; before it they are copies
+    }
+    for room, arguments in (("generator", generator), ("discriminator", discriminator)):
+        for name, value in arguments.items():
+            if name not in ("resolution", "num_classes"):
+                bindings[f"{room}.{name}"] = value
     for param in flags.FLAGS.gin_param:
         if param.partition("=")[0].strip() in bindings:
-            raise BadInput(f'--gin_param="{param}": that is for the weights to say.')
+            raise BadInput(f'--gin_param="{param}": leave it for the weights to say.')
     said = [f"{name} = {value!r}" for name, value in bindings.items()]
-    config.parse(recipe, [*flags.FLAGS.gin_param, *said])
-    if not recipe:
+    config.parse(gin_files, [*flags.FLAGS.gin_param, *said])
+    if not gin_files:
         names = tuple(map(str, range(classes)))
-        return DataSpec(
-            "", "imported weights", resolution, classes, names, 0, 0, "", ""
-        )
-    data = loop.make_plan().data.spec
+        about = "", "imported weights", resolution, classes, names
+        return DataSpec(*about, 0, 0, "", "")
+    data = make_plan().data.spec
     if data.image_size != resolution:
         raise BadInput(
-            f"data.image_size = {data.image_size}, but the weights are of networks for "
-            f"{resolution} px."
+            f"data.image_size = {data.image_size}: take {resolution}, for the weights "
+            f"are of networks for {resolution} px."
         )
     return data
 
 
 def _build(published: weights.Published, data: DataSpec) -> Gan:
-    """The model, quickly where nothing keeps its initial values."""
+    """Makes the model, quickly where nothing keeps its initial values."""
+    specs = [
+        kind(data.image_size, data.num_classes)
+        for kind in (GeneratorSpec, DiscriminatorSpec)
+    ]
     complete = published.discriminator or not flags.FLAGS.gin_file
     if complete and published.num_classes == data.num_classes:
-        gan = loop.untrained(data, initializer="normal")[1]
-    else:
-        gan = loop.untrained(data)[1]
-    Settings()  # kept in config.gin for the export
-    config.refuse_dead_bindings(ROOMS)
+        specs = [dataclasses.replace(spec, initializer="normal") for spec in specs]
+    gan = run.build_gan(*specs, run.TrainOptions())
+    ExportOptions()  # kept in config.gin for the export
+    config.refuse_dead_bindings(list(config.ROOMS))
     return gan
 
 
 def _write(
-    model_dir: Path, gan: Gan, data: DataSpec, statistics: weights.Statistics | None
+    model_dir: Path, gan: Gan, data: DataSpec, published: weights.Published
 ) -> None:
-    """The model directory, complete or not at all."""
+    """Writes the model directory, complete or not at all."""
     temporary = model_dir.with_name(f".{model_dir.name}.{os.getpid()}")
     try:
         config.claim(temporary)
-        loop.write_data_spec(temporary, data)
+        run.write_data_spec(temporary, data)
         Checkpoints(temporary / "checkpoints", gan).save(0)
-        if statistics is not None:
-            weights.save_statistics(statistics, temporary, step=0)
+        if data.num_classes == published.num_classes:
+            run.save_statistics(temporary, published.statistics(), step=0)
         temporary.rename(model_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _report(
-    published: weights.Published, values: weights.Values, gan: Gan, model_dir: Path
-) -> None:
-    recipe, classes = flags.FLAGS.gin_file, gan.generator.spec.num_classes
-    print(f"{published.describe()}: all tensors fit.{published.note}")
+def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> None:
+    gin_files = flags.FLAGS.gin_file
+    description = weights.describe(published.generator_arguments)
+    print(f"{description}: all tensors fit.")
+    if published.note:
+        print(published.note)
     if not published.discriminator:
-        print("There was no D:", "it starts afresh." if recipe else "a stub stands in.")
-    if classes != published.num_classes:
+        fate = "it starts afresh" if gin_files else "a stub stands in"
+        print(f"There was no D: {fate}.")
+    if data.num_classes != published.num_classes:
         print(
-            f"The data has {classes} classes: class embeddings start afresh, and "
-            "batch-norm statistics must be measured."
+            f"The data has {data.num_classes} classes: class embeddings start afresh, "
+            "and batch-norm statistics must be measured."
         )
-    for name, (steps, *_) in values.adam.items():
-        print(f"Adam of the {name} goes on after {steps:,} updates.")
+    for name, (updates, *_) in published.adam.items():
+        print(f"Adam of the {name} goes on after {updates:,} updates.")
     print(f"python -m biggan_tf.export --model_dir={model_dir}")
-    if recipe:
+    if gin_files:
         print(
             f"python -m biggan_tf.train --gin_file={model_dir}/config.gin "
             f"--model_dir={model_dir}"

@@ -1,10 +1,10 @@
-"""Make the data set inside the package from Debian's package of Fashion-MNIST.
+"""Makes the data set inside the package from Debian's package of Fashion-MNIST.
 
     apt-get update && apt-get download dataset-fashion-mnist
     python tools/make_embedded_dataset.py dataset-fashion-mnist_*.deb
 
-Keeps the first 800 images of each class of the training split and the first 200 of the
-test split; both splits are in random order already.
+It keeps the first 800 images of each class from the training split, and the first 200
+from the test split. Both splits are already in random order.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import pathlib
 import subprocess
 import tarfile
 
 import numpy as np
 
+from biggan_tf import files
 from biggan_tf.data import embedded
 
 SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
@@ -29,7 +29,7 @@ TEST_PER_CLASS = 200
 
 
 def main() -> None:
-    """Read the command line and write the file."""
+    """Reads the command line and writes the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("deb", type=pathlib.Path, help="the package, as downloaded")
     parser.add_argument("--output", type=pathlib.Path, default=embedded.FILE)
@@ -43,23 +43,21 @@ def main() -> None:
         test = first_of_each_class(package, "t10k", TEST_PER_CLASS)
     array = io.BytesIO()
     np.save(array, np.concatenate([train, test], axis=1))
-    temporary = arguments.output.with_suffix(".partial")
-    temporary.write_bytes(
-        lzma.compress(array.getvalue(), preset=9 | lzma.PRESET_EXTREME)
-    )
-    os.replace(temporary, arguments.output)
+    packed = lzma.compress(array.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    with files.replacing(arguments.output) as temporary:
+        temporary.write_bytes(packed)
     print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes")
 
 
 def first_of_each_class(package: tarfile.TarFile, split: str, count: int) -> np.ndarray:
-    """First images of a split: uint8 [10, count, 28, 28]."""
+    """Returns the first images of a split: uint8 [10, count, 28, 28]."""
     images = read_idx(package, f"{split}-images-idx3-ubyte.gz")
     labels = read_idx(package, f"{split}-labels-idx1-ubyte.gz")
     return np.stack([images[labels == label][:count] for label in range(10)])
 
 
 def read_idx(package: tarfile.TarFile, name: str) -> np.ndarray:
-    """An array of bytes in the format of the MNIST files: header, sizes, bytes."""
+    """Returns the array in one of the MNIST files: header, sizes, then bytes."""
     content = gzip.decompress(package.extractfile(f"{FOLDER}/{name}").read())
     rank = content[3]
     shape = np.frombuffer(content, ">u4", rank, offset=4)

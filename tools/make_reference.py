@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, data, distribution, evaluation, images
+from biggan_tf import config, data, distribution, evaluation, features, images
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -37,16 +37,18 @@ def main() -> None:
         raise BadInput(f"--output={_OUTPUT.value} is there already.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     strategy = distribution.make_strategy()
+    with strategy.scope():
+        network = features.load(_NETWORK.value)
     evaluator = evaluation.Evaluator(
         strategy,
-        _NETWORK.value,
+        network,
         data.named(_DATA.value, _IMAGE_SIZE.value, "--data"),
         ["fid"],
-        num_images=2**31,
+        num_images=2**31 - 1,
         split=_SPLIT.value,
         reference=_OUTPUT.value,
     )
-    print(f"{_OUTPUT.value}: {evaluator.reference(_FEATURES.value).count:,} images")
+    print(f"{_OUTPUT.value}: {evaluator.statistics(_FEATURES.value).count:,} images")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
     python tools/plot_spectra.py --model_dir=runs/demo --output=spectra.png
 
-Above, the largest singular value of every weight of G and of D against the steps;
-below, its ratio to the second one. The first layers and attention are named.
+The upper plots show the largest singular value of every weight of G and of D over the
+steps; the lower ones show its ratio to the second largest. The legend names the first
+layers, attention and embeddings.
 
     python tools/plot_spectra.py --gin_file=gin/demo.gin --time
 
-prints instead what logging them every 100 steps adds to a recipe's training time.
+This prints instead how much time it adds to a recipe's training to log the spectra
+every 100 steps.
 """
 
 import json
@@ -76,7 +78,7 @@ def time_of(folder: Path, steps: int = 40) -> None:
     plan = loop.make_plan()
     gan, batches = plan.build(), loop.train_batches(plan, 0)
     board = TensorBoard(folder, "")
-    spectra = Spectra({"G": gan.generator, "D": gan.discriminator}, folder, board)
+    spectra = Spectra(gan, folder, board)
     seconds = {}
     for name, work in (
         ("100 steps", lambda: gan.train(batches, tf.constant(steps))),

@@ -40,38 +40,38 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to put it; where TFDS keeps data sets by default."
 )
 _BEAM = flags.DEFINE_list("beam_options", None, "Pipeline options of Apache Beam.")
-_PORTIONS = flags.DEFINE_integer("portions", 1024, "Units of work under Beam.")
+_SHARDS = flags.DEFINE_integer("shards", 1024, "Units of work under Beam.")
 
 VERSION = "1.0.0"
-PARTS = {"train": "train", "validation": "held out"}
+SPLITS = {"train": "train", "validation": "held_out"}  # the new name: the source's
 DIGEST = "sha256"
 
 
 def digest(label: int, png: bytes) -> bytes:
-    """SHA-256 of a label and of the pixels, not of how they are encoded."""
+    """Returns the SHA-256 of a label and of the pixels, however they are encoded."""
     pixels = tf.io.decode_png(png, 3).numpy().tobytes()
     return hashlib.sha256(label.to_bytes(4, "little") + pixels).digest()
 
 
 @functools.lru_cache(maxsize=1)
 def source(bindings: str) -> data.Data:
-    """The data set that bindings name; once in every process."""
+    """Returns the data set that bindings name; made once in every process."""
     config.parse([], [bindings])
     return data.load()
 
 
 def examples(
-    bindings: str, part: str, index: int = 0, count: int = 1
+    bindings: str, split: str, index: int = 0, count: int = 1
 ) -> Iterator[tuple[str, dict]]:
-    """(key, example) of each image of a portion of a part."""
+    """Yields (key, example) for each image of the source's shard."""
 
     def encoded(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.cast(tf.round((image + 1.0) * 127.5), tf.uint8)
         return tf.io.encode_png(pixels), label
 
-    portion = source(bindings).portion(part, index, count)
-    portion = portion.map(encoded, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-    for position, (png, label) in enumerate(portion.as_numpy_iterator()):
+    shard = source(bindings).shard(split, index, count)
+    shard = shard.map(encoded, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    for position, (png, label) in enumerate(shard.as_numpy_iterator()):
         example = {"image": io.BytesIO(png), "label": int(label)}
         example[DIGEST] = digest(int(label), png).hex()
         yield f"{index:06d}_{position:09d}", example
@@ -107,23 +107,23 @@ class Prepared(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: object) -> dict:
         del dl_manager
-        return {split: self._generate_examples(part) for split, part in PARTS.items()}
+        return {name: self._generate_examples(split) for name, split in SPLITS.items()}
 
-    def _generate_examples(self, part: str) -> object:
+    def _generate_examples(self, split: str) -> object:
         if _BEAM.value is None:
-            return examples(self._bindings, part)
+            return examples(self._bindings, split)
         beam = tfds.core.lazy_imports.apache_beam
-        count, bindings = _PORTIONS.value, self._bindings
+        count, bindings = _SHARDS.value, self._bindings
         return beam.Create(range(count)) | beam.FlatMap(
-            lambda index: examples(bindings, part, index, count)
+            lambda index: examples(bindings, split, index, count)
         )
 
 
 def verify(folder: Path, spec: data.DataSpec) -> str:
-    """Reads every record back; returns a hash of the set, in whatever order it is."""
+    """Reads every record back; returns a hash of the set that no order changes."""
     builder, total = tfds.builder_from_directory(str(folder)), 0
     keep = {"image": tfds.decode.SkipDecoding()}
-    for split, count in zip(PARTS, (spec.train_images, spec.held_out_images)):
+    for split, count in zip(SPLITS, (spec.train_images, spec.held_out_images)):
         found = 0
         records = builder.as_dataset(split=split, decoders=keep)
         for record in tqdm(records.as_numpy_iterator(), f"reading {split}", count):

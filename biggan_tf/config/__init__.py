@@ -1,13 +1,12 @@
 """Configuration: two flags, strict gin files, and the config of a model directory.
 
-A binding that is misspelt, contradicts itself or changes nothing stops the program
-before any work, with one sentence that names the file and line. gin on its own is
-laxer: it takes `batch_sise = 64` for the definition of a macro, and it never says that
-a binding was not used.
+A binding that is misspelt, cannot be or changes nothing stops the program before any
+work, with one sentence that names the file and line. gin on its own is laxer: it takes
+`batch_sise = 64` for a macro, and never says that a binding was not used.
 """
 
 try:
-    from gin import config as _  # noqa: F401
+    from gin import config as _
 except ImportError:
     # In a checkout our folder gin/ would be found under the library's name.
     raise ImportError(
@@ -17,17 +16,5 @@ except ImportError:
 from biggan_tf.config.bindings import forget, operative, refuse_dead_bindings
 from biggan_tf.config.door import call_errors, define_flags, run
 from biggan_tf.config.model_directory import claim, read_back
+from biggan_tf.config.options import ROOMS, free_bindings, option, options
 from biggan_tf.config.parsing import GIN_FOLDER, parse
-
-__all__ = [
-    "GIN_FOLDER",
-    "call_errors",
-    "claim",
-    "define_flags",
-    "forget",
-    "operative",
-    "parse",
-    "read_back",
-    "refuse_dead_bindings",
-    "run",
-]

@@ -10,28 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
-from biggan_tf.config.bindings import no_value
+from biggan_tf.config.options import no_value
 from biggan_tf.config.parsing import GIN_FOLDER
 from biggan_tf.errors import BadInput
 
-# What TensorFlow's C++ side prints as errors on a machine without CUDA are none, and
-# real ones arrive as exceptions. It has to be said before TensorFlow is imported.
+# Without CUDA, TensorFlow prints errors that are none; real ones arrive as exceptions.
+# This has to come before TensorFlow is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def define_flags() -> None:
     """Defines --gin_file and --gin_param; both repeat, later ones win."""
-    flags.DEFINE_multi_string(
-        "gin_file",
-        [],
-        f"A gin file, as a path or by its bare name in {GIN_FOLDER}. Repeatable.",
-    )
-    flags.DEFINE_multi_string(
-        "gin_param",
-        [],
-        'A binding after all files, as in --gin_param="train.total_steps = 1000". '
-        "Repeatable.",
-    )
+    flags.DEFINE_multi_string("gin_file", [], f"A path, or a name in {GIN_FOLDER}.")
+    flags.DEFINE_multi_string("gin_param", [], 'Such as "train.total_steps = 1000".')
 
 
 def run(main: Callable[[], None]) -> None:
@@ -56,14 +47,10 @@ def run(main: Callable[[], None]) -> None:
 
 @contextlib.contextmanager
 def call_errors() -> Iterator[None]:
-    """Undoes gin's wrapping of errors from configurable functions.
+    """Makes one plain BadInput of an error that a room raises when it is made.
 
-    gin appends lines to the message of whatever a configurable raises, and reports a
-    parameter that has no value as a RuntimeError or TypeError of several lines.
-
-    Raises:
-      BadInput: the plain sentence of a wrapped BadInput, or which parameter has no
-        value. Every other error passes as it is.
+    gin adds lines to the message of every error, and reports an option that has no
+    value as a RuntimeError of several lines.
     """
     try:
         yield
@@ -72,17 +59,9 @@ def call_errors() -> Iterator[None]:
         if not wrapping:
             raise
         raise BadInput(sentence) from error
-    except (RuntimeError, TypeError) as error:
-        required = re.search(
-            r"Required bindings for `(?P<room>.+)` not provided in config: "
-            r"\[(?P<names>.*)\]",
-            str(error),
-        ) or re.search(
-            r"No values supplied by Gin or caller for arguments: \[(?P<names>.*)\]\n"
-            r".*\n.*\n  In call to configurable '(?P<room>\w+)'",
-            str(error),
-        )
-        if not required:
+    except RuntimeError as error:
+        told = r"Required bindings for `(.+)` not provided in config: \['(\w+)'"
+        missing = re.search(told, str(error))
+        if not missing:
             raise
-        name = re.findall(r"\w+", required["names"])[0]
-        raise BadInput(no_value(f"{required['room']}.{name}")) from error
+        raise BadInput(no_value(".".join(missing.groups()))) from error

@@ -2,65 +2,67 @@
 
 from __future__ import annotations
 
+import ast
 import os
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+import re
 from pathlib import Path
-from typing import Any
 
-from gin import config_parser
-
+from biggan_tf import files
 from biggan_tf.config import bindings, parsing
+from biggan_tf.config.options import ROOMS, free_bindings
 from biggan_tf.errors import BadInput
 
+# Names of bindings in earlier versions, and their names today. The first match counts.
+_BOTH = r"networks\.(family|initializer|sn_epsilon|recompute)"
+_RENAMED = {
+    _BOTH: r"generator.\1 discriminator.\1",
+    r"networks\.(generator|discriminator)_(.+)": r"\1.\2",
+    r"networks\.(.+)": r"generator.\1",
+    r"gan\.(orthogonal|sigma0|r1|consistency|lecam)_penalty": r"\1.weight",
+    r"gan\.(orthogonal|sigma0|r1|lecam)_(.+)": r"\1.\2",
+    r"gan\.embedding_decay": "embedding_decay.weight",
+}
 
-def claim(model_dir: str | os.PathLike[str], free: Sequence[str] = ()) -> None:
+
+def claim(model_dir: str | os.PathLike[str]) -> None:
     """Makes `model_dir` belong to the operative config, or checks that it does.
 
-    Args:
-      model_dir: the folder; its `config.gin` is written if it has none.
-      free: patterns such as "monitor.*" of bindings that may change between runs; if
-        only such differ, `config.gin` is brought up to date.
+    The folder's `config.gin` is written if it has none, and brought up to date if only
+    bindings differ that may change between runs.
 
     Raises:
       BadInput: `config.gin` has other values, which are listed; or `model_dir` cannot
         be written.
     """
-    path = Path(model_dir) / "config.gin"
-    text = bindings.operative()
+    path, here = Path(model_dir) / "config.gin", bindings.operative_values()
     if path.is_file():
-        changed = _changed(
-            _values(parsing.read(path), str(path)), _values(text, "operative")
-        )
+        there = {name: bound.value for name, bound in _bindings(path).items()}
+        changed = {
+            name: [repr(of[name]) if name in of else "absent" for of in (there, here)]
+            for name in sorted(there.keys() | here.keys())
+            if name not in there or name not in here or there[name] != here[name]
+        }
+        if not changed:
+            return
         refused = [
-            f"`{name}` is {there} there and {here} here"
-            for name, (there, here) in changed.items()
-            if not any(fnmatchcase(name, pattern) for pattern in free)
+            f"{name} is {old} there and {new} here"
+            for name, (old, new) in changed.items()
+            if name not in free_bindings()
         ]
         if refused:
             raise BadInput(
-                f"--model_dir={model_dir} belongs to another config: "
-                f"{', '.join(refused)}; choose another --model_dir or the values there"
+                f"--model_dir={model_dir} belongs to another config "
+                f"({', '.join(refused)}): take the values there, or another directory."
             )
-        if not changed:
-            return
-    _write(path, text)
-
-
-def _changed(there: dict, here: dict) -> dict[str, tuple[str, str]]:
-    """Returns {name: (value there, value here)} as text, where they differ."""
-    return {
-        name: (
-            repr(there[name]) if name in there else "absent",
-            repr(here[name]) if name in here else "absent",
-        )
-        for name in sorted(there.keys() | here.keys())
-        if name not in there or name not in here or there[name] != here[name]
-    }
+    try:
+        files.write_text(path, bindings.operative())
+    except OSError as error:
+        problem = f"it cannot be written ({error.strerror})"
+        raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
 
 
 def read_back(model_dir: str | os.PathLike[str]) -> None:
-    """Binds the values of the `config.gin` that `claim` wrote into `model_dir`.
+    """Binds the values in the `config.gin` of `model_dir`, but for unknown rooms.
 
     Raises:
       BadInput: there is none, or it does not fit this version of the program.
@@ -69,40 +71,29 @@ def read_back(model_dir: str | os.PathLike[str]) -> None:
     if not path.is_file():
         raise BadInput(
             f"--model_dir={model_dir}: there is no config.gin in it; give the "
-            "directory of a run of biggan_tf.train"
+            "directory of a run of biggan_tf.train."
         )
-    _values(parsing.read(path), str(path))
-    parsing.bind_file(path)
-    bindings.check_references()
+    found = _bindings(path)
+    bindings.bind({n: b for n, b in found.items() if n.partition(".")[0] in ROOMS})
 
 
-def _values(text: str, source: str) -> dict[str, Any]:
-    """Reads {"room.parameter": value} without binding anything.
-
-    Raises:
-      BadInput: an `import` or `include`, which `claim` never writes.
-    """
-    values = {}
-    for where, s in parsing.statements(text, source):
-        if isinstance(
-            s, (config_parser.ImportStatement, config_parser.IncludeStatement)
-        ):
+def _bindings(path: Path) -> dict[str, bindings.Bound]:
+    """Returns what a `config.gin` binds, by the names that options have today."""
+    found = {}
+    for number, line in enumerate(parsing.read(path).splitlines(), 1):
+        if not line:
+            continue
+        name, _, text = line.partition(" = ")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise BadInput(
-                f"{where}: a model directory's config.gin holds values alone, and this "
-                "is none; take a directory that you trust"
-            )
-        if isinstance(s, config_parser.BindingStatement):
-            values[f"{s.scope}/{s.selector}.{s.arg_name}".lstrip("/")] = s.value
-    return values
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BadInput(
-            f"--model_dir={path.parent}: cannot be written: {error.strerror}"
-        ) from error
+                f"{path}:{number}: {line}: a model directory's config.gin holds values "
+                "alone; take a directory that you trust."
+            ) from None
+        value = tuple(value) if isinstance(value, list) else value
+        matches = ((re.fullmatch(old, name), new) for old, new in _RENAMED.items())
+        today = next((match.expand(new) for match, new in matches if match), name)
+        for name in today.split():
+            found[name] = bindings.Bound(value, f"{path}:{number}")
+    return found

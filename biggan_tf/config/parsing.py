@@ -4,44 +4,37 @@ from __future__ import annotations
 
 import re
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from gin import config as gin_config
+import gin
 from gin import config_parser
 
-from biggan_tf.config import bindings
+from biggan_tf.config.bindings import Bound, Macro, bind, suggestion
 from biggan_tf.errors import BadInput
 
 # Installed, the gin files lie inside the package (setup.py); in a checkout beside it.
-_PACKAGE = Path(__file__).resolve().parent.parent
-GIN_FOLDER = next(
-    (path for path in (_PACKAGE / "gin", _PACKAGE.parent / "gin") if path.is_dir()),
-    _PACKAGE / "gin",
-)
+_INSTALLED = Path(__file__).resolve().parents[1] / "gin"
+GIN_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "gin"
 
 
 def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     """Binds the values of `gin_files`, then of `gin_params`, on top of what is bound.
 
     A file is looked for at its path and then in GIN_FOLDER; an `include` in the folder
-    of the file that has it and then in GIN_FOLDER.
+    of its file and then in GIN_FOLDER.
 
     Raises:
-      BadInput: a file that is missing, unreadable or includes itself; a syntax error;
-        an unknown or ambiguous configurable, parameter, reference or macro; a macro
-        that nothing uses; a required value that was not given; an `import`.
+      BadInput: a file that is missing, unreadable or includes itself; a syntax error or
+        an `import`; what `bindings.bind` refuses.
     """
+    found: dict[str, Bound] = {}
     for name in gin_files:
-        bind_file(_find(name, Path(), f"--gin_file={name}"))
+        found |= _of_file(name, Path(), f"--gin_file={name}")
     for param in gin_params:
-        _bind_text(param, f'--gin_param="{param}"', Path())
-    bindings.check_references()
-
-
-def bind_file(path: Path, including: tuple[Path, ...] = ()) -> None:
-    """Binds the values of one file; `including` are the files that led to it."""
-    _bind_text(read(path), str(path), path.parent, (*including, path.resolve()))
+        found |= _of_text(param, f'--gin_param="{param}"', Path())
+    bind(found)
 
 
 def read(path: Path) -> str:
@@ -49,98 +42,77 @@ def read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read as text: {error}") from error
+        raise BadInput(f"{path}: it cannot be read as text ({error}).") from error
 
 
-def statements(text: str, source: str) -> Iterator[tuple[str, tuple]]:
-    """Yields ("file:line", statement) for each statement of a gin text.
+def _of_file(
+    name: str, folder: Path, origin: str, including: tuple[Path, ...] = ()
+) -> dict[str, Bound]:
+    """Returns what a file binds; `origin` names it, and `including` led to it."""
+    paths = folder / name, GIN_FOLDER / name
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+        folders = dict.fromkeys(path.parent.resolve() for path in paths)
+        known = {path.name for folder in folders for path in folder.glob("*.gin")}
+        raise BadInput(
+            f"{origin}: there is no file {paths[0].name} in "
+            f"{' or '.join(map(str, folders))}; {suggestion(paths[0].name, known)}"
+        )
+    if path.resolve() in including:
+        raise BadInput(f"{origin}: {path} includes itself; remove the include.")
+    return _of_text(read(path), str(path), path.parent, (*including, path.resolve()))
 
-    Args:
-      text: what `source` holds.
-      source: a path, or the flag that the text comes from.
 
-    Raises:
-      BadInput: a syntax error, or a reference to an unknown configurable.
-    """
+def _of_text(
+    text: str, source: str, folder: Path, including: tuple[Path, ...] = ()
+) -> dict[str, Bound]:
+    """Returns {"room.option", or macro: value}; `source` is the text's path or flag."""
 
-    def where(line: int) -> str:
+    def place(line: int) -> str:
         return source if source.startswith("--") else f"{source}:{line}"
 
-    parser = None
+    parser, found = None, {}
     try:
         parser = config_parser.ConfigParser(text, _Delegate())
-        for statement in parser:
-            yield where(statement.location.line_num), statement
-    except SyntaxError as error:
-        line = error.lineno or parser.current_token.start[0]
-        raise BadInput(f"{where(line)}: {_syntax_problem(error)}") from error
-    except tokenize.TokenError as error:  # the text ends inside brackets or quotes
-        line = len(text.splitlines())
-        raise BadInput(
-            f"{where(line)}: the text ends inside a value: {error.args[0]}"
-        ) from error
-    except TypeError as error:  # a dict with a list for a key
-        line = parser.current_token.start[0]
-        raise BadInput(f"{where(line)}: not a value: {error}") from error
+        statements = list(parser)
+    except (SyntaxError, tokenize.TokenError, TypeError) as error:
+        line = parser.current_token.start[0] if parser else 1
+        line = getattr(error, "lineno", None) or line
+        raise BadInput(f"{place(line)}: {_problem(error)}") from error
+    for statement in statements:
+        where = place(statement.location.line_num)
+        if isinstance(statement, config_parser.ImportStatement):
+            told = "a gin file here binds values and runs no code; remove the line"
+            raise BadInput(f"{where}: {statement.format()}: {told}.")
+        if isinstance(statement, config_parser.IncludeStatement):
+            found |= _of_file(statement.filename, folder, where, including)
+        elif isinstance(statement, config_parser.BindingStatement):
+            scope, selector, option, value, _ = statement
+            found[f"{scope}/{selector}.{option}".strip("/.")] = Bound(value, where)
+    return found
 
 
-class _UnknownReference(SyntaxError):
-    """A SyntaxError, because those alone pass gin's parser unchanged."""
+class _Delegate(config_parser.ParserDelegate):
+    """Tells gin's parser what `@name` and `%name` are in the place of a value."""
+
+    def configurable_reference(self, scoped_selector: str, evaluate: bool) -> None:
+        raise SyntaxError(f"Failed to parse token '@{scoped_selector}'")
+
+    def macro(self, macro_name: str) -> Any:
+        return gin.REQUIRED if macro_name == "gin.REQUIRED" else Macro(macro_name)
 
 
-class _Delegate(gin_config.ParserDelegate):
-    """Refuses a reference to an unknown configurable where it stands."""
-
-    def configurable_reference(
-        self, scoped_selector: str, evaluate: bool
-    ) -> gin_config.ConfigurableReference:
-        problem = bindings.selector_problem(scoped_selector.rpartition("/")[2])
-        if problem:
-            raise _UnknownReference(problem)
-        return super().configurable_reference(scoped_selector, evaluate)
-
-
-def _syntax_problem(error: SyntaxError) -> str:
-    if isinstance(error, _UnknownReference):
-        return error.msg
+def _problem(error: Exception) -> str:
+    """Returns what is wrong with a text that gin's parser does not take."""
+    if isinstance(error, tokenize.TokenError):
+        return "the text ends inside a value; close its brackets or quotes."
+    if isinstance(error, TypeError):  # a dict with a list for a key
+        return f"this is not a value ({error})."
     word = re.search(r"Failed to parse token '(.*)'", error.msg, re.DOTALL)
     if word:
-        return f"`{word[1]}` is not a value; text needs quotes, a macro a leading %"
-    problem = error.msg[:1].lower() + error.msg[1:].rstrip(".")
+        return f"{word[1]} is not a value; text needs quotes, and a macro a leading %."
+    line = (error.text or "").strip()
     return (
-        f"{problem} in `{(error.text or '').strip()}`; a line reads "
-        "`room.parameter = value`, `name = value` or `include 'file.gin'`"
+        f"{line}: a line reads room.option = value, name = value or "
+        f"include 'file.gin' ({error.msg.rstrip('.')})."
     )
-
-
-def _find(name: str, folder: Path, origin: str) -> Path:
-    paths = [folder / name, GIN_FOLDER / name]
-    for path in paths:
-        if path.is_file():
-            return path
-    sought = dict.fromkeys(path.parent.resolve() for path in paths)
-    known = {path.name for place in sought for path in place.glob("*.gin")}
-    raise BadInput(
-        f"{origin}: there is no file {paths[0].name} in {' or '.join(map(str, sought))}"
-        "; " + bindings.suggestion(paths[0].name, known)
-    )
-
-
-def _bind_text(
-    text: str, source: str, folder: Path, including: tuple[Path, ...] = ()
-) -> None:
-    for where, statement in statements(text, source):
-        if isinstance(statement, config_parser.ImportStatement):
-            raise BadInput(
-                f"{where}: `{statement.format()}` is refused, because a gin file here "
-                "binds values and runs no code; remove the line"
-            )
-        if isinstance(statement, config_parser.IncludeStatement):
-            path = _find(statement.filename, folder, where)
-            if path.resolve() in including:
-                raise BadInput(f"{where}: {path} includes itself; remove the include")
-            bind_file(path, including)
-        elif isinstance(statement, config_parser.BlockDeclaration):
-            bindings.check(bindings.selector_problem(statement.selector), where)
-        else:
-            bindings.bind(statement, where)

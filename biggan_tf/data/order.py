@@ -1,9 +1,9 @@
-"""Which example stands where in the endless training stream.
+"""The order of examples in the endless training stream.
 
 The stream is a function of (seed, position) alone. Global batch k of size B holds the
 positions k B to (k + 1) B - 1, whatever the number of replicas, and epochs follow each
 other without a gap. So a resumed run starts at any position without replaying, and
-several workers take disjoint parts of the same batch without talking to each other.
+several workers take disjoint slices of the same batch without talking to each other.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 
-# Distinct keys, so that the two uses of one seed stay independent.
-_ORDER_KEY, _FLIP_KEY = 1, 2
+_ORDER_KEY, _FLIP_KEY = 1, 2  # two independent uses of one seed
 # Rounds of the permuting cipher. tf.random.experimental.index_shuffle is fixed at 4,
 # with which two epochs of 50,000 examples correlate at 0.7 and neighbours' coins at
 # 0.4 and more; from 16 on nothing is left of either.
@@ -21,22 +20,20 @@ _ROUNDS = 24
 
 
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
-    """Example at each position: every epoch is a permutation of its own.
+    """Returns the index, 0 to count - 1, of the example at each position.
+
+    Every epoch of `count` examples is another permutation.
 
     Args:
-      position: int64, any shape [] or [n], from 0.
-      count: examples in an epoch.
+      position: int64 [] or [n], from 0; the result is like it.
       seed: any integer of 64 bits.
-
-    Returns:
-      int64, same shape, 0 to count - 1.
     """
     epoch = position // count
     return _permuted(position % count, count, seed, epoch, _ORDER_KEY)
 
 
 def coin(position: tf.Tensor, seed: int) -> tf.Tensor:
-    """Fair coin for each position: bool, same shape as position."""
+    """Returns a fair coin for each position: bool, same shape as position."""
     sides = 2**62
     drawn = _permuted(position, sides, seed, tf.zeros_like(position), _FLIP_KEY)
     return drawn < sides // 2
@@ -54,10 +51,10 @@ def _permuted(
     )
 
 
-class Share:
-    """The part of every global batch that one input pipeline provides.
+class PipelineSlice:
+    """The slice of every global batch that one input pipeline provides.
 
-    Replica r of R has the r-th of R equal slices of each global batch; pipeline w of W
+    Replica r gets the r-th of R equal slices of each global batch; pipeline w of W
     feeds the replicas w R / W to (w + 1) R / W - 1.
     """
 
@@ -67,22 +64,19 @@ class Share:
         first_batch: int = 0,
         context: tf.distribute.InputContext | None = None,
     ) -> None:
-        """BadInput if the global batch does not divide; without context, all of it."""
+        """Raises BadInput if the batch does not divide; None is one replica."""
         context = context or tf.distribute.InputContext()
         replicas = context.num_replicas_in_sync
         if batch_size < 1 or batch_size % replicas:
-            raise BadInput(
-                f"the global batch size {batch_size} is not a multiple of the number "
-                f"of replicas, {replicas}"
-            )
-        self.batch_size = batch_size
-        self.first_batch = first_batch
+            told = f"take a multiple of {replicas}, the number of replicas"
+            raise BadInput(f"batch size = {batch_size}: {told}.")
+        self.batch_size, self.first_batch = batch_size, first_batch
         self.replica_batch = batch_size // replicas
         self._local_replicas = replicas // context.num_input_pipelines
         self._pipeline = context.input_pipeline_id
 
     def positions(self) -> tf.data.Dataset:
-        """Endless int64 [replica_batch]: of each batch, each local replica in turn."""
+        """Returns endless int64 [replica_batch], for each local replica in turn."""
         first_replica = self._pipeline * self._local_replicas
         within = tf.range(self.replica_batch, dtype=tf.int64)
 
@@ -95,6 +89,6 @@ class Share:
         return tf.data.Dataset.counter(first).map(slice_of)
 
     def owns(self, position: tf.Tensor) -> tf.Tensor:
-        """Whether this pipeline provides the example at a position: bool []."""
+        """Returns whether this pipeline provides the example at a position: bool []."""
         replica = position % self.batch_size // self.replica_batch
         return replica // self._local_replicas == self._pipeline

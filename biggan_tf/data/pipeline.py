@@ -1,83 +1,147 @@
-"""What a source of images is to the rest of the program."""
+"""What a source of images is to the rest of the program, and its options."""
 
 from __future__ import annotations
 
-import abc
 import contextlib
 import copy
 import dataclasses
+import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import gin
 import tensorflow as tf
 
+from biggan_tf.config import option, options
 from biggan_tf.data import order, preprocessing
 from biggan_tf.errors import BadInput
 
+# A source is imported when it is asked for: TensorFlow Datasets takes seconds.
+SOURCES = {
+    "embedded": "biggan_tf.data.embedded.Embedded",
+    "tfds": "biggan_tf.data.tfds_source.Tfds",
+    "folder": "biggan_tf.data.folder.Folder",
+}
+SPLITS = ("train", "held_out")
 HELD_OUT_FRACTION = 0.1  # of the training images, where no split is meant for it
+AUTOTUNE = tf.data.AUTOTUNE
+Example = tuple[tf.Tensor, tf.Tensor]  # image, label
+
+
+@options("data")
+class DataOptions:
+    """Which images to use. Options that are None by default belong to some sources."""
+
+    image_size: int = option(gin.REQUIRED, "side in pixels", low=8, high=4096)
+    source: str = option("embedded", "of all images", choices=tuple(SOURCES))
+    name: str | None = option(None, "tfds: a builder, such as 'imagenet2012'")
+    path: str | None = option(None, "folder: has a sub-folder per class", free=True)
+    data_dir: str | None = option(None, "tfds: where it prepares sets", free=True)
+    split: str | None = option(None, "tfds: to train on; None is 'train'")
+    held_out_split: str | None = option(None, "tfds: None is 'validation' or 'test'")
+    held_out_fraction: float | None = option(
+        None, "of the training images; None: 0.1 if needed", low=1e-6, high=0.99
+    )
+    flip: bool = option(False, "mirror each training image with probability 1/2")
+
+    def check(self) -> None:
+        """Raises BadInput unless these are options that the source takes."""
+        source = source_class(self.source)
+        takes = (*source.NEEDS, *source.TAKES)
+        for name in [f.name for f in dataclasses.fields(self) if f.default is None]:
+            value, problem = getattr(self, name), ""
+            if value is None and name in source.NEEDS:
+                problem = f"data.source = {self.source!r} needs it"
+            if value is not None and name not in takes:
+                right = " or ".join(takes) or "nothing like it"
+                problem = f"leave it out; data.source = {self.source!r} takes {right}"
+            if problem:
+                raise BadInput(f"data.{name} = {value!r}: {problem}.")
+        if None not in (self.held_out_fraction, self.held_out_split):
+            raise BadInput(
+                f"data.held_out_fraction = {self.held_out_fraction}: leave it out, or "
+                f"data.held_out_split = {self.held_out_split!r}."
+            )
+
+
+def source_class(source: str) -> type[Data]:
+    """Returns the class of one of `SOURCES`."""
+    module, _, name = SOURCES[source].rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
     """What is known of a data set without decoding an image.
 
-    A TFDS data set that is not prepared yet has no counts (0) and, unless it was
-    asked for, no held-out split ("").
+    A TFDS data set that is not prepared yet has counts of 0 and, unless it was asked
+    for, the held-out split "".
     """
 
-    source: str  # "embedded", "tfds" or "folder"
+    source: str
     name: str  # for people: "imagenet2012", a path, ...
-    image_size: int  # pixels
+    image_size: int  # side, pixels
     num_classes: int
     class_names: tuple[str, ...]
     train_images: int
     held_out_images: int
     train_split: str  # as TFDS takes it; a description for the other sources
     held_out_split: str
+    # Inception's classes mean nothing here, so scores of logits use a linear head.
+    own_classes: bool = False
 
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """Turns damage that shows when images are read into the sentence for it."""
+    """Turns damage that is found while images are read into one BadInput."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        complaint = re.search(r"(?:BadInput|assertion failed): (.*)", str(error))
-        broken = re.search(r".*\b(?:JPEG|PNG|image file)\b.*", str(error))
-        if complaint:
+        text = str(error)
+        if complaint := re.search(r"(?:BadInput|assertion failed): (.*)", text):
             raise BadInput(complaint[1]) from error
-        if broken:
-            raise BadInput(f"data: an image is damaged: {broken[0]}") from error
+        if broken := re.search(r".*\b(?:JPEG|PNG|image file)\b.*", text):
+            raise BadInput(f"data: an image is damaged ({broken[0]}).") from error
         raise
     except tf.errors.DataLossError as error:
-        problem = re.search(r"\w+ record at \d+", str(error))
+        record = re.search(r"\w+ record at \d+", str(error))
         raise BadInput(
-            f"data.name: a file is damaged ({problem[0] if problem else error.message})"
-            ": prepare the data set again, and run the same command again."
+            f"data.name: a file is damaged ({record[0] if record else error.message}); "
+            "prepare the data set again, and run the same command again."
         ) from error
 
 
-class Data(abc.ABC):
-    """Labelled images in two disjoint parts: for training, and held out.
+class Data:
+    """Labelled images in two disjoint splits: for training, and held out.
 
     Every data set below yields (image, label): float32 [batch, size, size, 3] in
     [-1, 1], and int32 [batch] in 0 to num_classes - 1.
     """
 
-    def __init__(self, spec: DataSpec, flip: bool) -> None:
-        """With flip, each training image is mirrored with probability 1/2."""
-        self.spec = spec
-        self._flip = flip
+    NEEDS: tuple[str, ...] = ()  # options that the source cannot do without
+    TAKES: tuple[str, ...] = ()  # others that it takes
+    READS_BATCHES = False  # whether `_read` takes a batch of indices
+
+    def __init__(self, options: DataOptions, names: Sequence[str], **more: Any) -> None:
+        """Takes the names of the classes, and the other fields of `DataSpec`."""
+        self.spec = DataSpec(
+            source=options.source,
+            image_size=options.image_size,
+            num_classes=len(names),
+            class_names=tuple(names),
+            **more,
+        )
+        self._flip = options.flip
 
     def unflipped(self) -> Data:
-        """The same images, none of them mirrored."""
+        """Returns the same images, none of them mirrored."""
         same = copy.copy(self)
         same._flip = False
         return same
 
-    @abc.abstractmethod
     def check_ready(self) -> None:
-        """Raise BadInput, saying what to do, if the images cannot be read."""
+        """Raises BadInput, which says what to do, if the images cannot be read."""
 
     def train_batches(
         self,
@@ -86,70 +150,74 @@ class Data(abc.ABC):
         first_batch: int = 0,
         context: tf.distribute.InputContext | None = None,
     ) -> tf.data.Dataset:
-        """Endless shuffled training batches, a function of (seed, position) alone.
+        """Returns endless shuffled batches, a function of (seed, position) alone.
 
         Args:
-          batch_size: global, over all replicas.
+          batch_size: global, over all replicas; BadInput if it does not divide.
           seed: of order and flips.
           first_batch: global batches to skip; none of their images is decoded.
-          context: of one input pipeline, as
-            `tf.distribute.Strategy.distribute_datasets_from_function` gives it. The
-            elements are then the batches of its replicas in turn, of batch_size /
-            replicas each: the slices of the global batch that one device would get.
-
-        Raises:
-          BadInput: the data is not ready, or batch_size does not divide.
+          context: from `Strategy.distribute_datasets_from_function`, of one input
+            pipeline. The elements are then the slices of each global batch that its
+            replicas get, in turn: batch_size / replicas images each.
         """
         self.check_ready()
-        share = order.Share(batch_size, first_batch, context)
-        return _deterministic(self._stream(share, seed))
+        batches = order.PipelineSlice(batch_size, first_batch, context)
+        return _deterministic(self._stream(batches, seed))
 
     def held_out_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Held-out images once, in fixed order, unflipped; the last may be short."""
-        return self._ordered("held out", batch_size)
+        """Returns held-out images once, in fixed order; the last batch may be short."""
+        return self.shard("held_out", 0, 1).batch(batch_size)
 
     def ordered_train_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Training images once, in fixed order, unflipped; the last may be short."""
-        return self._ordered("train", batch_size)
+        """Returns training images as `held_out_batches` does, none of them mirrored."""
+        return self.shard("train", 0, 1).batch(batch_size)
 
-    def portion(self, part: str, index: int, count: int) -> tf.data.Dataset:
-        """The index-th of `count` disjoint portions of "train" or "held out".
+    def shard(self, split: str, index: int, count: int) -> tf.data.Dataset:
+        """Returns the index-th of `count` disjoint shards of one of `SPLITS`.
 
-        Yields single examples, in fixed order, unflipped, and decodes no others.
+        It decodes and yields single examples, in fixed order, not mirrored.
         """
         self.check_ready()
-        return _deterministic(self._once(part, index, count))
+        return _deterministic(self._once(split, index, count))
 
-    def _ordered(self, part: str, batch_size: int) -> tf.data.Dataset:
-        self.check_ready()
-        return _deterministic(self._once(part).batch(batch_size))
+    def _read(self, split: str, index: tf.Tensor) -> Example:
+        """Returns the decoded example of an index, or those of a batch of indices.
 
-    @abc.abstractmethod
-    def _stream(self, share: order.Share, seed: int) -> tf.data.Dataset:
-        """Endless finished batches of share.replica_batch."""
+        A source that cannot read by index has a `_stream` and a `_once` of its own.
+        """
+        raise NotImplementedError
 
-    @abc.abstractmethod
-    def _once(self, part: str, index: int = 0, count: int = 1) -> tf.data.Dataset:
-        """The finished examples of a portion of a part, one by one, in order."""
+    def _stream(self, batches: order.PipelineSlice, seed: int) -> tf.data.Dataset:
+        """Returns endless finished batches of `batches.replica_batch` images."""
+
+        def example(position: tf.Tensor) -> Example:
+            index = order.shuffled_index(position, self.spec.train_images, seed)
+            return self._finished(self._read("train", index), position, seed)
+
+        positions = batches.positions()
+        if self.READS_BATCHES:
+            return positions.map(example, AUTOTUNE)
+        examples = positions.unbatch().map(example, AUTOTUNE)
+        return examples.batch(batches.replica_batch, drop_remainder=True)
+
+    def _once(self, split: str, index: int, count: int) -> tf.data.Dataset:
+        """Returns the finished examples of a shard, one by one, in order."""
+        size = getattr(self.spec, f"{split}_images")
+        indices = tf.data.Dataset.range(index, size, count)
+        return indices.map(lambda at: self._finished(self._read(split, at)), AUTOTUNE)
 
     def _finished(
-        self,
-        image: tf.Tensor,
-        label: tf.Tensor,
-        position: tf.Tensor | None = None,
-        seed: int = 0,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """From decoded (a batch or one) to what the class promises.
-
-        Only training examples have a position in the stream, and so may be flipped.
-        """
+        self, example: Example, position: tf.Tensor | None = None, seed: int = 0
+    ) -> Example:
+        """Preprocesses an example or a batch; mirrors only those with a position."""
+        image, label = example
         flips = self._flip and position is not None
         mirrored = order.coin(position, seed) if flips else None
         image = preprocessing.to_network(image, self.spec.image_size, mirrored)
         return image, tf.cast(label, tf.int32)
 
 
-def _deterministic(batches: tf.data.Dataset) -> tf.data.Dataset:
+def _deterministic(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+    return dataset.prefetch(AUTOTUNE).with_options(options)

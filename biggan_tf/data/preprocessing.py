@@ -8,7 +8,7 @@ import tensorflow as tf
 def to_network(
     images: tf.Tensor, size: int, mirrored: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Central square, resized, perhaps mirrored, in three channels, in [-1, 1].
+    """Returns the central square, resized: float32 [batch, size, size, 3] in [-1, 1].
 
     Shrinking averages areas (BigGAN paper, appendix C). Enlarging is bilinear: by area
     it would repeat pixels, in blocks of uneven width.
@@ -16,10 +16,7 @@ def to_network(
     Args:
       images: uint8 [batch, height, width, 1 or 3], or a single one without batch.
       size: side of the result, pixels.
-      mirrored: which ones to swap left and right: bool [batch] or []; None for none.
-
-    Returns:
-      float32 [batch, size, size, 3], or without batch.
+      mirrored: which images swap left and right: bool [batch] or []; None for none.
     """
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
     side = tf.minimum(height, width)
@@ -36,6 +33,4 @@ def to_network(
         # One pass; a reversal and a choice would be three.
         images = tf.gather(images, columns, axis=-2, batch_dims=mirrored.shape.rank)
     images = images / 127.5 - 1.0
-    if images.shape[-1] == 1:
-        images = tf.image.grayscale_to_rgb(images)
-    return images
+    return tf.image.grayscale_to_rgb(images) if images.shape[-1] == 1 else images

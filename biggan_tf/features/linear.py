@@ -1,4 +1,4 @@
-"""A linear classifier over fixed features, for data sets that have no other."""
+"""A linear classifier over fixed features, for data with classes of its own."""
 
 from __future__ import annotations
 
@@ -11,40 +11,29 @@ _ITERATIONS = 100  # the loss moves by less than 1e-4 after that
 
 @dataclasses.dataclass(frozen=True)
 class LinearHead:
-    """Multinomial logistic regression.
+    """Multinomial logistic regression of standardised features."""
 
-    Attributes:
-        weights: float64 [d + 1, k]; the last row is the bias.
-        mean, scale: float64 [d]; features are standardised with them.
-    """
-
-    weights: np.ndarray
-    mean: np.ndarray
-    scale: np.ndarray
+    weights: np.ndarray  # float64 [d + 1, k]; the last row is the bias
+    mean: np.ndarray  # of the features, float64 [d]
+    scale: np.ndarray  # their standard deviation, or 1 where that is 0
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Features [n, d] -> logits, float64 [n, k]."""
+        """Returns logits, float64 [n, k], of features [n, d]."""
         return _with_one((features - self.mean) / self.scale) @ self.weights
-
-    def accuracy(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Share of features [n, d] whose largest logit is that of labels, int [n]."""
-        return float((self(features).argmax(1) == labels).mean())
 
 
 def fit_linear_head(
     features: np.ndarray, labels: np.ndarray, num_classes: int, decay: float = 1e-2
 ) -> LinearHead:
-    """The head of least cross-entropy + decay / 2 |weights|^2; same input, same head.
+    """Returns the head of least cross-entropy + decay / 2 |weights|^2, always the same.
 
-    Newton steps with one matrix that is above every Hessian (Boehning, Annals of the
-    Institute of Statistical Mathematics, 1992), so that there is no learning rate to
-    choose, with Nesterov's momentum.
+    It takes Newton steps with Nesterov's momentum and one matrix that is above every
+    Hessian (Boehning, Annals of the Institute of Statistical Mathematics, 1992), so
+    there is no learning rate to choose.
 
     Args:
         features: [n, d], of real training images.
-        labels: int [n], below num_classes.
-        num_classes: k.
-        decay: of the weights, for standardised features.
+        labels: int [n], below `num_classes`.
     """
     mean, scale = features.mean(0, np.float64), features.std(0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)

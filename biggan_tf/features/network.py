@@ -1,37 +1,36 @@
-"""What a feature network is, whichever it is."""
+"""What a feature network is, and the registry of all of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import re
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 
+# How a name is written -> (regular expression of such names, maker of the network).
+NETWORKS: dict[str, tuple[str, Callable[..., FeatureNetwork]]] = {}
+
 
 @dataclasses.dataclass(frozen=True)
 class FeatureNetwork:
     """A fixed network from images to features and logits, with its own resize.
 
-    Runs eagerly, in a tf.function and on replicas (make it in the strategy's scope).
-
-    Attributes:
-        name: goes into the name of every score, "inception" or "lite0_128".
-        hash: sha256 of the file or files that hold the weights.
-        input_size: side in pixels of the images that the layers see.
-        resize: how images of any other size get there, in words.
-        apply: uint8 [b, h, w, 3] -> float32 [b, d] and float32 [b, k].
+    It runs eagerly, in a tf.function and on replicas; load it in the strategy's scope.
     """
 
-    name: str
-    hash: str
-    input_size: int
-    resize: str
+    name: str  # ends the name of every score, such as "lite0_128"
+    hash: str  # sha256 of the file or files that hold the weights
+    input_size: int  # side in pixels of the images that the layers see
+    resize: str  # in words, how other images are brought to that size
+    # uint8 [b, h, w, 3] -> float32 [b, d] and float32 [b, k]
     apply: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """uint8 [b, h, w, 3] -> {"features": [b, d], "logits": [b, k]}, float32."""
+        """Returns "features" [b, d] and "logits" [b, k], float32, of uint8 images."""
         images = tf.convert_to_tensor(images)
         if images.dtype != tf.uint8 or images.shape.rank != 4 or images.shape[3] != 3:
             raise BadInput(
@@ -41,17 +40,45 @@ class FeatureNetwork:
         features, logits = self.apply(images)
         return {"features": features, "logits": logits}
 
-    @property
+    @functools.cached_property
     def feature_size(self) -> int:
-        """d, found by a run on one image: that the network works shows early, too."""
+        """The size d, found by a run on one image, which also tries the network."""
         image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
         return self(image)["features"].shape[1]
 
     @property
     def protocol(self) -> dict[str, str | int]:
-        """What two scores must share of their feature networks to be comparable."""
+        """What two scores must share to be comparable."""
         return {
             "features": self.name,
             "features_sha256": self.hash,
             "features_resize": self.resize,
         }
+
+
+def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:
+    """Lets `load` find a function that makes a feature network.
+
+    Args:
+        form: how its name is written, such as "lite0_RESOLUTION".
+        pattern: regular expression of such names; the function takes its groups.
+    """
+
+    def decorate(make: Callable) -> Callable:
+        NETWORKS[form] = pattern, make
+        return make
+
+    return decorate
+
+
+def load(name: str) -> FeatureNetwork:
+    """Returns the feature network of a name, see `NETWORKS`; BadInput if there is none.
+
+    "inception" is downloaded from TF-Hub, or comes from TF-Hub's cache.
+    """
+    for pattern, make in NETWORKS.values():
+        if match := re.fullmatch(pattern, name):
+            return make(*match.groups())
+    raise BadInput(
+        f"feature network {name!r}: take {' or '.join(NETWORKS)}, lite0_128 say."
+    )

@@ -14,12 +14,32 @@ import numpy as np
 from biggan_tf.errors import BadInput
 
 _MAGIC = 0x1950A86A20F9469CFC6C
-_STORAGES = {
-    "DoubleStorage": "<f8",
-    "FloatStorage": "<f4",
-    "HalfStorage": "<f2",
-    "IntStorage": "<i4",
-    "LongStorage": "<i8",
+
+
+def _view(
+    values: np.ndarray,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: object,  # requires_grad and hooks
+) -> np.ndarray:
+    values = values[offset:]
+    last = sum((size - 1) * stride for size, stride in zip(shape, strides))
+    if min((0, offset, *strides)) < 0 or last >= len(values):
+        raise ValueError("a tensor reaches outside its storage")
+    strides = [stride * values.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(values, shape, strides)
+
+
+# The names that a file may ask for; storages are arrays of these dtypes.
+_KNOWN = {
+    "collections.OrderedDict": OrderedDict,
+    "torch._utils._rebuild_tensor_v2": _view,
+    "torch.DoubleStorage": "<f8",
+    "torch.FloatStorage": "<f4",
+    "torch.HalfStorage": "<f2",
+    "torch.IntStorage": "<i4",
+    "torch.LongStorage": "<i8",
 }
 
 
@@ -35,15 +55,12 @@ class _TensorsOnly(pickle.Unpickler):
         self._most_bytes = most_bytes
 
     def find_class(self, module: str, name: str) -> Callable[..., Any] | str:
-        if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _view
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
-        raise pickle.UnpicklingError(
-            f"it asks for {module}.{name}, beyond what tensors need"
-        )
+        name = f"{module}.{name}"
+        if name not in _KNOWN:
+            raise pickle.UnpicklingError(
+                f"it asks for {name}, beyond what tensors need"
+            )
+        return _KNOWN[name]
 
     def persistent_load(self, reference: tuple) -> np.ndarray:
         kind, dtype, key, _, count, *_ = reference
@@ -56,30 +73,11 @@ class _TensorsOnly(pickle.Unpickler):
         return self.storages[key]
 
 
-def _view(
-    values: np.ndarray,
-    offset: int,
-    shape: tuple[int, ...],
-    strides: tuple[int, ...],
-    *_: object,  # requires_grad and hooks
-) -> np.ndarray:
-    values = values[offset:]
-    last = sum((size - 1) * stride for size, stride in zip(shape, strides))
-    if min((0, offset, *strides)) < 0 or last >= len(values):
-        raise ValueError("a tensor reaches outside its storage")
-    return np.lib.stride_tricks.as_strided(
-        values, shape, [stride * values.itemsize for stride in strides]
-    )
-
-
 def read(path: str | os.PathLike[str]) -> Any:
-    """What `torch.save` wrote, before PyTorch 1.6 or since; tensors are arrays.
+    """Returns what `torch.save` wrote, before PyTorch 1.6 or since; tensors are arrays.
 
-    Args:
-        path: of a file that holds tensors, numbers and text in dicts and lists.
-
-    Raises:
-        BadInput: the file holds anything else, or is cut short.
+    BadInput if the file is cut short, or holds more than tensors, numbers, text, dicts
+    and lists.
     """
     try:
         with open(path, "rb") as file:

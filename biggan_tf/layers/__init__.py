@@ -1,20 +1,17 @@
-"""The layers of BigGAN: spectral norm, resampling, batch norm, self-attention.
+"""The layers that BigGAN is made of. Images and features are NHWC.
 
-Images are NHWC. Every layer with a kernel W uses W / sigma(W) in its forward pass and
-trains W itself; `training` says only whether the power-iteration vector u moves. Batch
-norm is told where its moments come from by a function, `statistics`, so that training,
-sampling and the exported module share one forward pass.
+Three arguments have the same meaning everywhere:
+
+    kernel      the arguments of each `SpectralLayer` inside, by name: how its kernel is
+                initialised, and whether its largest singular value divides it
+    training    whether the vector u that estimates this value moves, see `spectral`;
+                nothing else depends on it, and the output is the same either way
+    statistics  the function that gives batch norm its mean and variance, see `norm`
 """
 
 from biggan_tf.layers.attention import SelfAttention
-from biggan_tf.layers.ends import (
-    ClassCondition,
-    DropoutMask,
-    ProjectionHead,
-    ToImage,
-    join_condition,
-    one_hot,
-)
+from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
+from biggan_tf.layers.labels import ClassCondition, join_condition, one_hot
 from biggan_tf.layers.norm import (
     AffineBatchNorm,
     BatchNorm,
@@ -25,6 +22,7 @@ from biggan_tf.layers.norm import (
     batch_statistics,
     running_statistics,
 )
+from biggan_tf.layers.outputs import DropoutMask, ProjectionHead, ToImage
 from biggan_tf.layers.recomputation import recomputed
 from biggan_tf.layers.resampling import (
     ConvDownsample2D,
@@ -34,7 +32,6 @@ from biggan_tf.layers.resampling import (
 )
 from biggan_tf.layers.singular import by_shape, largest_singular
 from biggan_tf.layers.spectral import (
-    ALIKE,
     INITIALIZERS,
     SpectralConv2D,
     SpectralDense,
@@ -44,37 +41,3 @@ from biggan_tf.layers.spectral import (
     power_iteration,
     spectral_layers,
 )
-
-__all__ = [
-    "ALIKE",
-    "INITIALIZERS",
-    "AffineBatchNorm",
-    "BatchNorm",
-    "ClassCondition",
-    "ConditionalBatchNorm",
-    "ConvDownsample2D",
-    "DropoutMask",
-    "ProjectionHead",
-    "SelfAttention",
-    "SpectralConv2D",
-    "SpectralDense",
-    "SpectralEmbedding",
-    "SpectralLayer",
-    "Statistics",
-    "ToImage",
-    "UpsampleConv2D",
-    "batch_moments",
-    "batch_norms",
-    "batch_statistics",
-    "by_shape",
-    "downsample",
-    "join_condition",
-    "largest_singular",
-    "one_hot",
-    "path_of",
-    "power_iteration",
-    "recomputed",
-    "running_statistics",
-    "spectral_layers",
-    "upsample",
-]

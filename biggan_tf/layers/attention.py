@@ -1,4 +1,4 @@
-"""Self-attention over the image (Zhang et al. 2018)."""
+"""Self-attention over the image (Zhang et al. 2018, arXiv 1805.08318)."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ from typing import Any
 
 import tensorflow as tf
 
+from biggan_tf.layers.base import Layer
 from biggan_tf.layers.spectral import SpectralConv2D
 
 
-class SelfAttention(tf.keras.layers.Layer):
-    """x + gamma * attention(x), gamma from 0 (Zhang et al. 2018, arXiv 1805.08318).
+class SelfAttention(Layer):
+    """x + gamma * o(softmax(theta(x) phi(x)^T) g(x)), float [batch, h, w, channels].
 
-    theta and phi have channels / 8, g channels / 2 (at least 1); phi and g are
-    max-pooled 2x2; the dot products are not scaled.
-
-    Args:
-        kernel: arguments of the four bias-free 1x1 convolutions, see `SpectralLayer`.
+    theta, phi, g and o are 1x1 convolutions without bias. theta and phi have channels
+    / 8, g has channels / 2 (at least 1). phi and g are max-pooled 2x2, so each of the
+    h * w positions attends to h * w / 4. The dot products are not scaled. gamma is a
+    trained scalar that starts at 0, so the layer starts as the identity.
     """
 
-    def __init__(self, kernel: dict[str, Any], **kwargs: Any):
+    def __init__(self, kernel: dict, **kwargs: Any):
         super().__init__(**kwargs)
         self.kernel = kernel
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kernel": dict(self.kernel)}
 
     def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
@@ -36,9 +33,7 @@ class SelfAttention(tf.keras.layers.Layer):
         self.phi = conv("phi", max(1, channels // 8))
         self.g = conv("g", max(1, channels // 2))
         self.o = conv("o", channels)
-        self.gamma = self.add_weight(
-            name="gamma", shape=[], initializer="zeros", experimental_autocast=False
-        )
+        self.gamma = self.add_weight("gamma", [], initializer="zeros")
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         def flat(features: tf.Tensor) -> tf.Tensor:

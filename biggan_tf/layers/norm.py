@@ -1,4 +1,15 @@
-"""Batch norm: plain, conditional, and where its moments come from."""
+"""Batch norm, plain and conditional, and where its mean and variance come from.
+
+Whoever calls G hands over a function `statistics`, and every batch norm in G asks it
+for the mean and the variance of each channel. So training, sampling and the exported
+module share one forward pass:
+
+- `batch_statistics` takes those of the batch and moves the running averages (training);
+- `batch_moments` takes those of the batch and moves nothing (G is frozen);
+- `running_statistics` takes the running averages;
+- `standing.StandingStatistics.at(truncation)` takes those that were measured for that
+  truncation, with the moving average of G's weights (sampling, exported module).
+"""
 
 from __future__ import annotations
 
@@ -6,18 +17,19 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
-from biggan_tf.layers.spectral import REPLICATED_STATE, SpectralDense
+from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
+from biggan_tf.layers.spectral import SpectralDense
 
-# Where batch norm takes its (mean, variance), float32 [channels] each, for input x.
+# Takes a batch norm and its input x [batch, h, w, channels], and returns the mean and
+# the variance to use, float32 [channels] each.
 Statistics = Callable[["BatchNorm", tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
-class BatchNorm(tf.keras.layers.Layer):
+class BatchNorm(Layer):
     """(x - mean) / sqrt(variance + epsilon) * scale + offset, as one multiply-add.
 
-    Scale and offset are handed over at call time, which is what conditional batch norm
-    is; mean and variance come from `statistics`. The running averages `moving_mean` and
-    `moving_variance` (unbiased) are kept by `batch_statistics`.
+    Its variables are the running averages `moving_mean` and `moving_variance` (of the
+    unbiased variance), float32 [channels], which only `batch_statistics` moves.
 
     Args:
         momentum: weight of the old value in the running averages.
@@ -26,27 +38,17 @@ class BatchNorm(tf.keras.layers.Layer):
 
     def __init__(self, momentum: float = 0.9, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
-        self.momentum = momentum
-        self.epsilon = epsilon
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
+        self.momentum, self.epsilon = momentum, epsilon
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        shape = [input_shape[-1]]
-        self.moving_mean = self.add_weight(
-            name="moving_mean", shape=shape, initializer="zeros", **REPLICATED_STATE
-        )
+        state = {"shape": [input_shape[-1]], **EQUAL_ON_REPLICAS}
+        self.moving_mean = self.add_weight("moving_mean", initializer="zeros", **state)
         self.moving_variance = self.add_weight(
-            name="moving_variance", shape=shape, initializer="ones", **REPLICATED_STATE
+            "moving_variance", initializer="ones", **state
         )
 
     def moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """E[x] and E[x^2], float32 [channels], over the batch of all replicas."""
+        """Returns E[x] and E[x^2] over all replicas' batch, float32 [channels] each."""
         x = tf.cast(x, tf.float32)
         mean, square = _mean(x), _mean(tf.square(x))
         replicas = tf.distribute.get_replica_context()
@@ -55,11 +57,7 @@ class BatchNorm(tf.keras.layers.Layer):
         return mean, square
 
     def call(
-        self,
-        x: tf.Tensor,
-        scale: tf.Tensor,
-        offset: tf.Tensor,
-        statistics: Statistics,
+        self, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Statistics
     ) -> tf.Tensor:
         """x: [batch, h, w, channels]; scale, offset: broadcastable to x, float32."""
         mean, variance = statistics(self, x)
@@ -69,20 +67,27 @@ class BatchNorm(tf.keras.layers.Layer):
 
 
 def batch_moments(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The moments of the whole batch; nothing moves (a frozen G)."""
+    """Returns the mean and variance of the batch of all replicas."""
     mean, square = layer.moments(x)
     return mean, tf.nn.relu(square - tf.square(mean))
 
 
 def batch_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The moments of the whole batch; moves the running averages (training)."""
+    """Returns the same as `batch_moments`, and moves the running averages."""
     mean, variance = batch_moments(layer, x)
     move_averages(layer, mean, variance, value_count(x))
     return mean, variance
 
 
+def running_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the running averages of training."""
+    del x
+    averages = layer.moving_mean, layer.moving_variance
+    return tuple(map(tf.convert_to_tensor, averages))
+
+
 def value_count(x: tf.Tensor) -> tf.Tensor:
-    """How many values of a channel there are in the batch of all replicas, float32."""
+    """Returns how many values a channel has in the batch of all replicas, float32."""
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     known = x.shape[:-1].num_elements()
     count = tf.reduce_prod(tf.shape(x)[:-1]) if known is None else known
@@ -92,68 +97,41 @@ def value_count(x: tf.Tensor) -> tf.Tensor:
 def move_averages(
     layer: BatchNorm, mean: tf.Tensor, variance: tf.Tensor, values: tf.Tensor
 ) -> None:
-    """Moves the running averages towards a batch's moments, over so many values."""
+    """Moves the running averages towards the moments of a batch of `values` values."""
     unbiased = variance * values / tf.maximum(values - 1.0, 1.0)
-    for average, value in (
-        (layer.moving_mean, mean),
-        (layer.moving_variance, unbiased),
-    ):
+    averages = (layer.moving_mean, mean), (layer.moving_variance, unbiased)
+    for average, value in averages:
         value = tf.stop_gradient(value)
         average.assign(average + (1 - layer.momentum) * (value - average))
 
 
 def _mean(x: tf.Tensor) -> tf.Tensor:
-    """[batch, h, w, channels] -> [channels].
+    """Returns the mean of each channel, [batch, h, w, channels] -> [channels].
 
     By rows first: one float32 sum of a hundred thousand terms loses four digits.
     """
     return tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=[0, 1])
 
 
-def running_statistics(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The running averages of training."""
-    del x
-    return tf.convert_to_tensor(layer.moving_mean), tf.convert_to_tensor(
-        layer.moving_variance
-    )
-
-
 def batch_norms(network: tf.Module) -> list[BatchNorm]:
-    """Every batch norm of a network, in an order that only its structure decides."""
+    """Returns a network's batch norms, in an order that only its structure decides."""
     return [layer for layer in network.submodules if isinstance(layer, BatchNorm)]
 
 
-class ConditionalBatchNorm(tf.keras.layers.Layer):
-    """Batch norm whose gain 1 + W_g c and offset W_b c depend on a condition c.
+class ConditionalBatchNorm(Layer):
+    """Batch norm with gain 1 + W_gain c and offset W_offset c of a condition vector c.
 
-    (De Vries et al. 2017; the paper's Section 3: bias projections are zero-centred,
-    gain projections centred at 1.)
-
-    Args:
-        kernel: arguments of the two bias-free projections, see `SpectralLayer`.
-        epsilon: of the batch norm.
+    (De Vries et al. 2017, and the paper's Section 3.) The projections have no bias.
     """
 
-    def __init__(self, kernel: dict[str, Any], epsilon: float = 1e-5, **kwargs: Any):
+    def __init__(self, kernel: dict, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
-        self.kernel = kernel
-        self.epsilon = epsilon
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "kernel": dict(self.kernel),
-            "epsilon": self.epsilon,
-        }
+        self.kernel, self.epsilon = kernel, epsilon
 
     def build(self, input_shape: tf.TensorShape) -> None:
-        def projection(name: str) -> SpectralDense:
-            return SpectralDense(
-                input_shape[-1], use_bias=False, name=name, **self.kernel
-            )
-
-        self.gain = projection("gain")
-        self.offset = projection("offset")
+        options = {"use_bias": False, **self.kernel}
+        self.gain = SpectralDense(input_shape[-1], name="gain", **options)
+        self.offset = SpectralDense(input_shape[-1], name="offset", **options)
         self.norm = BatchNorm(epsilon=self.epsilon, name="norm")
 
     def call(
@@ -167,29 +145,17 @@ class ConditionalBatchNorm(tf.keras.layers.Layer):
         return self.norm(x, gain, offset, statistics)
 
 
-class AffineBatchNorm(tf.keras.layers.Layer):
-    """Batch norm with a learnt gain and offset per channel (before G's last conv)."""
+class AffineBatchNorm(Layer):
+    """Batch norm with a trained gain and offset per channel (before G's last conv)."""
 
     def __init__(self, epsilon: float = 1e-5, **kwargs: Any):
         super().__init__(**kwargs)
         self.epsilon = epsilon
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "epsilon": self.epsilon}
-
     def build(self, input_shape: tf.TensorShape) -> None:
-        self.gain = self.add_weight(
-            name="gain",
-            shape=[input_shape[-1]],
-            initializer="ones",
-            experimental_autocast=False,
-        )
-        self.offset = self.add_weight(
-            name="offset",
-            shape=[input_shape[-1]],
-            initializer="zeros",
-            experimental_autocast=False,
-        )
+        shape = [input_shape[-1]]
+        self.gain = self.add_weight("gain", shape, initializer="ones")
+        self.offset = self.add_weight("offset", shape, initializer="zeros")
         self.norm = BatchNorm(epsilon=self.epsilon, name="norm")
 
     def call(self, x: tf.Tensor, statistics: Statistics) -> tf.Tensor:

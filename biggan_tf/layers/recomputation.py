@@ -1,69 +1,63 @@
 """Blocks whose activations are computed again in the backward pass instead of kept.
 
-Half as much computing again, for the memory of one block instead of all (Chen et al.
-2016, arXiv 1604.06174). What a block keeps from batch to batch moves once all the same:
-its normalised kernels are computed outside and handed in, and the moments of its batch
-norms are handed out.
+This needs the memory of one block instead of all, for about a third more computation
+(Chen et al. 2016, arXiv 1604.06174). A block is then computed twice, but u and the
+running averages of batch norm must move once. So its kernels are normalised before it
+and handed in, and its batch norms hand out their moments.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from biggan_tf.layers.norm import (
-    BatchNorm,
-    Statistics,
-    batch_moments,
-    batch_norms,
-    batch_statistics,
-    move_averages,
-    value_count,
-)
-from biggan_tf.layers.spectral import SpectralLayer, spectral_layers
+from biggan_tf.layers import norm
+from biggan_tf.layers.base import Layer
+from biggan_tf.layers.spectral import spectral_layers
 
 
 def recomputed(
-    block: tf.keras.layers.Layer,
+    block: Layer,
     *inputs: tf.Tensor,
     training: bool,
-    statistics: Statistics | None = None,
+    statistics: norm.Statistics | None = None,
 ) -> tf.Tensor:
-    """block(*inputs, training, [statistics]) with the same gradients and side effects.
+    """Returns block(*inputs, training, statistics), and keeps no activations for it.
 
-    Args:
-        block: made of the layers of this package.
-        *inputs: float tensors.
-        training: whether power-iteration vectors move.
-        statistics: where the block's batch norms take their moments from, if it has
-            any.
+    The gradients, and what moves (u, running averages), are those of the block itself.
+    `statistics` is None for a block without batch norm.
     """
     last = () if statistics is None else (statistics,)
-    if not block.built:  # the call that makes its variables
+    if not block.built:  # this call makes its variables
         return block(*inputs, training, *last)
-    spectral, norms = spectral_layers(block), batch_norms(block)
+    spectral, norms = spectral_layers(block), norm.batch_norms(block)
     kernels = [layer.normalized_kernel(training) for layer in spectral]
-    moves = statistics is batch_statistics
+    moves = statistics is norm.batch_statistics
     count = len(inputs)
 
     def forward(*tensors: tf.Tensor) -> list[tf.Tensor]:
         moments = {}
 
-        def noted(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            found = (batch_moments if moves else statistics)(layer, x)
-            moments[id(layer)] = [*map(tf.stop_gradient, found), value_count(x)]
+        def noted(layer: norm.BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            found = (norm.batch_moments if moves else statistics)(layer, x)
+            moments[id(layer)] = [*map(tf.stop_gradient, found), norm.value_count(x)]
             return found
 
-        with _fixed_kernels(spectral, tensors[count:]):
+        for layer, kernel in zip(spectral, tensors[count:]):
+            layer.fixed_kernel = kernel
+        try:
             y = block(*tensors[:count], False, *[noted for _ in last])
+        finally:
+            for layer in spectral:
+                layer.fixed_kernel = None
         return [y, *(value for layer in norms for value in moments[id(layer)])]
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple:
         def gradient(dy: tf.Tensor, *_: tf.Tensor, variables: Sequence = ()) -> tuple:
-            # Not before it is needed, and so not taken for the first time's result.
+            # The second pass depends on dy, so that it is neither made early nor taken
+            # for the same computation as the first pass.
             with tf.control_dependencies([dy]):
                 again = [tf.identity(tensor) for tensor in tensors]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -77,19 +71,5 @@ def recomputed(
     y, *moments = run(*inputs, *kernels)
     if moves:
         for layer, *found in zip(norms, moments[::3], moments[1::3], moments[2::3]):
-            move_averages(layer, *found)
+            norm.move_averages(layer, *found)
     return y
-
-
-@contextlib.contextmanager
-def _fixed_kernels(
-    layers: Sequence[SpectralLayer], kernels: Sequence[tf.Tensor]
-) -> Iterator[None]:
-    """Layers called inside take these normalised kernels for theirs."""
-    for layer, kernel in zip(layers, kernels):
-        layer.fixed_kernel = kernel
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.fixed_kernel = None

@@ -1,22 +1,26 @@
-"""Up- and downsampling, fused with the 3x3 convolution beside it."""
+"""Up- and downsampling, fused with the 3x3 convolution beside it.
+
+Nearest upsampling copies each value to 2x2 places, so a 3x3 convolution after it
+multiplies the same value by several taps. Adding those taps first leaves one 4x4
+convolution of stride 2, transposed. Likewise a 3x3 convolution and the mean over 2x2
+of its outputs are one 4x4 convolution of stride 2. The numbers are the same, with less
+than half the multiplications. The 3x3 kernel is what is trained and divided by sigma.
+"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from biggan_tf.layers.spectral import SpectralConv2D
 
-# A row of three taps convolved with a box of two.
+# Times three taps it is four: the three convolved with a box of two ones.
 BOX = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 
 
 def spread(kernel: tf.Tensor, taps: np.ndarray) -> tf.Tensor:
-    """A kernel [3, 3, ...] whose three rows and columns `taps` [4, 3] makes four.
+    """Returns the 4x4 kernel that `taps` [4, 3] makes of a 3x3 kernel, [3, 3, ...].
 
-    This turns resampling and a 3x3 convolution into one 4x4 convolution of stride 2.
     The product has the device's precision, as the convolution has: TF32 on GPUs that
     know it, unless `tf.config.experimental.enable_tensor_float_32_execution(False)`.
     """
@@ -28,13 +32,8 @@ def spread(kernel: tf.Tensor, taps: np.ndarray) -> tf.Tensor:
 class UpsampleConv2D(SpectralConv2D):
     """Nearest 2x upsampling, then a 3x3 convolution, [h, w] -> [2h, 2w].
 
-    Computed as one transposed 4x4 convolution of stride 2 on the small image: 4 instead
-    of 9 multiplications per output value and pair of channels. The trained kernel, and
-    its sigma, are those of the 3x3 convolution.
+    Takes 4 instead of 9 multiplications per output value and pair of channels.
     """
-
-    def __init__(self, units: int, kernel_size: int = 3, **kwargs: Any):
-        super().__init__(units, kernel_size, **kwargs)
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
         return spread(kernel, BOX[:, ::-1])
@@ -52,22 +51,17 @@ class UpsampleConv2D(SpectralConv2D):
 class ConvDownsample2D(SpectralConv2D):
     """A 3x3 convolution, then 2x2 average pooling, [2h, 2w] -> [h, w].
 
-    Computed as one 4x4 convolution of stride 2: 16 instead of 36 multiplications per
-    pooled value and pair of channels. The trained kernel, and its sigma, are those of
-    the 3x3 convolution.
+    Takes 16 instead of 36 multiplications per pooled value and pair of channels.
     """
-
-    def __init__(self, units: int, kernel_size: int = 3, **kwargs: Any):
-        super().__init__(units, kernel_size, **kwargs)
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
         return spread(kernel, BOX / 2)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         if x.shape[1] % 2 or x.shape[2] % 2:
-            raise ValueError(f"2x2 pooling needs even sides, not {x.shape[1:3]}")
-        # For even sides SAME pads by one all around. Saying so explicitly would keep
-        # the gradients from the fast kernels of a CPU.
+            raise ValueError(f"sides = {x.shape[1:3]}: 2x2 pooling needs even sides.")
+        # For even sides SAME pads by one on all sides. Explicit padding would mean the
+        # same, but a CPU has no fast kernels for its gradients.
         return tf.nn.conv2d(x, kernel, strides=2, padding="SAME")
 
 
@@ -80,7 +74,7 @@ def upsample(x: tf.Tensor) -> tf.Tensor:
 
 
 def _batch(x: tf.Tensor) -> int | tf.Tensor:
-    """Its size, as a number if that is known."""
+    """Returns the batch size, as a number if it is known."""
     return x.shape[0] or tf.shape(x)[0]
 
 

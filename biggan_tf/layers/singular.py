@@ -1,4 +1,4 @@
-"""The largest singular values of kernels, by products with them alone."""
+"""The largest singular values of kernels, for the monitor and the regularisers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from biggan_tf.layers.spectral import SpectralLayer
 def largest_singular(
     matrix: tf.Tensor, count: int = 3, block: int = 8, depth: int = 24
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The largest singular values of W and their vectors, by block Krylov iteration.
+    """Returns the largest singular values of W, and their vectors.
 
-    A block finds equal singular values, as a fresh orthogonal kernel has, of which a
-    single vector finds one. Where the short side is at most block * depth they are
-    exact, elsewhere the space spanned by (W^T W)^i X, i < depth, holds them to 1e-4.
+    Block Krylov iteration: they are looked for in the space that (W^T W)^i X spans, for
+    i < depth and a random X of `block` columns. They are exact if the shorter side of W
+    is at most block * depth, and right to 1e-4 elsewhere. A single column would not
+    find singular values that are equal, as those of a fresh orthogonal kernel are.
 
     Args:
         matrix: float32 [..., rows, columns]; no gradient flows into it.
         count: how many; fewer where a side is shorter.
         block: columns of X, at least `count`.
-        depth: products with W^T W, plus one.
+        depth: number of powers of W^T W, from 0.
 
     Returns:
         sigma [..., count], descending; v [..., rows, count] and u [..., columns,
@@ -43,7 +44,7 @@ def largest_singular(
     newest = space
     for _ in range(min(depth, -(-columns // block)) - 1):
         x = tf.matmul(matrix, tf.matmul(matrix, newest), transpose_a=True)
-        for _ in range(2):  # once leaves float32's rounding
+        for _ in range(2):  # the second time removes the first one's rounding errors
             x -= tf.matmul(space, tf.matmul(space, x, transpose_a=True))
             x, _ = tf.linalg.qr(x)
         newest = x
@@ -56,7 +57,7 @@ def largest_singular(
 
 
 def by_shape(layers: Sequence[SpectralLayer]) -> list[tuple[list, tf.Tensor]]:
-    """Layers whose matrices have one shape, and these, [layers, rows, columns]."""
+    """Returns, for each shape, the layers of that shape and their stacked matrices."""
     groups: dict[tuple, list[SpectralLayer]] = {}
     for layer in layers:
         groups.setdefault(tuple(layer.matrix().shape), []).append(layer)

@@ -5,75 +5,83 @@ from __future__ import annotations
 import numpy as np
 
 from biggan_tf.errors import BadInput
-from biggan_tf.metrics.checks import finite_rows
+from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
+from biggan_tf.metrics.statistics import finite_rows
 
 
-class InceptionScore:
+class InceptionScore(Metric, name="is"):
     """exp of the mean KL(p(y|x) || p(y)), in splits (Salimans et al. 2016).
 
-    Args:
-        num_images: how many will come; split i holds images i n / splits up to
-            (i + 1) n / splits, rounded down, of n.
-        splits: number of splits.
+    Uses the feature network's logits, or a linear head's if the data has own classes.
+    Split i of s holds images i n / s to (i + 1) n / s of the n that are requested.
     """
 
-    def __init__(self, num_images: int, splits: int = 10):
-        if num_images < splits:
+    @classmethod
+    def needs_head(cls, request: Request) -> bool:
+        return request.own_classes
+
+    def __init__(self, request: Request, reference: Reference, splits: int = 10):
+        count = request.num_images
+        if count < splits:
             raise BadInput(
                 f"an Inception Score over {splits} splits needs as many images; "
-                f"num_images = {num_images}."
+                f"num_images = {count}."
             )
-        self._ends = [(i + 1) * num_images // splits for i in range(splits)]
+        self._head = reference.head if request.own_classes else None
+        self._ends = [(i + 1) * count // splits for i in range(splits)]
         self._count = 0
         self._negative_entropy = np.zeros(splits)  # sums of sum_y p(y|x) log p(y|x)
         self._probabilities: np.ndarray | None = None  # sums of p(y|x), [splits, k]
 
-    def update(self, logits: np.ndarray) -> None:
-        """Takes in the classifier's logits, [n, k], of further images."""
+    def update(self, batch: Batch) -> None:
+        logits = self._head(batch.features) if self._head else batch.logits
         logits = finite_rows(logits)
-        if self._count + len(logits) > self._ends[-1]:
-            raise BadInput(
-                f"logits of {self._count + len(logits)} images for an Inception Score "
-                f"over {self._ends[-1]}."
-            )
+        positions = self._count + np.arange(len(logits))
+        self._count += len(logits)
+        self._refuse_if(self._count > self._ends[-1])
         logs = logits - logits.max(1, keepdims=True)
         logs -= np.log(np.exp(logs).sum(1, keepdims=True))
         probabilities = np.exp(logs)
         if self._probabilities is None:
             self._probabilities = np.zeros((len(self._ends), logits.shape[1]))
-        split = np.searchsorted(
-            self._ends, self._count + np.arange(len(logits)), side="right"
-        )
+        split = np.searchsorted(self._ends, positions, side="right")
         np.add.at(self._negative_entropy, split, (probabilities * logs).sum(1))
         np.add.at(self._probabilities, split, probabilities)
-        self._count += len(logits)
 
-    def result(self) -> tuple[float, float]:
-        """Mean and standard deviation over the splits."""
-        if self._count != self._ends[-1]:
-            raise BadInput(
-                f"logits of {self._count} images for an Inception Score over "
-                f"{self._ends[-1]}."
-            )
+    def result(self) -> dict[str, float]:
+        """Returns mean and standard deviation over the splits."""
+        self._refuse_if(self._count != self._ends[-1])
         counts = np.diff(self._ends, prepend=0)
         marginal = self._probabilities / counts[:, None]
         logs = np.log(np.where(marginal > 0, marginal, 1.0))
         scores = np.exp(self._negative_entropy / counts - (marginal * logs).sum(1))
-        return float(scores.mean()), float(scores.std())
+        name = "is_linear" if self._head else "is"
+        return {name: float(scores.mean()), f"{name}_std": float(scores.std())}
+
+    def _refuse_if(self, wrong_count: bool) -> None:
+        if wrong_count:
+            raise BadInput(
+                f"logits of {self._count} images for an Inception Score over "
+                f"{self._ends[-1]}."
+            )
 
 
-class LabelAccuracy:
-    """Share of images to which a classifier gives the label that was asked for."""
+class LabelAccuracy(Metric, name="accuracy"):
+    """Fraction of images to which a linear head gives the label they were made for."""
 
-    def __init__(self) -> None:
-        self._right = self._count = 0
+    @classmethod
+    def needs_head(cls, request: Request) -> bool:
+        return True
 
-    def update(self, logits: np.ndarray, labels: np.ndarray) -> None:
-        """Takes in logits [n, k] and labels int [n] of further images."""
-        self._right += int((finite_rows(logits).argmax(1) == labels).sum())
-        self._count += len(labels)
+    def __init__(self, request: Request, reference: Reference):
+        self._head, self._right, self._count = reference.head, 0, 0
 
-    def result(self) -> float:
+    def update(self, batch: Batch) -> None:
+        found = finite_rows(self._head(batch.features)).argmax(1)
+        self._right += int((found == batch.labels).sum())
+        self._count += len(found)
+
+    def result(self) -> dict[str, float]:
         if not self._count:
             raise BadInput("label accuracy of no images.")
-        return self._right / self._count
+        return {"accuracy_linear": self._right / self._count}

@@ -7,25 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 
 from biggan_tf.errors import BadInput
-from biggan_tf.metrics.checks import finite_rows
+from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
+from biggan_tf.metrics.statistics import finite_rows
 
 _BLOCK_VALUES = 2**23  # largest temporary matrix: 64 MiB of float64
 
 
 def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, float]:
-    """Precision, recall, density and coverage.
+    """Returns "precision", "recall", "density" and "coverage".
 
-    Precision and recall: Kynkaanniemi et al. 2019; density and coverage: Naeem et al.
-    2020, whose reading of "inside a ball" (strictly) and default number of neighbours
-    these are. A comparison that rounding could decide is made on exact differences, so
-    that duplicates count as duplicates.
+    Kynkaanniemi et al. 2019 and Naeem et al. 2020; "inside a ball" (strictly) and the
+    default of `neighbours` are as in the latter. A comparison that rounding could
+    decide is made on exact differences, so that duplicates count as duplicates.
 
     Args:
         real, fake: features, [n, d] and [m, d], more than `neighbours` each.
         neighbours: k; a ball around an image reaches to its k-th nearest neighbour.
-
-    Returns:
-        "precision", "recall", "density" and "coverage".
     """
     real, fake = finite_rows(real), finite_rows(fake)
     for kind, features in (("real", real), ("generated", fake)):
@@ -59,43 +56,39 @@ def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, f
 
 
 class NearestNeighbours:
-    """The nearest of a stream to each of some queries: the check for memorising.
+    """Finds the things in a stream that are nearest to each query.
 
     Args:
         queries: features or flat pixels, [n, d].
-        count: how many neighbours to find.
+        count: neighbours of each query.
+
+    Attributes:
+        found: copies of the things nearest to each query, the nearest first.
     """
 
     def __init__(self, queries: np.ndarray, count: int):
-        self._queries = finite_rows(queries)
-        self._count = count
-        self._seen = 0
-        self._indices = np.zeros((len(queries), 0), np.int64)
+        self._queries, self._count = finite_rows(queries), count
         self._distances = np.zeros((len(queries), 0))
+        self.found: list[list] = [[] for _ in queries]
 
-    def update(self, features: np.ndarray) -> None:
-        """Takes in further rows, [n, d], of what is searched."""
-        features = finite_rows(features)
-        indices = np.arange(self._seen, self._seen + len(features))
-        indices = np.broadcast_to(indices, (len(self._queries), len(features)))
-        indices = np.concatenate([self._indices, indices], 1)
-        distances = _squared_distances(self._queries, features)
+    def update(self, features: np.ndarray, things: np.ndarray) -> None:
+        """Takes in further things and their features or pixels, [n, d]."""
+        distances = _squared_distances(self._queries, finite_rows(features))
         distances = np.concatenate([self._distances, distances], 1)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, : self._count]
-        self._indices = np.take_along_axis(indices, nearest, 1)
         self._distances = np.take_along_axis(distances, nearest, 1)
-        self._seen += len(features)
-
-    def result(self) -> np.ndarray:
-        """int64 [n, count]: positions in the stream, the nearest first."""
-        return self._indices
+        for query, places in enumerate(nearest):
+            old = self.found[query]
+            self.found[query] = [
+                old[i] if i < len(old) else things[i - len(old)].copy() for i in places
+            ]
 
 
 def class_diversity(images: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over classes of the mean pairwise distance between the class's images.
+    """Returns the mean pairwise distance within a class, averaged over classes.
 
-    The distance is Euclidean, over all pixels, in units of 1/255 of the range. Only its
-    ratio to that of real images, as many a class, means anything.
+    The distance is Euclidean, over all pixels, in units of 1/255 of the range. It means
+    something only beside that of as many real images a class.
 
     Args:
         images: uint8 [n, h, w, c].
@@ -103,10 +96,9 @@ def class_diversity(images: np.ndarray, labels: np.ndarray) -> float:
     """
     means = []
     for label in np.unique(labels):
-        # Sums of products of bytes are whole numbers below 2^53, so that no digit of
-        # the distances is lost.
-        pixels = images[labels == label].reshape((np.sum(labels == label), -1))
-        pixels = pixels.astype(np.float64)
+        # Sums of products of bytes are whole numbers below 2^53: no digit is lost.
+        pixels = images[labels == label].astype(np.float64)
+        pixels = pixels.reshape(len(pixels), -1)
         if len(pixels) < 2:
             raise BadInput(f"diversity needs two images of class {label} or more.")
         total = sum(
@@ -118,7 +110,7 @@ def class_diversity(images: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
-    """Squared distance of each row to its k-th nearest other row, [n]."""
+    """Returns each row's squared distance to its k-th nearest other row, [n]."""
     radii = np.empty(len(features))
     for rows in _row_blocks(len(features), len(features)):
         distances = _squared_distances(features[rows], features)
@@ -130,7 +122,7 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """|x|^2 + |y|^2 - 2 x . y of all pairs, [n, m]: fast, but rounded."""
+    """Returns |x|^2 + |y|^2 - 2 x . y of all pairs, [n, m]: fast, but rounded."""
     return _squared_norms(x)[:, None] + _squared_norms(y) - 2 * (x @ y.T)
 
 
@@ -141,24 +133,41 @@ def _squared_norms(x: np.ndarray) -> np.ndarray:
 def _settle(
     distances: np.ndarray, x: np.ndarray, y: np.ndarray, border: np.ndarray
 ) -> None:
-    """Makes those of the rounded distances exact that rounding could put across border.
+    """Makes exact, in place, the distances so near to a border that rounding decides.
 
     Args:
-        distances: `_squared_distances(x, y)`, changed in place.
-        x, y: float64 [n, d] and [m, d].
+        distances: `_squared_distances(x, y)`.
         border: broadcasts to distances; exact, or itself one of the rounded distances.
     """
     size = x.shape[1]
     norms = _squared_norms(x).max() + _squared_norms(y).max()
     rounding = (size + 4) * np.finfo(np.float64).eps * norms
     rows, columns = np.nonzero(np.abs(distances - border) <= 4 * rounding)
-    step = max(1, _BLOCK_VALUES // size)
-    for start in range(0, len(rows), step):
-        row, column = rows[start : start + step], columns[start : start + step]
+    for block in _row_blocks(len(rows), size):
+        row, column = rows[block], columns[block]
         distances[row, column] = ((x[row] - y[column]) ** 2).sum(1)
 
 
 def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
     step = max(1, _BLOCK_VALUES // columns)
     for start in range(0, rows, step):
-        yield slice(start, min(start + step, rows))
+        yield slice(start, start + step)
+
+
+class Prdc(Metric, name="prdc"):
+    """Precision, recall, density and coverage of a bounded number of images."""
+
+    needs_features = True
+    is_one_number = False
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real = reference.statistics.features[: request.kept]
+        self._fake: list[np.ndarray] = []
+        self._missing = request.kept
+
+    def update(self, batch: Batch) -> None:
+        self._fake.append(batch.features[: self._missing])
+        self._missing -= len(self._fake[-1])
+
+    def result(self) -> dict[str, float]:
+        return prdc(self._real, np.concatenate(self._fake))

@@ -1,4 +1,4 @@
-"""Count, mean and covariance of features, summed over a stream and kept in files."""
+"""Count, mean and covariance of a stream of features, and their file."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from biggan_tf import files
 from biggan_tf.errors import BadInput
-from biggan_tf.metrics.checks import finite_rows
 
 # What numpy raises on a file that is missing, truncated, or of another kind.
 _NOT_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 _NOT_OURS += (zipfile.BadZipFile,)
 
 
+def finite_rows(features: np.ndarray) -> np.ndarray:
+    """Returns features or logits as float64 [n, d]; BadInput if they cannot be that."""
+    features = np.asarray(features, np.float64)
+    if features.ndim != 2 or not len(features):
+        raise BadInput(f"features of shape {features.shape}: [images, size] is needed.")
+    if not np.isfinite(features).all():
+        raise BadInput(
+            "features or logits hold NaN or infinity: so do the images they were made "
+            "from, or the feature network is broken."
+        )
+    return features
+
+
 class FeatureStatistics:
     """Count, mean and covariance of a stream of features.
 
     Attributes:
-        protocol: what made the features (data, split, resize, feature network, ...),
-            as JSON keeps it; stored with them.
+        protocol: what made the features, as JSON keeps it; stored with them.
         count: number of images.
         mean: float64 [d].
         covariance: float64 [d, d], with count - 1 as the divisor.
@@ -51,51 +62,28 @@ class FeatureStatistics:
 
     def update(self, features: np.ndarray) -> None:
         """Takes in the features, [n, d], of further images."""
-        self._keep(features)
-        features = finite_rows(features)
-        mean = features.mean(0)
-        between = self._join(len(features), mean)
-        rows = np.concatenate([features - mean, [between]])
-        self._scatter += rows.T @ rows
-
-    def merge(self, other: FeatureStatistics) -> None:
-        """Takes in another stream, as if it had followed this one."""
-        self._keep(other.features)
-        if not other.count:
-            return
-        between = self._join(other.count, other.mean)
-        self._scatter += other._scatter + np.outer(between, between)
-
-    def _keep(self, features: np.ndarray) -> None:
         room = self.keep - sum(map(len, self._kept))
         if room > 0:
             self._kept.append(np.array(features[:room], np.float32))
-
-    def _join(self, count: int, mean: np.ndarray) -> np.ndarray:
-        """Takes in count and mean; the vector whose square the scatter gains by it."""
-        # Chan, Golub and LeVeque (1979): sums of deviations from each part's own mean,
-        # so that a mean far from zero costs no digits.
+        features = finite_rows(features)
+        count, mean = len(features), features.mean(0)
         if self.count == 0:
-            self.mean, size = np.zeros_like(mean), len(mean)
-            self._scatter = np.zeros((size, size))
+            self.mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean),) * 2)
         if mean.shape != self.mean.shape:
             raise BadInput(
                 f"features of size {len(mean)} after features of size {len(self.mean)}."
             )
-        total = self.count + count
-        shift = mean - self.mean
+        # Chan, Golub and LeVeque (1979): sums of deviations from each batch's own mean,
+        # so that a mean far from zero costs no digits.
+        total, shift = self.count + count, mean - self.mean
         between = shift * np.sqrt(self.count * count / total)
+        rows = np.concatenate([features - mean, [between]])
+        self._scatter += rows.T @ rows
         self.mean = self.mean + shift * (count / total)
         self.count = total
-        return between
 
     def require(self, protocol: Mapping[str, Any], path: str) -> None:
-        """BadInput that shows both unless every entry of `protocol` is found here.
-
-        Args:
-            protocol: what the images to be scored were made with.
-            path: where these statistics were read, for the message.
-        """
+        """Raises BadInput, which names `path`, unless `protocol` is found here."""
         wanted = json.loads(json.dumps(dict(protocol)))
         found = {key: self.protocol.get(key) for key in wanted}
         if wanted != found:
@@ -105,11 +93,9 @@ class FeatureStatistics:
                 f"{json.dumps(wanted, sort_keys=True)}."
             )
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an .npz of count, mean, covariance, features and protocol (JSON)."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with open(temporary, "wb") as file:
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
                 count=np.int64(self.count),
@@ -118,7 +104,6 @@ class FeatureStatistics:
                 features=self.features,
                 protocol=np.array(json.dumps(self.protocol, sort_keys=True)),
             )
-        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> FeatureStatistics:

@@ -7,33 +7,33 @@ classes), `sv0` the last sigma.
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights import files
-from biggan_tf.weights.matching import Origin, Part, Rule, Tensors
-from biggan_tf.weights.published import Adam, Published
-from biggan_tf.weights.shapes import check_resolution, indices, seed_width
+from biggan_tf.weights import matching, state_dict
+from biggan_tf.weights.matching import PYTORCH_AXES, Rule, Tensors, Values, indices
+from biggan_tf.weights.published import Published, describe
 
 # What a state dict holds beside parameters.
 BUFFER = re.compile(r"\.(u0|sv0|stored_mean|stored_var)$")
-CONV, LINEAR = (2, 3, 1, 0), (1, 0)
-LEAVES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "gamma",
-    "gain": "gain",
-    "offset": "bias",
-    "u": "u0",
-    "sigma": "sv0",
-    "moving_mean": "stored_mean",
-    "moving_variance": "stored_var",
+# Our words -> the repository's, but for the numbers of layers.
+ENDS = {
+    "condition/embedding": "shared",
+    "seed": "linear",
+    "to_image/norm": "output_layer.0",
+    "to_image/conv": "output_layer.2",
+    "stem": "input_conv",
+    "head/linear": "linear",
+    "head/embedding": "embed",
 }
+LEVELS = {"norm": "", "shortcut": "conv_sc"}  # batch norm's moments are one level up
+LEAVES = {"kernel": "weight", "offset": "bias", "u": "u0", "sigma": "sv0"}
+MOMENTS = {"moving_mean": "stored_mean", "moving_variance": "stored_var"}
 
 
 def read(
@@ -42,133 +42,143 @@ def read(
     discriminator: str | None = None,
     optimizers: Sequence[str] = (),
 ) -> Published:
-    """The model whose state dicts are in these files, each `.pth` or `.npz`.
+    """Returns the model in these state dicts; BadInput if one is not of such a model.
 
     Args:
-        generator, generator_ema, discriminator: the files; of the generators, one is
+        generator, generator_ema, discriminator: files, `.pth` or `.npz`; one of G's is
             enough.
-        optimizers: files of torch, of G's Adam and then, if given, of D's.
-
-    Raises:
-        BadInput: a file cannot be read, or is none of BigGAN-PyTorch's.
+        optimizers: `.pth`, the states of G's Adam and then, if given, of D's.
     """
-    if not generator and not generator_ema:
-        raise BadInput(
-            "--source=biggan_pytorch needs --generator=G.pth or "
-            "--generator_ema=G_ema.pth, or both."
-        )
-
-    def part(make: Callable[[str, Tensors], Part], flag: str, path: str | None) -> Any:
-        return make(f"{flag}={path}", files.read_tensors(path, flag)) if path else None
-
-    weights = {
-        "generator": part(_generator, "--generator", generator),
-        "discriminator": part(_discriminator, "--discriminator", discriminator),
-    }
-    states = {}
-    for (name, network), path in zip(weights.items(), optimizers):
-        if network is None:
-            raise BadInput(f"--optimizers: {path} is of no use without --{name}.")
-        states[f"{name}_adam"] = _adam(path, files.read(path, "--optimizers"), network)
-    ema = part(_generator, "--generator_ema", generator_ema)
-    return Published(**weights, **states, generator_ema=ema)
-
-
-def _adam(path: str, content: Mapping[str, Any], network: Part) -> Adam:
-    """The state of torch's Adam, which numbers the parameters in the module's order."""
-    names = [name for name in network.tensors if not BUFFER.search(name)]
-    file = f"--optimizers={path}"
-    try:
-        order = content["param_groups"][0]["params"]
-        states = [content["state"][index] for index in order]
-        steps = {int(state["step"]) for state in states}
-        moments = [
-            {name: state[key] for name, state in zip(names, states)}
-            for key in ("exp_avg", "exp_avg_sq")
-        ]
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise BadInput(f"{file} holds no state of torch's Adam ({error!r}).") from error
-    if len(order) != len(names) or len(steps) != 1:
-        raise BadInput(
-            f"{file} is of {len(order)} parameters after {sorted(steps)} steps; "
-            f"{network.file} has {len(names)} parameters."
-        )
-    first, second = (
-        dataclasses.replace(network, file=file, tensors=tensors) for tensors in moments
+    files = {"generator_ema": generator_ema, "generator": generator}
+    files = {name: path for name, path in files.items() if path}
+    if not files:
+        raise BadInput("--generator is missing: give it, or --generator_ema, or both.")
+    first = next(iter(files))
+    if discriminator:
+        files["discriminator"] = discriminator
+    states = dict(zip(("generator", "discriminator"), optimizers))
+    for name, path in states.items():
+        if name not in files:
+            raise BadInput(f"--optimizers={path}: give its network too, by --{name}.")
+    arguments, weights, adam, problems = {}, {}, {}, []
+    for name, path in files.items():
+        file, of_generator = f"--{name}={path}", name != "discriminator"
+        tensors = _canonical(state_dict.read_tensors(path, f"--{name}"))
+        what = f"a {'G' if of_generator else 'D'} of BigGAN-PyTorch"
+        with matching.recognising(file, what, tensors):
+            here = _arguments(tensors, of_generator)
+            spec = GeneratorSpec(**here) if of_generator else DiscriminatorSpec(**here)
+        there = arguments.get(first, here)
+        for option in here if of_generator else ("family", "resolution", "num_classes"):
+            if here[option] != there[option]:
+                raise BadInput(
+                    f"{file}: give a file of the same model as --{first}; these are of "
+                    f"different models, with {option} = {here[option]!r} "
+                    f"({describe(here)}) and {there[option]!r} ({describe(there)})."
+                )
+        arguments[name] = here
+        weights[name] = translate(file, tensors, spec, problems)
+        if name in states:
+            file = f"--optimizers={states[name]}"
+            updates, *moments = _adam(states[name], file, tensors)
+            moments = [translate(file, m, spec, problems, True) for m in moments]
+            adam[name] = (updates, *moments)
+    matching.refuse(problems)
+    return Published(
+        arguments[first],
+        weights[first],
+        weights.get("generator", {}),
+        arguments.get("discriminator", {}),
+        weights.get("discriminator", {}),
+        adam,
     )
-    return Adam(steps.pop(), first, second)
 
 
-def _generator(file: str, tensors: Tensors) -> Part:
-    """G's weights, from its state dict.
+def translate(
+    file: str,
+    tensors: Tensors,
+    spec: NetworkSpec,
+    problems: list,
+    trained: bool = False,
+) -> Values:
+    """Returns the values of a network's variables; see `matching.match`."""
+    values = matching.match(file, tensors, spec, rule(spec), problems, trained)
+    for path in {"seed/kernel", "seed/bias", "seed/u"} & values.keys():
+        # The last axis of theirs is [channels, 4, 4], and of ours [4, 4, channels].
+        value = values[path]
+        by_channel = value.reshape(*value.shape[:-1], -1, 16)
+        values[path] = by_channel.swapaxes(-1, -2).reshape(value.shape)
+    return values
 
-    Args:
-        file: its name in messages.
-        tensors: the state dict.
 
-    Raises:
-        BadInput: these are no weights of a G.
-    """
-    tensors = _canonical(tensors)
-    gain = "blocks.0.0.bn1.gain.weight"
-    _expect(file, tensors, "G", {"linear.weight": 2, gain: 2, "output_layer.0.gain": 1})
+def rule(spec: NetworkSpec) -> Rule:
+    """Returns where in a state dict the variables of a network are."""
+    deep = spec.family == "biggan_deep"
+    of_generator = isinstance(spec, GeneratorSpec)
+    words = {**ENDS, **LEVELS, **LEAVES, **MOMENTS}
+    # In BigGAN-deep, theirs count from 1, ours from 0.
+    words |= {f"conv{number}": f"conv{number + deep}" for number in range(4)}
+    words |= {f"norm{number}": f"bn{number + deep}" for number in range(4)}
+    # A number stands for a pair of blocks in BigGAN-deep's D, else for one block.
+    pairs = deep and not of_generator
+    for n in range(2 * len(spec.channels.generator)):
+        words[f"block{n}"] = f"blocks.{n // 2}.{n % 2}" if pairs else f"blocks.{n}.0"
+    # Attention stands behind the block, or the pair of blocks, that puts out its side.
+    for n, side in enumerate(spec.attention_sides):
+        last = 2 * n + 1 if deep and of_generator else n
+        words[f"attention{side}"] = f"blocks.{last}.{2 if pairs else 1}"
+    embeddings = ("embedding/kernel",)  # laid out as ours
+    if getattr(spec, "embedding_size", None) is None:  # without --G_shared
+        embeddings += ("gain/kernel", "offset/kernel")
+    return lambda path, rank: (
+        matching.rename(path, words),
+        None if path.endswith(embeddings) else PYTORCH_AXES.get(rank),
+    )
+
+
+def _arguments(tensors: Tensors, of_generator: bool) -> dict[str, Any]:
+    """Returns the arguments of G's or D's spec that a state dict tells."""
     deep = any(".conv4." in name for name in tensors)
-    blocks = 1 + indices(tensors, r"blocks\.(\d+)\..*")[-1]
-    doublings = blocks // 2 if deep else blocks
-    resolution = check_resolution(file, 4 * 2**doublings)
+    blocks = 1 + indices(tensors, r"blocks\.(\d+)\..*")[-1]  # pairs, in the deep D
+    attention = indices(tensors, r"blocks\.(\d+)\.\d\.gamma")
+    family = "biggan_deep" if deep else "biggan"
+    both = {"family": family, "spectral_norm": "linear.u0" in tensors}
+    if not of_generator:
+        stem = tensors["input_conv.weight" if deep else "blocks.0.0.conv1.weight"]
+        resolution = 4 * 2 ** (blocks if deep else blocks - 1)
+        return {
+            **both,
+            "resolution": resolution,
+            "num_classes": len(tensors["embed.weight"]),
+            "width": len(stem) // matching.channels_of(resolution).discriminator[0],
+            "attention": tuple(resolution // 2 ** (b + 1) for b in attention),
+        }
+    gains, condition_size = tensors["blocks.0.0.bn1.gain.weight"].shape
     units, inputs = tensors["linear.weight"].shape
-    shared = "shared.weight" in tensors
-    if shared:
-        _expect(file, tensors, "G", {"shared.weight": 2})
+    doublings = blocks // 2 if deep else blocks
+    classes, embedding_size, skip_z = gains, None, False
+    if "shared.weight" in tensors:
         classes, embedding_size = tensors["shared.weight"].shape
-    else:
-        classes, embedding_size = len(tensors[gain]), None
-    skip_z = shared and tensors[gain].shape[1] > embedding_size
-    if deep:
-        latent_size = inputs - (embedding_size or classes)
-    else:
-        latent_size = inputs * (doublings + 1 if skip_z else 1)
-    attention = indices(tensors, r"blocks\.(\d+)\.1\.gamma")
-    arguments = {
-        "family": "biggan_deep" if deep else "biggan",
-        "resolution": resolution,
+        skip_z = condition_size > embedding_size
+    chunks = doublings + 1 if skip_z else 1  # of z in BigGAN
+    return {
+        **both,
+        "resolution": 4 * 2**doublings,
         "num_classes": classes,
-        "generator_width": seed_width(units, resolution),
-        "latent_size": latent_size,
+        "width": units // 16 // matching.channels_of(4 * 2**doublings).generator[0],
+        "latent_size": inputs - (embedding_size or classes)
+        if deep
+        else inputs * chunks,
         "embedding_size": embedding_size,
         "skip_z": skip_z,
-        "generator_attention": tuple(
-            8 * 2 ** (block // 2 if deep else block) for block in attention
-        ),
-        "generator_spectral_norm": "linear.u0" in tensors,
+        "attention": tuple(8 * 2 ** (b // 2 if deep else b) for b in attention),
+        "condition_order": "yz",
+        "released_rgb": False,
     }
-    return Part(file, arguments, tensors, generator_rule(deep, shared))
-
-
-def _discriminator(file: str, tensors: Tensors) -> Part:
-    """D's weights, from its state dict; as `_generator`."""
-    tensors = _canonical(tensors)
-    deep = any(".conv4." in name for name in tensors)
-    stem = "input_conv.weight" if deep else "blocks.0.0.conv1.weight"
-    _expect(file, tensors, "D", {stem: 4, "embed.weight": 2})
-    halvings = indices(tensors, r"blocks\.(\d+)\..*")[-1] + (1 if deep else 0)
-    resolution = check_resolution(file, 4 * 2**halvings)
-    attention = indices(tensors, r"blocks\.(\d+)\.\d+\.gamma")
-    arguments = {
-        "family": "biggan_deep" if deep else "biggan",
-        "resolution": resolution,
-        "num_classes": len(tensors["embed.weight"]),
-        "discriminator_width": len(tensors[stem]) // (4 if resolution == 32 else 1),
-        "discriminator_attention": tuple(
-            resolution // 2 ** (block + 1) for block in attention
-        ),
-        "discriminator_spectral_norm": "linear.u0" in tensors,
-    }
-    return Part(file, arguments, tensors, discriminator_rule(deep, resolution))
 
 
 def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
-    """One set of names for what the repository's switches name in different ways."""
+    """Returns tensors by one set of names, whatever switches the repository had."""
     result = {}
     for name, tensor in tensors.items():
         name = re.sub(r"^module\.", "", name)  # torch.nn.DataParallel
@@ -180,85 +190,22 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     return result
 
 
-def _expect(file: str, tensors: Tensors, network: str, ranks: dict[str, int]) -> None:
-    for name, rank in ranks.items():
-        if name not in tensors or tensors[name].ndim != rank:
-            raise BadInput(
-                f"{file} is no {network} of BigGAN-PyTorch: there is no {name} with "
-                f"{rank} axes among its {len(tensors)} tensors, "
-                f"{', '.join(list(tensors)[:3])}, ..."
-            )
-
-
-def generator_rule(deep: bool, shared: bool) -> Rule:
-    def rule(path: str, shape: tuple[int, ...]) -> Origin:
-        layer, _, leaf = path.rpartition("/")
-        name = _generator_layer(layer, deep)
-        origin = f"{name}.{LEAVES[leaf]}"
-        if leaf == "kernel" and len(shape) == 4:
-            return Origin(origin, CONV)
-        if layer == "seed" and leaf != "sigma":
-            axes = LINEAR if leaf == "kernel" else None
-            return Origin(origin, axes, channels_first=True)
-        # Without --G_shared, gains and biases are embeddings of their own.
-        if leaf == "kernel" and layer != "condition/embedding" and shared:
-            return Origin(origin, LINEAR)
-        return Origin(origin)
-
-    return rule
-
-
-def _generator_layer(layer: str, deep: bool) -> str:
-    ends = {
-        "condition/embedding": "shared",
-        "seed": "linear",
-        "to_image/norm": "output_layer.0",
-        "to_image/norm/norm": "output_layer.0",
-        "to_image/conv": "output_layer.2",
-    }
-    if layer in ends:
-        return ends[layer]
-    first, *rest = layer.split("/")
-    if first.startswith("attention"):
-        doublings = int(first.removeprefix("attention")).bit_length() - 4
-        block = 2 * doublings + 1 if deep else doublings
-        return ".".join([f"blocks.{block}.1", *rest])
-    return ".".join([f"blocks.{first.removeprefix('block')}.0", *_parts(rest, deep)])
-
-
-def _parts(rest: list[str], deep: bool) -> Iterator[str]:
-    """Names of what is in a block; in BigGAN-deep, theirs count from 1, ours from 0."""
-    names = {"shortcut": "conv_sc", "gain": "gain", "offset": "bias"}
-    for name in rest:
-        kind, number = name.rstrip("0123456789"), re.sub(r"\D", "", name)
-        if number:
-            kind = {"conv": "conv", "norm": "bn"}[kind]
-            yield f"{kind}{int(number) + deep}"
-        elif name != "norm":  # batch norm's own level, which holds its averages
-            yield names[name]
-
-
-def discriminator_rule(deep: bool, resolution: int) -> Rule:
-    def rule(path: str, shape: tuple[int, ...]) -> Origin:
-        layer, _, leaf = path.rpartition("/")
-        origin = f"{_discriminator_layer(layer, deep, resolution)}.{LEAVES[leaf]}"
-        if leaf == "kernel" and len(shape) == 4:
-            return Origin(origin, CONV)
-        if leaf == "kernel" and layer == "head/linear":
-            return Origin(origin, LINEAR)
-        return Origin(origin)
-
-    return rule
-
-
-def _discriminator_layer(layer: str, deep: bool, resolution: int) -> str:
-    ends = {"stem": "input_conv", "head/linear": "linear", "head/embedding": "embed"}
-    if layer in ends:
-        return ends[layer]
-    first, *rest = layer.split("/")
-    if first.startswith("attention"):
-        halvings = (resolution // int(first.removeprefix("attention"))).bit_length() - 1
-        return ".".join([f"blocks.{halvings - 1}.{2 if deep else 1}", *rest])
-    block = int(first.removeprefix("block"))
-    block, place = divmod(block, 2) if deep else (block, 0)
-    return ".".join([f"blocks.{block}.{place}", *_parts(rest, deep)])
+def _adam(path: str, file: str, tensors: Tensors) -> tuple[int, Tensors, Tensors]:
+    """Returns the number of updates, and first and second moments, of torch's Adam."""
+    # It numbers parameters in the order of the network's state dict.
+    names = [name for name in tensors if not BUFFER.search(name)]
+    content = state_dict.read(path, "--optimizers")
+    with matching.recognising(file, "the state of torch's Adam", content):
+        order = content["param_groups"][0]["params"]
+        states = [content["state"][index] for index in order]
+        updates = {int(state["step"]) for state in states}
+        first, second = (
+            {name: state[key] for name, state in zip(names, states)}
+            for key in ("exp_avg", "exp_avg_sq")
+        )
+    if len(order) != len(names) or len(updates) != 1:
+        raise BadInput(
+            f"{file}: give the Adam of this network of {len(names)} parameters; this "
+            f"one has {len(order)} after {sorted(updates)} updates."
+        )
+    return updates.pop(), first, second

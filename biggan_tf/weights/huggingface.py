@@ -10,53 +10,39 @@ import json
 from pathlib import Path
 from typing import Any
 
+from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights.files import read_tensors
-from biggan_tf.weights.matching import Origin, Part, Rule
+from biggan_tf.weights import matching
+from biggan_tf.weights.matching import PYTORCH_AXES, Rule
 from biggan_tf.weights.published import Published
-from biggan_tf.weights.shapes import check_resolution
+from biggan_tf.weights.state_dict import read_tensors
 
 CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"
-CONV, LINEAR = (2, 3, 1, 0), (1, 0)
-LEAVES = {
-    "kernel": "weight_orig",
-    "bias": "bias",
-    "gamma": "gamma",
-    "gain": "weight",
-    "offset": "bias",
-    "u": "weight_u",
-    "sigma": "sigma",
-    "moving_mean": "running_means",
-    "moving_variance": "running_vars",
-}
-LAYERS = {
-    "condition/embedding": "embeddings",
+# Our words -> the package's, but for the numbers of layers.
+ENDS = {
+    "condition/embedding/kernel": "embeddings.weight",  # without spectral norm
     "seed": "generator.gen_z",
+    "to_image/norm/gain": "generator.bn.weight",
+    "to_image/norm/offset": "generator.bn.bias",
     "to_image/norm": "generator.bn",
-    "to_image/norm/norm": "generator.bn",
     "to_image/conv": "generator.conv_to_rgb",
 }
+LEVELS = {"norm": "", "gain": "scale", "o": "snconv1x1_o_conv"}
+LEAVES = {"kernel": "weight_orig", "u": "weight_u"}
+MOMENTS = {"moving_mean": "running_means", "moving_variance": "running_vars"}
 
 
 def read(path: str) -> Published:
-    """The generator in a folder.
-
-    Raises:
-        BadInput: the folder lacks a file, or what is in them is no such generator.
-    """
+    """Returns the generator in a folder; BadInput if it holds none."""
+    folder = Path(path)
     for name in (CONFIG, WEIGHTS):
-        if not (Path(path) / name).is_file():
-            raise BadInput(f"--path={path}: there is no {name} in it.")
-    file = str(Path(path) / WEIGHTS)
-    arguments, attention = _arguments(Path(path) / CONFIG)
-    tensors = read_tensors(file, "--path")
-    tables = {
-        name: tensor
-        for name, tensor in tensors.items()
-        if name.endswith((".running_means", ".running_vars")) and tensor.ndim == 2
-    }
-    # G's running averages are those of truncation 1.
-    tensors |= {name: table[-1] for name, table in tables.items()}
+        if not (folder / name).is_file():
+            raise BadInput(f"--path={path}: give a folder with {name} in it.")
+    with matching.recognising(f"--path={folder / CONFIG}", "the config of a BigGAN"):
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        arguments = _arguments(config)
+        spec = GeneratorSpec(**arguments)
+    tensors = read_tensors(str(folder / WEIGHTS), "--path")
     for name in [name for name in tensors if name.endswith(".weight_v")]:
         layer, v = name.removesuffix(".weight_v"), tensors.pop(name)
         u, matrix = (
@@ -65,68 +51,50 @@ def read(path: str) -> Published:
         if u is not None and matrix is not None and v.size * u.size == matrix.size:
             tensors[f"{layer}.sigma"] = u @ matrix.reshape(u.size, v.size) @ v
         tensors.pop(f"{layer}.weight", None)  # W / sigma, in files of PyTorch 0.4
-    part = Part(file, arguments, tensors, _rule(attention))
-    return Published(
-        generator=part, convention="scaled", tables=tables, sigmas_are_final=True
-    )
+    problems: list[str] = []
+    file = f"--path={folder / WEIGHTS}"
+    average = matching.match(file, tensors, spec, _rule(spec), problems)
+    matching.refuse(problems)
+    return Published(arguments, average, convention="scaled", sigmas_are_final=True)
 
 
-def _arguments(path: Path) -> tuple[dict[str, Any], int]:
-    """Arguments of `networks.specs` from config.json, and the attention's index."""
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        layers, attention = config["layers"], config["attention_layer_position"]
-        upsampling = [layer[0] for layer in layers]
-        arguments = {
-            "family": "biggan_deep",
-            "resolution": config["output_dim"],
-            "num_classes": config["num_classes"],
-            "generator_width": config["channel_width"],
-            "latent_size": config["z_dim"],
-            "embedding_size": config["z_dim"],
-            "generator_attention": (4 * 2 ** (attention // 2),),
-            "condition_order": "zy",
-            "released_rgb": True,
-            "bn_epsilon": config["eps"],
-            "sn_epsilon": config["eps"],
-        }
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+def _arguments(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of `GeneratorSpec` that config.json tells."""
+    attention, resolution = config["attention_layer_position"], config["output_dim"]
+    layers = 2 * len(matching.channels_of(resolution).generator[1:])
+    upsampling = [layer[0] for layer in config["layers"]]
+    if upsampling != [False, True] * (layers // 2) or attention % 2:
         raise BadInput(
-            f"--path: {path} is no config of a BigGAN ({error!r})."
-        ) from error
-    check_resolution(str(path), arguments["resolution"])
-    pairs = arguments["resolution"].bit_length() - 3
-    if upsampling != [False, True] * pairs or attention % 2:
-        raise BadInput(
-            f"--path: {path} names {len(layers)} layers; a released BigGAN-deep for "
-            f"{arguments['resolution']} px has {2 * pairs}, every second one "
-            "upsampling, and attention between two pairs."
+            f"this one names {len(upsampling)} layers, but a released one for "
+            f"{resolution} px has {layers}, every second one upsampling, and attention "
+            "between two pairs"
         )
-    return arguments, attention
+    return {
+        "family": "biggan_deep",
+        "resolution": resolution,
+        "num_classes": config["num_classes"],
+        "width": config["channel_width"],
+        "latent_size": config["z_dim"],
+        "embedding_size": config["z_dim"],
+        "skip_z": True,
+        "attention": (4 * 2 ** (attention // 2),),
+        "condition_order": "zy",
+        "released_rgb": True,
+        "spectral_norm": True,
+        "bn_epsilon": config["eps"],
+        "sn_epsilon": config["eps"],
+    }
 
 
-def _rule(attention: int) -> Rule:
-    def rule(path: str, shape: tuple[int, ...]) -> Origin:
-        layer, _, leaf = path.rpartition("/")
-        axes = {4: CONV, 2: LINEAR}.get(len(shape))
-        if layer == "condition/embedding":  # without spectral norm
-            return Origin("embeddings.weight", axes)
-        return Origin(f"{_layer(layer, attention)}.{LEAVES[leaf]}", axes)
-
-    return rule
-
-
-def _layer(layer: str, attention: int) -> str:
-    if layer in LAYERS:
-        return LAYERS[layer]
-    first, *rest = layer.split("/")
-    if first.startswith("attention"):
-        name = {"o": "o_conv"}.get("".join(rest), "".join(rest))
-        return f"generator.layers.{attention}" + (name and f".snconv1x1_{name}")
-    block = int(first.removeprefix("block"))
-    parts = [f"generator.layers.{block + (block >= attention)}"]
-    for name in rest:
-        if name != "norm":  # batch norm's own level, which holds its averages
-            name = {"gain": "scale"}.get(name, name)
-            parts.append(name.replace("norm", "bn_").replace("conv", "conv_"))
-    return ".".join(parts)
+def _rule(spec: GeneratorSpec) -> Rule:
+    """Returns where in the package's state dict the variables of G are."""
+    words = {**ENDS, **LEVELS, **LEAVES, **MOMENTS}
+    words |= {name: f"snconv1x1_{name}" for name in ("theta", "phi", "g")}
+    words |= {f"norm{number}": f"bn_{number}" for number in range(4)}
+    words |= {f"conv{number}": f"conv_{number}" for number in range(4)}
+    [side] = spec.attention
+    attention = 2 * (spec.attention_sides.index(side) + 1)  # its number as a layer
+    words[f"attention{side}"] = f"generator.layers.{attention}"
+    for block in range(2 * len(spec.attention_sides)):
+        words[f"block{block}"] = f"generator.layers.{block + (block >= attention)}"
+    return lambda path, rank: (matching.rename(path, words), PYTORCH_AXES.get(rank))

@@ -1,139 +1,147 @@
-"""Our variables by name, and the tensors of a file that belong in them."""
+"""From the tensors of a file to values of our variables, or a list of what is wrong."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import Any
+import functools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.errors import OpError
 
+from biggan_tf import config, networks
+from biggan_tf.architecture import CHANNELS, Channels, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import path_of
 
-Tensors = Mapping[str, np.ndarray]
+Shape = tuple[int, ...]
+Tensors = Mapping[str, np.ndarray]  # of a file, by name
+Values = dict[str, np.ndarray]  # of a network's variables, by path
+# From a variable's path and number of axes to the name of its tensor, or "", and to
+# `axes`: tensor.transpose(axes) is laid out as the variable. None: the tensor is.
+Rule = Callable[[str, int], "tuple[str, Shape | None]"]
+
+# PyTorch's [out, in, height, width] and [out, in], by the number of axes.
+PYTORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+MOMENTS = ("/moving_mean", "/moving_variance")  # how the paths of batch norm's end
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where the value of one of our variables comes from.
+def rename(path: str, words: Mapping[str, str], separator: str = ".") -> str:
+    """Returns the name of a variable, "block0/norm1/norm/u" say, in another code base.
 
-    Attributes:
-        name: of the tensor in the file.
-        axes: which of the tensor's axes is our first, our second and so on; None if it
-            is laid out as ours.
-        channels_first: our last axis holds 4x4 features that the file keeps as
-            [channels, 4, 4] and we as [4, 4, channels].
+    Args:
+        path: of the variable.
+        words: what our words are there, "" if nothing; the same if not among the keys.
+            A key may be several words, as "norm1/norm"; the longest that fits counts.
+        separator: between the words of the name.
     """
-
-    name: str
-    axes: tuple[int, ...] | None = None
-    channels_first: bool = False
-
-    def shape(self, ours: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape that the tensor must have, given our variable's."""
-        if self.axes is None:
-            return ours
-        return tuple(ours[self.axes.index(axis)] for axis in range(len(ours)))
-
-    def fits(self, tensor: np.ndarray, ours: tuple[int, ...]) -> bool:
-        """Whether the shapes agree; axes of length 1 count in kernels only."""
-        if len(ours) > 1:
-            return tensor.shape == self.shape(ours)
-        return [n for n in tensor.shape if n > 1] == [n for n in ours if n > 1]
-
-    def value(self, tensor: np.ndarray, ours: tuple[int, ...]) -> np.ndarray:
-        """A fitting tensor as the value, float32, of our variable of that shape."""
-        value = np.asarray(tensor, np.float32).reshape(self.shape(ours))
-        if self.axes is not None:
-            value = value.transpose(self.axes)
-        if self.channels_first:
-            value = value.reshape([*ours[:-1], ours[-1] // 16, 16])
-            value = np.moveaxis(value, -1, -2).reshape(ours)
-        return value
-
-
-# Our variable's path and shape -> where its value comes from; None: it keeps its own.
-Rule = Callable[[str, "tuple[int, ...]"], "Origin | None"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """The published weights of one network.
-
-    Attributes:
-        file: its name in messages.
-        arguments: what names and shapes say about the network: of `networks.specs`.
-        tensors: by the names that `rule` speaks of, and no others.
-        rule: which tensor belongs in which of our variables.
-    """
-
-    file: str
-    arguments: Mapping[str, Any]
-    tensors: Tensors
-    rule: Rule
-
-    def describe(self) -> str:
-        """Family, resolution, width and classes, for messages."""
-        family = {"biggan": "BigGAN", "biggan_deep": "BigGAN-deep"}
-        arguments = self.arguments
-        width = arguments.get("generator_width", arguments.get("discriminator_width"))
-        return (
-            f"{family[arguments['family']]}, {arguments['resolution']} px, width "
-            f"{width}, {arguments['num_classes']} classes"
-        )
+    keys = "|".join(sorted(words, key=len, reverse=True))
+    renamed = re.sub(rf"(?<![^/])({keys})(?![^/])", lambda m: words[m[1]], path)
+    return separator.join(filter(None, renamed.split("/")))
 
 
 def match(
-    variables: Iterable[tf.Variable], part: Part, fresh: Container[str] = ()
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The values of a network's variables, and every reason why they do not fit.
+    file: str,
+    tensors: Tensors,
+    spec: NetworkSpec,
+    rule: Rule,
+    problems: list[str],
+    trained: bool = False,
+) -> Values:
+    """Returns the values of a network's variables, float32, in the variables' shapes.
+
+    Batch norm's moments are [sets, channels] instead, be it one set.
 
     Args:
-        variables: all, or those that the part has tensors for.
-        part: weights of that architecture.
-        fresh: paths of variables to leave as they are.
-
-    Returns:
-        {path: value, float32, of the variable's shape}, and sentences, none if it fits.
+        file: its name in messages.
+        tensors: its content.
+        spec: of the network.
+        rule: which tensor belongs to which variable.
+        problems: gets a sentence for each tensor that is missing, mis-shaped (axes of
+            length 1 aside), not finite or left over.
+        trained: whether the tensors are for the trained variables alone.
     """
-    values, problems, used = {}, [], set()
-    for variable in variables:
-        path, ours = path_of(variable), tuple(variable.shape)
-        origin = part.rule(path, ours)
-        if origin is None:
+    values, used, sets = {}, set(), None
+    for path, (shape, is_trained) in variables(spec).items():
+        name, axes = rule(path, len(shape))
+        if not name or (trained and not is_trained):
             continue
-        used.add(origin.name)
-        tensor = part.tensors.get(origin.name)
-        if path in fresh:
-            continue
-        wanted = f"{list(origin.shape(ours))} is what {path} takes"
+        used.add(name)
+        tensor = tensors.get(name)
+        if path.endswith(MOMENTS):
+            sets = sets or (len(tensor) if np.ndim(tensor) == 2 else 1)
+            shape = (sets, *shape)
+        wanted = shape_in_file(shape, axes)
+        needed = f"{path} takes {list(wanted)}"
         if tensor is None:
-            problems.append(f"{origin.name} is missing; {wanted}")
-        elif not origin.fits(tensor, ours):
-            problems.append(f"{origin.name} is {list(tensor.shape)}; {wanted}")
+            problems.append(f"{file}: {name} is missing ({needed})")
+        elif [n for n in tensor.shape if n > 1] != [n for n in wanted if n > 1]:
+            problems.append(f"{file}: {name} is {list(tensor.shape)} ({needed})")
         elif not np.all(np.isfinite(tensor)):
-            problems.append(f"{origin.name} holds NaN or infinity")
+            problems.append(f"{file}: {name} holds NaN or infinity")
         else:
-            values[path] = origin.value(tensor, ours)
-    for name, tensor in part.tensors.items():
+            value = np.asarray(tensor, np.float32).reshape(wanted)
+            values[path] = value if axes is None else value.transpose(axes)
+    for name, tensor in tensors.items():
         if name not in used:
-            problems.append(f"{name} {list(tensor.shape)} is left over")
-    return values, [f"{part.file}: {problem}" for problem in problems]
+            problems.append(f"{file}: {name} {list(tensor.shape)} is left over")
+    return values
+
+
+@functools.cache
+def variables(spec: NetworkSpec) -> dict[str, tuple[Shape, bool]]:
+    """Returns {path: (shape, whether it is trained)} of a network's variables."""
+    of_generator = isinstance(spec, GeneratorSpec)
+    build = networks.build_generator if of_generator else networks.build_discriminator
+    with networks.without_values():
+        network = build(dataclasses.replace(spec, initializer="normal"))
+    return {path_of(v): (tuple(v.shape), v.trainable) for v in network.variables}
+
+
+def shape_in_file(shape: Shape, axes: Shape | None) -> Shape:
+    """Returns the shape of a variable's tensor; `axes` as in `Rule`."""
+    return shape if axes is None else tuple(shape[i] for i in np.argsort(axes))
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """BadInput that lists all problems, if there are any."""
+    """Raises BadInput that lists all problems, if there are any."""
     if problems:
         raise BadInput(
-            f"{len(problems)} tensors do not fit the network that the others describe:"
-            + "".join(f"\n  {problem}" for problem in problems)
+            f"{len(problems)} tensors do not fit the network that the others describe: "
+            f"{'; '.join(problems)}."
         )
 
 
-def assign(variables: Iterable[tf.Variable], values: Mapping[str, np.ndarray]) -> None:
-    """Assigns to each variable the value of its path, if there is one."""
-    for variable in variables:
-        if path_of(variable) in values:
-            variable.assign(values[path_of(variable)])
+@contextlib.contextmanager
+def recognising(file: str, what: str, content: Iterable[str] = ()) -> Iterator[None]:
+    """Turns errors of code that explores a file into a BadInput.
+
+    Args:
+        file, content: names, for messages: its own, and those of what is in it.
+        what: the file should be, such as "a G of BigGAN-PyTorch".
+    """
+    try:
+        with config.call_errors():
+            yield
+    except (LookupError, ValueError, TypeError, OpError, DecodeError) as error:
+        reason = str(error).partition("\n")[0].removesuffix(".")
+        if isinstance(error, KeyError):
+            reason = f"{error} is not among {', '.join(list(content)[:3])} ..."
+        raise BadInput(f"{file}: give {what}; {reason}.") from error
+
+
+def channels_of(resolution: int) -> Channels:
+    """Returns the width multipliers; BadInput if there are none for a resolution."""
+    if resolution not in CHANNELS:
+        sides = ", ".join(map(str, CHANNELS))
+        raise BadInput(f"there are networks for {sides} px, not for {resolution} px")
+    return CHANNELS[resolution]
+
+
+def indices(names: Iterable[str], pattern: str) -> list[int]:
+    """Returns the different numbers, ascending, that a pattern's group has in names."""
+    matches = (re.fullmatch(pattern, name) for name in names)
+    return sorted({int(match[1]) for match in matches if match})

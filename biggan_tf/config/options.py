@@ -1,0 +1,148 @@
+"""Options, each declared once: its default, type, range or choices, and meaning.
+
+A room of options is a frozen dataclass, which gin knows by the name of the room:
+
+    @options("train")
+    class TrainOptions:
+        total_steps: int = option(150_000, "steps of the whole training", low=1)
+
+`train.total_steps = 0` is then refused where it stands in a gin file, and so is
+`TrainOptions(total_steps=0)`. What a declaration cannot say (that two options
+contradict each other, say) a room checks in a method `check`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gin
+
+from biggan_tf.errors import BadInput
+
+ROOMS: dict[str, type] = {}  # every room of options, by its name
+_LARGEST = 2**31 - 1  # integers become int32 tensors
+_TYPES = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
+# "int", "tuple[int, ...]", "tuple[int, int]", and each of them with " | None".
+_ANNOTATION = re.compile(r"(tuple\[)?(\w+)(.*?)\]?( \| None)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What is declared of one option beside its default and its type."""
+
+    meaning: str
+    low: float
+    high: float
+    choices: tuple
+    free: bool
+
+    def problem(self, value: Any, annotation: str) -> str | None:
+        """Returns what would be right, or None if `value` is."""
+        many, kind, others, or_none = _ANNOTATION.fullmatch(annotation).groups()
+        wanted, right = self._wanted(kind), self._fits(value, kind)
+        if many:
+            size = 1 + others.count(",") if others != ", ..." else None
+            wanted = f"a tuple{f' of {size}' if size else ''}, each element {wanted},"
+            right = isinstance(value, (list, tuple)) and size in (None, len(value))
+            right = right and all(self._fits(element, kind) for element in value)
+        if right or (or_none and value is None):
+            return None
+        return f"take {wanted}{' or None' if or_none else ''} ({self.meaning})."
+
+    def _fits(self, value: Any, kind: str) -> bool:
+        if type(value) not in _TYPES[kind]:
+            return False
+        if self.choices:
+            return value in self.choices
+        return kind in ("bool", "str") or self.low <= value <= self.high
+
+    def _wanted(self, kind: str) -> str:
+        if self.choices:
+            return f"one of {', '.join(map(repr, self.choices))}"
+        if kind in ("bool", "str"):
+            return {"bool": "True or False", "str": "text in quotes"}[kind]
+        number = "a whole number" if kind == "int" else "a number"
+        return f"{number} from {self.low:,} to {self.high:,}"
+
+
+def option(
+    default: Any,
+    meaning: str,
+    low: float = 0,
+    high: float = _LARGEST,
+    choices: Sequence = (),
+    free: bool = False,
+) -> Any:
+    """Declares an option of a room.
+
+    Args:
+      default: its value where nothing else is bound; `gin.REQUIRED` for none.
+      meaning: one line that says what it is, with its unit.
+      low, high: the range of a number, both included.
+      choices: the values that it, or each element of a tuple, may have.
+      free: whether two runs in one model directory may differ in it.
+    """
+    declared = Option(meaning, low, high, tuple(choices), free)
+    return dataclasses.field(default=default, metadata={"option": declared})
+
+
+def options(room: str, free: bool = False) -> Callable[[type], type]:
+    """Makes a class a room of options: a frozen dataclass that gin configures.
+
+    Fields without `option` are not gin's: whoever makes the room hands them over. With
+    `free`, two runs in one model directory may differ in all of its options.
+    """
+
+    def decorate(cls: type) -> type:
+        cls.__post_init__ = _check
+        cls = dataclasses.dataclass(frozen=True)(cls)
+        cls.room, cls.all_free = room, free
+        ROOMS[room] = cls
+        return gin.configurable(room, allowlist=list(declared(cls)))(cls)
+
+    return decorate
+
+
+def _check(self: Any) -> None:
+    for name in declared(type(self)):
+        value = getattr(self, name)
+        check_value(self.room, name, value)
+        if isinstance(value, list):
+            object.__setattr__(self, name, tuple(value))
+    if hasattr(self, "check"):
+        self.check()
+
+
+def declared(room: type) -> dict[str, dataclasses.Field]:
+    """Returns the options of a room by name, as fields of its dataclass."""
+    fields = dataclasses.fields(room)
+    return {field.name: field for field in fields if "option" in field.metadata}
+
+
+def check_value(room: str, name: str, value: Any, where: str = "") -> None:
+    """Raises BadInput, which begins with `where`, if an option cannot have a value."""
+    field = declared(ROOMS[room])[name]
+    if value is gin.REQUIRED:
+        raise BadInput(where + no_value(f"{room}.{name}"))
+    problem = field.metadata["option"].problem(value, field.type)
+    if problem:
+        raise BadInput(f"{where}{room}.{name} = {value!r}: {problem}")
+
+
+def no_value(binding: str) -> str:
+    """Returns how to give a binding the value that it lacks."""
+    how = f'--gin_param="{binding} = ..."'
+    return f"{binding} has no value: bind it in a gin file, or with {how}."
+
+
+def free_bindings() -> set[str]:
+    """Returns the bindings that may differ between two runs in one model directory."""
+    return {
+        f"{name}.{option}"
+        for name, room in ROOMS.items()
+        for option, field in declared(room).items()
+        if room.all_free or field.metadata["option"].free
+    }

@@ -1,0 +1,108 @@
+"""Everything that a run logs, as a list of actions with their periods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from biggan_tf import config
+from biggan_tf.alarms import Watch
+from biggan_tf.evaluation import Evaluator, PeriodicEvaluation
+from biggan_tf.gan import Gan
+from biggan_tf.layers import path_of
+from biggan_tf.monitor import (
+    Action,
+    HeldOut,
+    Progress,
+    SampleSheets,
+    ScalarLog,
+    Spectra,
+    TensorBoard,
+)
+from biggan_tf.plan import Plan
+from biggan_tf.sampling import InferenceGenerator, Sampler, Values
+
+
+def due(step: int, every: int, total: int) -> bool:
+    """Returns whether an action is due: at multiples of its period, and at the end."""
+    return bool(every) and (step % every == 0 or step == total)
+
+
+class Logs:
+    """What the chief of a run logs.
+
+    Args:
+        evaluator: scores while training; None: nothing is scored.
+        keep_best: see `evaluation.PeriodicEvaluation`.
+
+    Attributes:
+        watch: the alarms.
+        progress: the progress line.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        gan: Gan,
+        folder: Path,
+        evaluator: Evaluator | None,
+        keep_best: Callable[[int, str, float, bool], None],
+    ):
+        train, monitor = plan.train, plan.monitor
+        self._alarms, self._total = plan.alarms, train.total_steps
+        images = train.batch_size * plan.gan.discriminator_steps  # real ones, a step
+        self.progress = Progress(self._total, images)
+        board = TensorBoard(folder, config.operative())
+        self._scalars = ScalarLog(folder / "scalars.jsonl")
+        self._spectra = Spectra(gan, folder, board)
+        self.watch = Watch(plan.alarms, [], [])
+
+        # One generator serves all sheets and scores; each takes over weights first.
+        inference = InferenceGenerator(plan.generator, plan.convention, [math.inf])
+
+        def sampled(weights: Values, step: int) -> Sampler:
+            inference.set_weights(weights)
+            inference.measure(monitor.sample_passes, seed=0)
+            return inference.sampler(step, plan.data.spec.class_names, "standing")
+
+        def generator(step: int) -> Sampler:
+            return sampled({path_of(v): v for v in gan.generator.variables}, step)
+
+        def average(step: int) -> Sampler:
+            return sampled(gan.averaged_generator(), step)
+
+        samplers = {"generator": generator, "average": average}
+        sheets = SampleSheets(samplers, monitor, gan, folder / "samples", board)
+        # These add to the scalars, so they come before those that write them.
+        self._actions: list[tuple[int, Action]] = [
+            (monitor.spectra_every_steps, self._spectra),
+            (monitor.samples_every_steps, sheets),
+        ]
+        if monitor.held_out_every_steps:
+            held_out = HeldOut(gan, plan.data, monitor.held_out_images)
+            self._actions.append((monitor.held_out_every_steps, held_out))
+        if evaluator is not None:
+            evaluation = PeriodicEvaluation(
+                plan.evaluation, evaluator, average, folder, board.scalars, keep_best
+            )
+            self._actions.append((plan.evaluation.every_steps, evaluation))
+        for action in (self._watch, self._scalars, board.scalars, self.progress):
+            self._actions.append((train.tick_steps, action))
+
+    def _watch(self, step: int, scalars: dict[str, float]) -> None:
+        self.watch(step, scalars)
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines logged after `step`; the run goes on from there."""
+        self._spectra.rewind(step)
+        lines = self._scalars.rewind(step)
+        self.watch = Watch(self._alarms, lines, self._spectra.lines)
+        self.progress.start(step)
+
+    def tick(self, step: int, scalars: dict[str, float]) -> None:
+        """Calls the actions that are due after a tick; they may add to its scalars."""
+        scalars.update(self.progress.rate(step))
+        for every, action in self._actions:
+            if due(step, every, self._total):
+                action(step, scalars)

@@ -1,0 +1,173 @@
+"""Distances of two distributions of features: FID, intra-class FID and KID."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from biggan_tf.errors import BadInput
+from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
+from biggan_tf.metrics.statistics import FeatureStatistics, finite_rows
+
+_MOST_CLASS_BYTES = 2**33  # of the covariances of all classes
+
+
+def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
+    """Returns FID (Heusel et al. 2017): the squared Frechet distance of two Gaussians.
+
+    |m_a - m_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)). The last trace is the sum of the
+    singular values of A^(1/2) B^(1/2), which is accurate even if eigenvalues are zero.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise BadInput(
+            f"features of size {len(a.mean)} cannot be compared with features of size "
+            f"{len(b.mean)}."
+        )
+    shift = a.mean - b.mean
+    overlap = np.linalg.norm(_factor(a.covariance).T @ _factor(b.covariance), "nuc")
+    traces = np.trace(a.covariance) + np.trace(b.covariance)
+    return max(0.0, float(shift @ shift + traces - 2 * overlap))
+
+
+def _factor(covariance: np.ndarray) -> np.ndarray:
+    """Returns F, F F^T = covariance: a column for each eigenvalue above rounding."""
+    values, vectors = np.linalg.eigh(covariance)
+    true = values > len(values) * np.finfo(np.float64).eps * values[-1]
+    return vectors[:, true] * np.sqrt(values[true])
+
+
+def check_enough_images(name: str, count: int, feature_size: int) -> None:
+    """Raises BadInput, with the name of the count, unless it is above `feature_size`.
+
+    Otherwise the covariance is singular, and FID depends on the number of images more
+    than on what is in them.
+    """
+    if count <= feature_size:
+        raise BadInput(
+            f"{name} = {count}: take {feature_size + 1} or more; {count} images are "
+            f"too few for FID with features of size {feature_size}."
+        )
+
+
+class Fid(Metric, name="fid"):
+    """FID of all images."""
+
+    lower_is_better = True
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics, FeatureStatistics()
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch.features)
+
+    def result(self) -> dict[str, float]:
+        return {"fid": frechet_distance(self._real, self._fake)}
+
+
+class IntraFid(Metric, name="intra_fid"):
+    """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
+
+    lower_is_better = True
+    needs_classes = True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        classes, size = len(request.class_names), request.feature_size
+        if 16 * classes * size**2 > _MOST_CLASS_BYTES:
+            raise BadInput(
+                f"intra_fid of {classes} classes and {size} features: leave it out of "
+                "the metrics, for its covariances do not fit in memory."
+            )
+        _check_class_sizes("generated", request.drawn(), request)
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real = reference.classes
+        _check_class_sizes("real", [one.count for one in self._real], request)
+        self._fake = [FeatureStatistics() for _ in self._real]
+
+    def update(self, batch: Batch) -> None:
+        update_classes(self._fake, batch)
+
+    def result(self) -> dict[str, float]:
+        distances = map(frechet_distance, self._real, self._fake)
+        return {"intra_fid": float(np.mean(list(distances)))}
+
+
+def update_classes(classes: Sequence[FeatureStatistics], batch: Batch) -> None:
+    """Updates the statistics of each class."""
+    for label in np.unique(batch.labels):
+        classes[label].update(batch.features[batch.labels == label])
+
+
+def _check_class_sizes(kind: str, counts: Sequence[int], request: Request) -> None:
+    """Raises BadInput unless each class has 2 images, for a covariance."""
+    fewest = int(np.argmin(counts))
+    if counts[fewest] < 2:
+        raise BadInput(
+            f"intra_fid with {counts[fewest]} {kind} images of "
+            f"{request.class_names[fewest]}: take more images, for each class needs 2, "
+            "or leave it out of the metrics."
+        )
+
+
+class Kid(Metric, name="kid"):
+    """KID (Binkowski et al. 2018): unbiased squared MMD, in blocks.
+
+    Each full block of generated features is compared with the next reference block.
+    Images that fill no block at the end are not used. A block has 1,000 images by
+    default, or all if there are fewer.
+    """
+
+    lower_is_better = True
+    needs_features = True
+
+    def __init__(
+        self, request: Request, reference: Reference, block_size: int | None = None
+    ):
+        self._real = reference.statistics.features
+        self._size = block_size or min(1000, request.num_images, len(self._real))
+        self._order = np.random.default_rng(reference.seed).permutation(len(self._real))
+        self._waiting = np.zeros((0, self._real.shape[1]))
+        self._values: list[float] = []
+        if not 2 <= self._size <= len(self._real):
+            raise BadInput(
+                f"KID in blocks of {self._size} images: take 2 to {len(self._real)}, "
+                "the number of reference images whose features are kept."
+            )
+
+    def update(self, batch: Batch) -> None:
+        size = self._size
+        self._waiting = np.concatenate([self._waiting, finite_rows(batch.features)])
+        while len(self._waiting) >= size:
+            block, self._waiting = self._waiting[:size], self._waiting[size:]
+            start = len(self._values) % (len(self._order) // size) * size
+            real = self._real[self._order[start : start + size]]
+            self._values.append(squared_mmd(finite_rows(real), block))
+
+    def result(self) -> dict[str, float]:
+        """Returns mean and standard deviation over the blocks."""
+        if not self._values:
+            raise BadInput(
+                f"KID in blocks of {self._size} images needs as many generated ones; "
+                f"found {len(self._waiting)}."
+            )
+        values = self._values
+        return {"kid": float(np.mean(values)), "kid_std": float(np.std(values))}
+
+
+def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
+    """Returns an unbiased estimate of the squared MMD, kernel (x . y / d + 1)^3.
+
+    Args:
+        x, y: float64 [n, d] and [m, d]; n and m are 2 or more.
+    """
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    def mean_off_diagonal(k: np.ndarray) -> float:
+        return (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+
+    within = mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y))
+    return float(within - 2 * kernel(x, y).mean())

@@ -1,0 +1,78 @@
+"""What a metric is, and the registry of all of them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from biggan_tf.metrics.statistics import FeatureStatistics
+
+METRICS: dict[str, type[Metric]] = {}
+
+
+class Batch(NamedTuple):
+    """Some images, as a feature network sees them."""
+
+    images: np.ndarray  # uint8 [n, h, w, 3]
+    features: np.ndarray  # float32 [n, d]
+    logits: np.ndarray  # float32 [n, k], of the network's own classes
+    labels: np.ndarray  # int [n], of the data's classes
+
+
+class Request(NamedTuple):
+    """What is to be scored, before any image is made."""
+
+    num_images: int  # that will be generated
+    feature_size: int  # d of the feature network
+    class_names: Sequence[str]  # of the data
+    own_classes: bool  # the data's classes are not those of the feature network
+    kept: int  # most real, and most generated, images that `prdc` compares
+    drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
+
+
+class Reference(NamedTuple):
+    """The real images that generated ones are compared with."""
+
+    statistics: FeatureStatistics  # of all; with features if a metric needs those
+    classes: Sequence[FeatureStatistics]  # one for each class, if a metric needs them
+    head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
+    seed: int  # of random choices
+
+
+class Metric(abc.ABC):
+    """A score of a stream of generated images; each score takes a new one.
+
+    A subclass gives its name, by which options and flags find it in `METRICS`.
+    """
+
+    name: str
+    lower_is_better = False
+    is_one_number = True  # so a run can keep its best checkpoint by it
+    needs_features = False  # of single real images
+    needs_classes = False  # statistics of each class of real images
+
+    def __init_subclass__(cls, name: str) -> None:
+        cls.name, METRICS[name] = name, cls
+
+    @classmethod
+    def needs_head(cls, request: Request) -> bool:
+        """Returns whether it needs a linear head, fitted to real images."""
+        return False
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        """Raises BadInput if the request cannot be scored."""
+
+    @abc.abstractmethod
+    def __init__(self, request: Request, reference: Reference): ...
+
+    @abc.abstractmethod
+    def update(self, batch: Batch) -> None:
+        """Takes in further generated images."""
+
+    @abc.abstractmethod
+    def result(self) -> dict[str, float]:
+        """Returns the scores by name, the one that the metric is named for first."""

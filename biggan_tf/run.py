@@ -1,0 +1,332 @@
+"""A model directory: what a run writes there, and how it is read back.
+
+`config.gin` (see `config`), `data.json`, `checkpoints/` (see `checkpoints`),
+`statistics.npz` of published weights and `rewind.json`. `monitor` writes the logs and
+`evaluation` the scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from biggan_tf import checkpoints, files, networks
+from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
+from biggan_tf.config import option, options
+from biggan_tf.data import DataSpec
+from biggan_tf.errors import BadInput
+from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.latents import LatentOptions
+from biggan_tf.layers import path_of
+from biggan_tf.regularisers import turned_on
+from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
+from biggan_tf.standing import GRIDS, PublishedStatistics
+
+
+@options("train")
+class TrainOptions:
+    """How long a run trains, on what batches, and which checkpoints it keeps."""
+
+    batch_size: int = option(2048, "images an update, over all replicas", low=1)
+    micro_batches: int = option(1, "micro-batches that an update computes", low=1)
+    jit_compile: bool = option(False, "whether XLA compiles the updates", free=True)
+    total_steps: int = option(150_000, "steps of the whole training", low=1, free=True)
+    tick_steps: int = option(100, "steps until the host wakes", low=1, free=True)
+    checkpoint_every_steps: int = option(1000, "multiple of the tick", low=1, free=True)
+    keep_checkpoints: int = option(3, "how many of the newest stay", low=1, free=True)
+    keep_every_steps: int = option(10_000, "kept for good; 0: none", free=True)
+    keep_moments: bool = option(True, "of Adam, with --continue_from")
+    seed: int = option(0, "of weights, latents, labels and the order of the data")
+    deterministic: bool = option(False, "the same bits in every run on these devices")
+
+    def check(self) -> None:
+        """Raises BadInput unless each period and batch is a multiple of the other."""
+        self.check_period("train.checkpoint_every_steps", self.checkpoint_every_steps)
+        for multiple, of in (
+            ("batch_size", "micro_batches"),
+            ("keep_every_steps", "checkpoint_every_steps"),
+        ):
+            if getattr(self, multiple) % getattr(self, of):
+                raise BadInput(
+                    f"train.{multiple} = {getattr(self, multiple)}: take a multiple of "
+                    f"train.{of} = {getattr(self, of)}."
+                )
+
+    def check_period(self, binding: str, steps: int) -> None:
+        """Raises BadInput unless `steps` is a multiple of the tick."""
+        if steps % self.tick_steps:
+            raise BadInput(
+                f"{binding} = {steps}: take a multiple of train.tick_steps = "
+                f"{self.tick_steps}, for the host wakes at the end of a tick only."
+            )
+
+
+def build_gan(
+    generator: GeneratorSpec, discriminator: DiscriminatorSpec, train: TrainOptions
+) -> Gan:
+    """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
+    tf.keras.utils.set_random_seed(train.seed)
+    gan_options = GanOptions()
+    return Gan(
+        networks.build_generator(generator),
+        networks.build_discriminator(discriminator),
+        gan_options,
+        train.batch_size,
+        train.seed,
+        train.micro_batches,
+        train.jit_compile,
+        LatentOptions(),
+        turned_on(gan_options.frozen),
+    )
+
+
+# --- the data of a run ----------------------------------------------------------------
+
+
+def write_data_spec(folder: Path, spec: DataSpec) -> None:
+    """Writes `data.json`: the facts about the data that an export needs."""
+    files.write_json(folder / "data.json", dataclasses.asdict(spec))
+
+
+def read_data_spec(folder: Path) -> DataSpec:
+    """Reads `data.json`; raises BadInput if it is missing or damaged."""
+    try:
+        values = json.loads((folder / "data.json").read_text())
+        names = values["class_names"]
+        spec = DataSpec(**{**values, "class_names": tuple(names)})
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("class_names are no names")
+        if spec.num_classes != len(names):
+            raise ValueError("num_classes is not the number of class_names")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        told = f"--model_dir={folder}: its data.json cannot be read ({error})."
+        raise BadInput(told) from error
+    return spec
+
+
+def check_same_classes(folder: Path, spec: DataSpec) -> None:
+    """Raises BadInput if the run was trained on other classes."""
+    exists = (folder / "data.json").is_file()
+    there = read_data_spec(folder) if exists else spec
+    if there.class_names != spec.class_names:
+        raise BadInput(
+            f"--model_dir={folder}: give the {there.num_classes} classes of "
+            f"{there.name}, on which it was trained, or another --model_dir; "
+            f"{spec.name} has other classes ({spec.num_classes})."
+        )
+
+
+# --- a trained model ------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The averaged generator in a checkpoint of a model directory.
+
+    Attributes:
+        weights: G's variables by path, its weights being the moving averages.
+        published: the statistics that came with published weights, or None.
+    """
+
+    folder: Path
+    checkpoint: Path
+    step: int
+    data: DataSpec
+    spec: GeneratorSpec
+    weights: dict[str, np.ndarray]
+    published: PublishedStatistics | None
+
+
+def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
+    """Reads the newest checkpoint of a model directory, or the one with the best score.
+
+    It needs the bindings of the training (call `config.read_back` first), but neither
+    its data nor its devices. Raises BadInput if there is no checkpoint that fits.
+    """
+    folder = Path(model_dir)
+    data = read_data_spec(folder)
+    spec = GeneratorSpec(data.image_size, data.num_classes)
+
+    read = checkpoints.read_best if best else checkpoints.read_latest
+    found = read(
+        folder / "checkpoints", lambda path: checkpoints.read_weights(path, "average")
+    )
+    if found is None:
+        raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
+    path, weights = found
+    check_fit(path, weights, spec)
+    step = checkpoints.step_of(path)
+    published = load_statistics(folder, step)
+    return Trained(folder, path, step, data, spec, weights, published)
+
+
+def check_fit(
+    path: Path, weights: dict[str, np.ndarray], spec: GeneratorSpec | DiscriminatorSpec
+) -> None:
+    """Raises BadInput unless the weights in the checkpoint fit the spec."""
+    build = networks.build_generator
+    if isinstance(spec, DiscriminatorSpec):
+        build = networks.build_discriminator
+    with networks.without_values():
+        shapes = {path_of(v): tuple(v.shape) for v in build(spec).variables}
+    wrong = [
+        name
+        for name in sorted(shapes.keys() | weights.keys())
+        if name not in weights or weights[name].shape != shapes.get(name)
+    ]
+    if wrong:
+        raise BadInput(
+            f"{path} does not fit the networks of the configuration ({wrong[0]}); take "
+            "the configuration it was made with, or another --model_dir."
+        )
+
+
+def inference_generator(
+    trained: Trained, export: ExportOptions, truncations: Sequence[float] = ()
+) -> tuple[InferenceGenerator, Sampler]:
+    """Makes the generator of an export, and its sampler.
+
+    Args:
+        trained: see `restore`.
+        export: how its statistics are measured, unless they came with the weights.
+        truncations: to measure statistics at; if empty, the convention's grid.
+    """
+    convention = LatentOptions().convention(export.truncation_convention)
+    published = trained.published
+    measured = export.accumulate or not published or published.convention != convention
+    if measured:
+        truncations = sorted(truncations) or GRIDS[convention]
+        samples = export.passes * export.batch_size
+        origin = f"are moments over {samples:,} samples each"
+    else:
+        truncations = published.truncations
+        origin = "came with the published weights"
+    generator = InferenceGenerator(
+        trained.spec, convention, truncations, export.batch_size
+    )
+    generator.set_weights(trained.weights, published.sigmas if published else None)
+    if measured:
+        generator.measure(export.passes, export.seed)
+    else:
+        generator.statistics.set_tables(published.means, published.variances)
+    names = trained.data.class_names
+    return generator, generator.sampler(trained.step, names, origin)
+
+
+# --- going on from another run --------------------------------------------------------
+
+
+def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Returns the model directory and the checkpoint that --continue_from names.
+
+    The flag names a checkpoint, or a model directory and so its newest checkpoint.
+    """
+    source = Path(source)
+    if Path(f"{source}.index").is_file():
+        folders = [f for f in source.parents if (f / "config.gin").is_file()]
+        if folders:
+            return folders[0], source
+    found = checkpoints.every(source / "checkpoints")
+    if not found or not (source / "config.gin").is_file():
+        raise BadInput(
+            f"--continue_from={source}: give a model directory with a checkpoint in "
+            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-2000."
+        )
+    return source, found[0]
+
+
+def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
+    """Restores networks, G's average, optimisers and step from another run.
+
+    What the checkpoint at `path` lacks stays as it is. Without `keep_moments` both
+    optimisers start as at step 0. Raises BadInput if the architectures differ.
+    """
+    if not keep_moments and gan.options.ema_start_step:
+        raise BadInput(
+            f"gan.ema_start_step = {gan.options.ema_start_step} with "
+            "train.keep_moments = False: set gan.ema_start_step = 0, for updates are "
+            "counted anew, and before that step G's average is a copy."
+        )
+    kept = tf.train.Checkpoint(
+        generator=gan.generator,
+        discriminator=gan.discriminator,
+        generator_optimizer=gan.generator_optimizer,
+        discriminator_optimizer=gan.discriminator_optimizer,
+        step=gan.step,
+    )
+    try:
+        for network in (gan.generator, gan.discriminator):
+            there = len(checkpoints.read_weights(path, network.name))
+            if there != len(network.variables):
+                raise ValueError(
+                    f"{network.name} has {there} variables there and "
+                    f"{len(network.variables)} here"
+                )
+        status = tf.train.Checkpoint(gan=kept).read(str(path))
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, tf.errors.OpError) as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"--continue_from={path}: it does not fit ({reason}); leave data.*, "
+            "generator.* and discriminator.* as they were there."
+        ) from error
+    if not keep_moments:
+        averages = {id(average) for average in gan.averaged_weights()}
+        for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
+            inner = getattr(optimizer, "_optimizer", optimizer)
+            for variable in [*optimizer.variables(), *inner.variables()]:
+                if id(variable) not in averages:
+                    variable.assign(tf.zeros_like(variable))
+
+
+def was_rewound(folder: Path) -> bool:
+    """Returns whether an alarm has rewound the run."""
+    return (folder / "rewind.json").is_file()
+
+
+def record_rewind(folder: Path, at_step: int, to_step: int, alarm: str) -> None:
+    """Writes `rewind.json`, which makes every later start use the lowered rates."""
+    record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}
+    files.write_json(folder / "rewind.json", record)
+
+
+# --- statistics of published weights --------------------------------------------------
+
+
+def save_statistics(folder: Path, statistics: PublishedStatistics, step: int) -> None:
+    """Writes `statistics.npz`, which belongs to the weights of one step."""
+    arrays = {"step": np.int64(step)}
+    for name, value in dataclasses.asdict(statistics).items():
+        if isinstance(value, dict):
+            arrays |= {f"{name}/{path}": array for path, array in value.items()}
+        else:
+            arrays[name] = np.asarray(value)
+    with files.replacing(folder / "statistics.npz") as path, path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_statistics(folder: Path, step: int) -> PublishedStatistics | None:
+    """Reads `statistics.npz`; returns None unless it belongs to the step's weights."""
+    path = folder / "statistics.npz"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        convention, truncations = str(arrays["convention"]), arrays["truncations"]
+        if arrays["step"] != step:
+            return None
+    except Exception as error:  # a broken archive can raise anything
+        raise BadInput(f"{path} is damaged ({error}); import again.") from error
+    tables: dict[str, dict] = {"means": {}, "variances": {}, "sigmas": {}}
+    for name, array in arrays.items():
+        table, _, path_in_network = name.partition("/")
+        if path_in_network:
+            tables[table][path_in_network] = array
+    return PublishedStatistics(convention, truncations, **tables)

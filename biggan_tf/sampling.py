@@ -1,0 +1,199 @@
+"""One sampler, (z, y, truncation) -> images, for sheets, scores and exports.
+
+Sampling differs from training in three ways: weights are moving averages, W / sigma is
+computed once, and batch norm uses standing statistics (Appendix C.1 of the paper).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from biggan_tf import latents, networks
+from biggan_tf.architecture import GeneratorSpec, NetworkSpec
+from biggan_tf.config import option, options
+from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
+from biggan_tf.standing import Accumulator, StandingStatistics
+
+Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Values = Mapping[str, "tf.Variable | np.ndarray"]  # of a network's variables, by path
+
+
+@options("export", free=True)
+class ExportOptions:
+    """How a trained generator is made ready for sampling."""
+
+    truncation_convention: str = option(
+        "resample",
+        "what truncation does to z: the paper's or the released modules'",
+        choices=("resample", "scaled"),
+    )
+    passes: int = option(50, "batches that statistics are measured on", low=1)
+    batch_size: int = option(64, "images a pass, over all replicas", low=2)
+    seed: int = option(0, "of the latents and labels of the passes")
+    accumulate: bool = option(False, "also if published weights brought statistics")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampler:
+    """A trained generator, in memory or in an exported module.
+
+    Attributes:
+        draw: (z, y, truncation) -> images: float32 [n, latent_size], float32
+            [n, num_classes] and a float32 scalar -> float32 [n, image_size, image_size,
+            3] in [-1, 1]. Works eagerly, in a `tf.function` and on replicas. Truncation
+            selects the batch-norm statistics; z passes as it is.
+        num_classes, latent_size, image_size: of y, of z and of the images.
+        class_names: one for each class.
+        convention: what truncation does to z, see `latents.TRUNCATIONS`.
+        truncations: the batch-norm statistics were measured at these.
+        step: of the training.
+        statistics: in words, where the batch-norm statistics come from.
+    """
+
+    draw: Draw
+    num_classes: int
+    latent_size: int
+    image_size: int
+    class_names: tuple[str, ...]
+    convention: str
+    truncations: tuple[float, ...]
+    step: int
+    statistics: str
+
+    def check_truncation(self, truncation: float, flag: str) -> None:
+        """BadInput unless the convention knows this truncation."""
+        latents.check_truncation(self.convention, truncation, flag)
+
+    def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
+        """Returns z, float32 [count, latent_size], a function of the arguments."""
+        shape = [count, self.latent_size]
+        draw = latents.TRUNCATIONS[self.convention]
+        return draw(shape, latents.root_seed(seed), truncation).numpy()
+
+    def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
+        """Draws images, a few at a time to save memory.
+
+        Labels are int [n], or float [n, num_classes], one-hot or soft.
+        """
+        z, y = tf.cast(z, tf.float32), one_hot(y, self.num_classes)
+        truncation = tf.constant(truncation, tf.float32)
+        size = max(1, 64 * 128**2 // self.image_size**2)
+        return np.concatenate(
+            [
+                self.draw(z[start : start + size], y[start : start + size], truncation)
+                for start in range(0, len(z), size)
+            ]
+        )
+
+    def generate(
+        self, labels: Sequence[int], truncation: float, seed: int
+    ) -> np.ndarray:
+        """Returns images of the classes `labels`, float32 [len(labels), h, w, 3]."""
+        z = self.latents(len(labels), truncation, seed)
+        return self.images(z, np.asarray(labels), truncation)
+
+
+class InferenceGenerator:
+    """A generator that only samples: no spectral norm, float32, standing statistics.
+
+    Args:
+        spec: of the generator in training.
+        convention: of truncation, see `latents.TRUNCATIONS`.
+        truncations: to measure statistics at, ascending.
+        batch_size: images of a pass that measures statistics, over all replicas.
+
+    Attributes:
+        network: the generator.
+        statistics: its `StandingStatistics`.
+    """
+
+    def __init__(
+        self,
+        spec: GeneratorSpec,
+        convention: str,
+        truncations: Sequence[float],
+        batch_size: int = 64,
+    ):
+        self.network = networks.build_generator(for_inference(spec))
+        self.statistics = StandingStatistics(self.network, truncations)
+        self._sn_epsilon, self._convention = spec.sn_epsilon, convention
+        self._truncations = tuple(map(float, truncations))
+        self._accumulator = Accumulator(self.network, convention, batch_size)
+        self._draw = tf.function(self.images, autograph=False)
+
+    def set_weights(self, weights: Values, sigmas: Values | None = None) -> None:
+        """Takes over weights; see `fold`."""
+        fold(weights, self.network, self._sn_epsilon, sigmas)
+
+    def measure(self, passes: int, seed: int) -> None:
+        """Measures the standing statistics of all truncations."""
+        hidden = None if len(self._truncations) > 1 else True  # None: on a terminal
+        rows = tqdm(self._truncations, "standing statistics", disable=hidden)
+        for row, truncation in enumerate(rows):
+            moments = self._accumulator.moments(truncation, passes, seed)
+            self.statistics.set_row(row, moments)
+
+    def images(self, z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+        """Returns images; see `Sampler.draw`."""
+        return self.network(z, y, statistics=self.statistics.at(truncation))
+
+    def sampler(
+        self, step: int, class_names: Sequence[str], statistics: str
+    ) -> Sampler:
+        """Returns the sampler; it changes with the weights and statistics."""
+        spec = self.network.spec
+        return Sampler(
+            self._draw,
+            *(spec.num_classes, spec.latent_size, spec.resolution),
+            *(tuple(class_names), self._convention, self._truncations),
+            *(step, statistics),
+        )
+
+
+def for_inference(spec: NetworkSpec) -> NetworkSpec:
+    """Returns the spec of the network that `fold` writes into.
+
+    It has no spectral norm and computes in float32. `fold` overwrites its initial
+    values, so they come from the fastest initializer.
+    """
+    return dataclasses.replace(
+        spec, spectral_norm=False, precision="float32", initializer="normal"
+    )
+
+
+def fold(
+    weights: Values,
+    target: tf.keras.Model,
+    sn_epsilon: float,
+    sigmas: Values | None = None,
+) -> None:
+    """Writes weights into a network, kernels divided by their sigma.
+
+    Sigma comes from one power iteration that starts at the stored u, as in the network
+    in training. So the target computes exactly what that network does with
+    `training=False`.
+
+    Args:
+        weights: values of the variables of a network in training.
+        target: a network made from `for_inference` of its spec.
+        sn_epsilon: of its spec.
+        sigmas: replace these sigmas, by the path of the layer, such as "block0/conv1".
+    """
+    for variable in target.trainable_variables:
+        variable.assign(weights[path_of(variable)])
+    for layer in spectral_layers(target):
+        path = path_of(layer.kernel).removesuffix("/kernel")
+        u = weights.get(f"{path}/u")
+        if u is None:  # a layer without spectral norm
+            continue
+        if sigmas:
+            sigma = sigmas[path]
+        else:
+            u = tf.convert_to_tensor(u)
+            _, sigma = power_iteration(layer.matrix(), u, sn_epsilon)
+        layer.kernel.assign(layer.kernel / sigma)

@@ -1,0 +1,140 @@
+"""What to draw with a sampler: rows of images, then a sheet or a file of arrays.
+
+One seed gives corresponding latents at two truncations, so the pictures correspond too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from biggan_tf import files, images
+from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
+
+
+class Row(NamedTuple):
+    """Images of one row, before they are drawn."""
+
+    title: str
+    z: np.ndarray  # float32 [columns, latent_size]
+    y: np.ndarray  # int32 [columns], or float32 [columns, num_classes], soft
+    truncation: float  # of z and of the batch-norm statistics
+
+
+def class_rows(
+    sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
+) -> list[Row]:
+    """Returns a row of samples for each label."""
+    z = sampler.latents(len(labels) * columns, truncation, seed)
+    return [
+        Row(sampler.class_names[label], some, _repeat(label, columns), truncation)
+        for label, some in zip(labels, np.split(z, len(labels)))
+    ]
+
+
+def latent_interpolation_rows(
+    sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
+) -> list[Row]:
+    """Returns a row for each label: in equal steps from one z to another."""
+    z = sampler.latents(2 * len(labels), truncation, seed)
+    steps = np.linspace(z[::2], z[1::2], columns, axis=1, dtype=np.float32)
+    return [
+        Row(sampler.class_names[label], some, _repeat(label, columns), truncation)
+        for label, some in zip(labels, steps)
+    ]
+
+
+def class_interpolation_rows(
+    sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
+) -> list[Row]:
+    """Returns a row for each label but the last: one z, from a class to the next."""
+    z = sampler.latents(1, truncation, seed).repeat(columns, axis=0)
+    y = np.eye(sampler.num_classes, dtype=np.float32)[labels]
+    steps = np.linspace(y[:-1], y[1:], columns, axis=1, dtype=np.float32)
+    names = [sampler.class_names[label] for label in labels]
+    return [
+        Row(f"{first} to {last}", z, some, truncation)
+        for first, last, some in zip(names[:-1], names[1:], steps)
+    ]
+
+
+def truncation_rows(
+    sampler: Sampler,
+    labels: Sequence[int],
+    columns: int,
+    truncations: Sequence[float],
+    seed: int,
+) -> list[Row]:
+    """Returns a row for each truncation: `columns` of each label (Figure 2)."""
+    y = np.concatenate([_repeat(label, columns) for label in labels])
+    return [
+        Row(f"{value:g}", sampler.latents(len(y), value, seed), y, value)
+        for value in truncations
+    ]
+
+
+LAYOUTS = {
+    "samples": class_rows,
+    "z": latent_interpolation_rows,
+    "class": class_interpolation_rows,
+}
+
+
+def draw(sampler: Sampler, rows: Sequence[Row]) -> list[np.ndarray]:
+    """Returns each row's images, float32 [columns, side, side, 3] in [-1, 1]."""
+    return [sampler.images(row.z, row.y, row.truncation) for row in rows]
+
+
+def save(
+    path: str | os.PathLike[str], rows: Sequence[Row], drawn: Sequence[np.ndarray]
+) -> None:
+    """Writes a sheet (`.png`) or arrays (`.npz`).
+
+    The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
+    float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
+    and `truncation` float32 [n].
+    """
+    pixels = images.to_uint8(np.concatenate(drawn))
+    if Path(path).suffix == ".png":
+        titles = [row.title for row in rows]
+        sheet = images.sheet(pixels, len(pixels) // len(rows), titles)
+        images.write_png(path, sheet)
+        return
+    truncation = np.array([row.truncation for row in rows for _ in row.z], np.float32)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            images=pixels,
+            z=np.concatenate([row.z for row in rows]),
+            labels=np.concatenate([row.y for row in rows]),
+            truncation=truncation,
+        )
+
+
+def parse_labels(text: str, class_names: Sequence[str], flag: str) -> list[int]:
+    """Returns the labels that "0,3", "Bag,Sandal" or "all" means; BadInput if none."""
+    if text == "all":
+        return list(range(len(class_names)))
+    labels = []
+    for word in map(str.strip, text.split(",")):
+        if word in class_names:
+            labels.append(class_names.index(word))
+        elif word.isdecimal() and int(word) < len(class_names):
+            labels.append(int(word))
+        else:
+            shown = ", ".join(class_names[:10])
+            more = ", ..." if len(class_names) > 10 else ""
+            raise BadInput(
+                f"{flag}={text}: there is no class {word!r}; take numbers from 0 to "
+                f"{len(class_names) - 1}, names ({shown}{more}) or all."
+            )
+    return labels
+
+
+def _repeat(label: int, count: int) -> np.ndarray:
+    return np.full(count, label, np.int32)
