@@ -25,7 +25,7 @@ from biggan_tf import augment, latents, losses
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.latents import Draws, LatentOptions
-from biggan_tf.layers import batch_moments, batch_statistics, path_of
+from biggan_tf.layers import batch_moments, batch_statistics, by_path
 from biggan_tf.regularisers import Regulariser, Seen
 from biggan_tf.update import Scalars, Update
 
@@ -346,9 +346,9 @@ class Gan(tf.Module):
 
     def averaged_generator(self) -> dict[str, tf.Variable]:
         """Returns G's variables by path, its weights replaced by their averages."""
-        variables = {path_of(v): v for v in self.generator.variables}
-        weights = map(path_of, self.generator.trainable_variables)
-        return {**variables, **dict(zip(weights, self.averaged_weights()))}
+        weights = by_path(self.generator.trainable_variables)
+        averages = dict(zip(weights, self.averaged_weights()))
+        return {**by_path(self.generator.variables), **averages}
 
     def set_rates(
         self, generator_factor: float = 1.0, discriminator_factor: float = 1.0

@@ -10,7 +10,7 @@ from biggan_tf import config
 from biggan_tf.alarms import Watch
 from biggan_tf.evaluation import Evaluator, PeriodicEvaluation
 from biggan_tf.gan import Gan
-from biggan_tf.layers import path_of
+from biggan_tf.layers import by_path
 from biggan_tf.monitor import (
     Action,
     HeldOut,
@@ -67,7 +67,7 @@ class Logs:
             return inference.sampler(step, plan.data.spec.class_names, "standing")
 
         def generator(step: int) -> Sampler:
-            return sampled({path_of(v): v for v in gan.generator.variables}, step)
+            return sampled(by_path(gan.generator.variables), step)
 
         def average(step: int) -> Sampler:
             return sampled(gan.averaged_generator(), step)

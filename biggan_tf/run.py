@@ -23,7 +23,7 @@ from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
 from biggan_tf.latents import LatentOptions
-from biggan_tf.layers import path_of
+from biggan_tf.layers import by_path
 from biggan_tf.regularisers import turned_on
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
 from biggan_tf.standing import GRIDS, PublishedStatistics
@@ -174,7 +174,8 @@ def check_fit(
     if isinstance(spec, DiscriminatorSpec):
         build = networks.build_discriminator
     with networks.without_values():
-        shapes = {path_of(v): tuple(v.shape) for v in build(spec).variables}
+        variables = by_path(build(spec).variables)
+    shapes = {path: tuple(v.shape) for path, v in variables.items()}
     wrong = [
         name
         for name in sorted(shapes.keys() | weights.keys())

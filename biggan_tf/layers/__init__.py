@@ -37,6 +37,7 @@ from biggan_tf.layers.spectral import (
     SpectralDense,
     SpectralEmbedding,
     SpectralLayer,
+    by_path,
     path_of,
     power_iteration,
     spectral_layers,

@@ -11,6 +11,7 @@ every layer and network decides one thing only: whether the improved u is stored
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -191,6 +192,11 @@ class SpectralConv2D(SpectralLayer):
 def path_of(variable: tf.Variable) -> str:
     """Returns a variable's path in its network, such as "block0/conv1/kernel"."""
     return variable.name.partition("/")[2].partition(":")[0]
+
+
+def by_path(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
+    """Returns a network's variables by their paths."""
+    return {path_of(variable): variable for variable in variables}
 
 
 def spectral_layers(network: tf.Module) -> list[SpectralLayer]:

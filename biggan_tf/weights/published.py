@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from biggan_tf.gan import Gan
-from biggan_tf.layers import path_of
+from biggan_tf.layers import by_path
 from biggan_tf.standing import PublishedStatistics
 from biggan_tf.weights.matching import MOMENTS, Values
 
@@ -75,22 +75,18 @@ class Published:
                 generator[path] = value
             elif path.endswith(MOMENTS):
                 generator[path] = generator[path][-1]  # of the largest truncation
-        _assign(_by_path(gan.generator.variables), generator)
-        _assign(_by_path(gan.discriminator.variables), self.discriminator)
-        weights = _by_path(gan.generator.trainable_variables)
+        _assign(by_path(gan.generator.variables), generator)
+        _assign(by_path(gan.discriminator.variables), self.discriminator)
+        weights = by_path(gan.generator.trainable_variables)
         _assign(dict(zip(weights, gan.averaged_weights())), self.average)
         for name, (updates, *moments) in self.adam.items():
             optimizer = getattr(gan, f"{name}_optimizer")
             optimizer.iterations.assign(updates)
             adam = getattr(optimizer, "_optimizer", optimizer)  # in G's moving average
-            weights = _by_path(getattr(gan, name).trainable_variables)
+            weights = by_path(getattr(gan, name).trainable_variables)
             for slot, values in zip("mv", moments):
                 slots = {path: adam.get_slot(v, slot) for path, v in weights.items()}
                 _assign(slots, values)
-
-
-def _by_path(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
-    return {path_of(variable): variable for variable in variables}
 
 
 def _assign(variables: Mapping[str, tf.Variable], values: Values) -> None:
