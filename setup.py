@@ -44,7 +44,7 @@ setup(
     packages=find_packages(include=["biggan_tf*"]),
     package_data={
         "biggan_tf.data": ["fashion_mnist.*"],
-        "biggan_tf.saved_model": ["module_readme.md"],
+        "biggan_tf": ["module_readme.md"],
     },
     license_files=["LICENSE", "NOTICE"],
     cmdclass={"build_py": BuildWithGinFiles},

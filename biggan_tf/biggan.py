@@ -35,6 +35,8 @@ class GeneratorBlock(layers.Layer):
     float [batch, h, w, in] -> [batch, 2h, 2w, units].
     """
 
+    upsample = True  # as some blocks of BigGAN-deep do not
+
     def __init__(self, units: int, kernel: dict, norm: dict, **kwargs: Any):
         super().__init__(**kwargs)
         self.units, self.kernel, self.norm = units, kernel, norm
@@ -102,14 +104,32 @@ class Generator(Network):
             spec.num_classes, spec.embedding_size, spec.kernel, name="condition"
         )
         self.seed = layers.SpectralDense(4 * 4 * seed, name="seed", **spec.kernel)
-        self.blocks = [
-            GeneratorBlock(units, spec.kernel, spec.norm, name=f"block{index}")
-            for index, units in enumerate(outputs)
-        ]
+        self.blocks = self.make_blocks(seed, outputs)
         self.attention = self.attention_layers()
         self.to_image = layers.ToImage(
             spec.kernel, spec.bn_epsilon, spec.rgb_units, name="to_image"
         )
+
+    def make_blocks(self, seed: int, outputs: list[int]) -> list[layers.Layer]:
+        """Makes the blocks; takes the channels of the seed and of each stage."""
+        kernel, norm = self.spec.kernel, self.spec.norm
+        return [
+            GeneratorBlock(units, kernel, norm, name=f"block{index}")
+            for index, units in enumerate(outputs)
+        ]
+
+    def seed_and_conditions(
+        self, z: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Returns what the seed is made of, and the condition of each block.
+
+        Takes z and the class condition y, float [batch, *].
+        """
+        if not self.spec.skip_z:
+            return z, [y] * len(self.blocks)
+        z, *chunks = tf.split(z, len(self.blocks) + 1, axis=1)
+        order = self.spec.condition_order
+        return z, [layers.join_condition(y, chunk, order) for chunk in chunks]
 
     def call(
         self,
@@ -128,19 +148,13 @@ class Generator(Network):
             statistics: gives batch norm its mean and variance: the batch's, the running
                 averages, or measured ones; see `layers.norm`.
         """
-        y = self.condition(y)
-        conditions = [y] * len(self.blocks)
-        if self.spec.skip_z:
-            z, *chunks = tf.split(z, len(self.blocks) + 1, axis=1)
-            conditions = [
-                layers.join_condition(y, chunk, self.spec.condition_order)
-                for chunk in chunks
-            ]
+        z, conditions = self.seed_and_conditions(z, self.condition(y))
         h = self.seed(z, training=training)
         h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
         for block, condition in zip(self.blocks, conditions):
             h = self.run(block, h, condition, training=training, statistics=statistics)
-            h = self.attend(h, training)
+            if block.upsample:
+                h = self.attend(h, training)
         return self.to_image(h, training, statistics)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from biggan_tf import layers
-from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, Network
+from biggan_tf import biggan, layers
+from biggan_tf.architecture import DiscriminatorSpec, Network
 from biggan_tf.layers import Statistics
 
 BOTTLENECK = 4  # a block's outer channels divided by its inner ones
@@ -97,48 +97,22 @@ class DiscriminatorBlock(layers.Layer):
         return self.convs[-1](h, training=training) + x
 
 
-class Generator(Network):
-    """G(z, y): latents and labels -> images."""
+class Generator(biggan.Generator):
+    """G(z, y): latents and labels -> images; `call` is that of `biggan.Generator`."""
 
-    SPEC = GeneratorSpec
+    def make_blocks(self, seed: int, outputs: list[int]) -> list[layers.Layer]:
+        blocks: list[layers.Layer] = []
+        for inputs, units in zip([seed, *outputs], outputs):
+            for width, upsample in ((inputs, False), (units, True)):
+                options = width, upsample, self.spec.kernel, self.spec.norm
+                blocks.append(GeneratorBlock(*options, name=f"block{len(blocks)}"))
+        return blocks
 
-    def __init__(self, spec: GeneratorSpec, **kwargs: Any):
-        super().__init__(spec, **kwargs)
-        seed, *outputs = (spec.width * factor for factor in spec.channels.generator)
-        self.condition = layers.ClassCondition(
-            spec.num_classes, spec.embedding_size, spec.kernel, name="condition"
-        )
-        self.seed = layers.SpectralDense(4 * 4 * seed, name="seed", **spec.kernel)
-        self.blocks = []
-        for pair, (inputs, units) in enumerate(zip([seed, *outputs], outputs)):
-            for half, (width, upsample) in enumerate([(inputs, False), (units, True)]):
-                name = f"block{2 * pair + half}"
-                self.blocks.append(
-                    GeneratorBlock(width, upsample, spec.kernel, spec.norm, name=name)
-                )
-        self.attention = self.attention_layers()
-        self.to_image = layers.ToImage(
-            spec.kernel, spec.bn_epsilon, spec.rgb_units, name="to_image"
-        )
-
-    def call(
-        self,
-        z: tf.Tensor,
-        y: tf.Tensor,
-        training: bool = False,
-        statistics: Statistics = layers.running_statistics,
-    ) -> tf.Tensor:
-        """Returns images; see `biggan.Generator.call`."""
-        y = self.condition(y)
+    def seed_and_conditions(
+        self, z: tf.Tensor, y: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         joint = layers.join_condition(y, z, self.spec.condition_order)
-        condition = joint if self.spec.skip_z else y
-        h = self.seed(joint, training=training)
-        h = tf.reshape(h, [-1, 4, 4, self.seed.units // 16])
-        for block in self.blocks:
-            h = self.run(block, h, condition, training=training, statistics=statistics)
-            if block.upsample:
-                h = self.attend(h, training)
-        return self.to_image(h, training, statistics)
+        return joint, [joint if self.spec.skip_z else y] * len(self.blocks)
 
 
 class Discriminator(Network):

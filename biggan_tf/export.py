@@ -51,12 +51,12 @@ def main() -> None:
     module = saved_model.make_module(generator, sampler, discriminator)
     text = saved_model.readme(
         sampler,
-        path.name,
-        trained.spec.family,
-        trained.data.name,
         options,
-        (trained.folder / "config.gin").read_text(),
-        discriminator is not None,
+        with_discriminator=discriminator is not None,
+        name=path.name,
+        family=trained.spec.family,
+        data=trained.data.name,
+        config=(trained.folder / "config.gin").read_text(),
     )
     saved_model.write(module, path, text, replace)
     print(

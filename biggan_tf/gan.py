@@ -38,12 +38,8 @@ D_SCALARS = (
     "accuracy/fake",
 )
 G_SCALARS = ("loss/generator",)
-SCALARS = (
-    *D_SCALARS,
-    *G_SCALARS,
-    "gradient_norm/discriminator",
-    "gradient_norm/generator",
-)
+NORMS = ("gradient_norm/discriminator", "gradient_norm/generator")
+SCALARS = (*D_SCALARS, *G_SCALARS, *NORMS)
 # Keys of random numbers, see `latents.Draws.uniform`.
 AUGMENT_KEY, DROPOUT_KEY = 2, 3
 
@@ -358,15 +354,14 @@ class Gan(tf.Module):
         Call it after a restore, which brings back the rates of the checkpoint.
         """
         options = self.options
+        g_rate = options.generator_learning_rate * generator_factor
+        d_rate = options.discriminator_learning_rate * discriminator_factor
         g_adam, d_adam = (
             self.generator_optimizer._optimizer,
             self.discriminator_optimizer,
         )
-        g_adam.learning_rate = options.generator_learning_rate * generator_factor
-        d_adam.learning_rate = (
-            options.discriminator_learning_rate * discriminator_factor
-        )
-        for adam in (g_adam, d_adam):
+        for adam, rate in ((g_adam, g_rate), (d_adam, d_rate)):
+            adam.learning_rate = rate
             adam.beta_1, adam.beta_2 = options.beta1, options.beta2
 
 

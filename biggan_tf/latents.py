@@ -33,11 +33,6 @@ def root_seed(seed: int) -> tf.Tensor:
     return tf.constant([seed, 0], tf.int32)
 
 
-def normal(shape: list, seed: tf.Tensor) -> tf.Tensor:
-    """N(0, 1), float32."""
-    return tf.random.stateless_normal(shape, seed)
-
-
 def labels(count: int, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
     """Returns labels, int32 [count], uniform over the classes."""
     return tf.random.stateless_uniform([count], seed, 0, num_classes, tf.int32)
@@ -156,7 +151,7 @@ class LatentOptions:
         """Returns untruncated z, float32, of a step of the training, or after it."""
         if self.distribution in TRUNCATIONS:
             return TRUNCATIONS[self.distribution](shape, seed, math.inf)
-        z = normal(shape, seed)
+        z = tf.random.stateless_normal(shape, seed)
         if self.anneal_steps and step is not None:
             done = tf.cast(step, tf.float32) / self.anneal_steps
             z *= 1 + tf.nn.relu(1 - done)

@@ -17,16 +17,9 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from biggan_tf import files, images, latents
+from biggan_tf import files, images, latents, layers
 from biggan_tf.config import option, options
 from biggan_tf.gan import Gan
-from biggan_tf.layers import (
-    by_shape,
-    largest_singular,
-    path_of,
-    power_iteration,
-    spectral_layers,
-)
 from biggan_tf.sampling import Sampler
 
 # An action takes the step and the scalars of the tick that ended there.
@@ -177,8 +170,8 @@ class Spectra:
         self.lines: list[dict] = []
         self._layers = {}
         for letter, network in (("G", gan.generator), ("D", gan.discriminator)):
-            for layer in spectral_layers(network):
-                path = path_of(layer.kernel).removesuffix("/kernel")
+            for layer in layers.spectral_layers(network):
+                path = layers.path_of(layer.kernel).removesuffix("/kernel")
                 self._layers[f"{letter}/{path}".replace("/", ".")] = layer
 
     def rewind(self, step: int) -> None:
@@ -206,16 +199,16 @@ class Spectra:
     @tf.function(autograph=False)
     def _measure(self) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
         """Returns each layer's sigmas [up to 3], and what divides its kernel."""
-        layers, sigmas, divisors = list(self._layers.values()), {}, []
-        for group, matrices in by_shape(layers):  # worked on together
-            found, _, _ = largest_singular(matrices)
+        every, sigmas, divisors = list(self._layers.values()), {}, []
+        for group, matrices in layers.by_shape(every):  # worked on together
+            found, _, _ = layers.largest_singular(matrices)
             sigmas.update(zip(map(id, group), tf.unstack(found)))
-        for layer in layers:
+        for layer in every:
             divisors.append(tf.ones([]))
             if layer.spectral_norm:
-                u = tf.convert_to_tensor(layer.u)
-                divisors[-1] = power_iteration(layer.matrix(), u, layer.sn_epsilon)[-1]
-        return [sigmas[id(layer)] for layer in layers], divisors
+                given = layer.matrix(), tf.convert_to_tensor(layer.u), layer.sn_epsilon
+                divisors[-1] = layers.power_iteration(*given)[-1]
+        return [sigmas[id(layer)] for layer in every], divisors
 
 
 class SampleSheets:

@@ -13,19 +13,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from biggan_tf import layers
 from biggan_tf.augment import flip_and_shift
 from biggan_tf.config import option, options
 from biggan_tf.config.options import declared
 from biggan_tf.errors import BadInput
 from biggan_tf.latents import Draws
-from biggan_tf.layers import (
-    EQUAL_ON_REPLICAS,
-    SpectralEmbedding,
-    SpectralLayer,
-    by_shape,
-    largest_singular,
-    spectral_layers,
-)
 from biggan_tf.update import assign_alike
 
 REGULARISERS: list[type[Regulariser]] = []
@@ -169,7 +162,7 @@ class LeCam(Regulariser):
 
     @functools.cached_property
     def averages(self) -> Sequence[tf.Variable]:
-        return [tf.Variable(0.0, **EQUAL_ON_REPLICAS) for _ in range(2)]
+        return [tf.Variable(0.0, **layers.EQUAL_ON_REPLICAS) for _ in range(2)]
 
     def discriminator_penalty(self, seen: Seen) -> tf.Tensor:
         average_real, average_fake = map(tf.convert_to_tensor, self.averages)
@@ -264,15 +257,15 @@ class Sigma0(Regulariser):
     def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor | float:
         if self.clamp:
             return 0.0
-        groups = by_shape(kernels(generator))
+        groups = layers.by_shape(kernels(generator))
         return self.weight * tf.add_n([self.penalty(group) for _, group in groups])
 
     def after_generator(self, generator: tf.keras.Model) -> None:
         if self.clamp:
             assign_alike(
                 (layer.kernel, tf.reshape(value, layer.kernel.shape))
-                for layers, matrices in by_shape(kernels(generator))
-                for layer, value in zip(layers, tf.unstack(self.clamped(matrices)))
+                for group, matrices in layers.by_shape(kernels(generator))
+                for layer, value in zip(group, tf.unstack(self.clamped(matrices)))
             )
 
     def penalty(self, matrices: tf.Tensor) -> tf.Tensor:
@@ -280,14 +273,14 @@ class Sigma0(Regulariser):
 
         The gradient flows through sigma0 = v0^T W u0 alone.
         """
-        sigma, v, u = largest_singular(matrices, count=2)
+        sigma, v, u = layers.largest_singular(matrices, count=2)
         v0, u0 = v[..., 0], u[..., 0]
         sigma0 = tf.reduce_sum(v0 * tf.linalg.matvec(matrices, u0), axis=-1)
         return tf.reduce_sum(tf.square(sigma0 - tf.stop_gradient(self._target(sigma))))
 
     def clamped(self, matrices: tf.Tensor) -> tf.Tensor:
         """W - max(0, sigma0 - target) v0 u0^T: no other singular value changes."""
-        sigma, v, u = largest_singular(matrices, count=2)
+        sigma, v, u = layers.largest_singular(matrices, count=2)
         excess = tf.nn.relu(sigma[..., 0] - self._target(sigma))
         v0, u0 = v[..., 0], u[..., 0]
         return matrices - tf.einsum("...,...i,...j->...ij", excess, v0, u0)
@@ -311,16 +304,16 @@ class EmbeddingDecay(Regulariser):
     def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor:
         squares = [
             tf.reduce_sum(tf.square(layer.kernel))
-            for layer in spectral_layers(generator)
-            if isinstance(layer, SpectralEmbedding)
+            for layer in layers.spectral_layers(generator)
+            if isinstance(layer, layers.SpectralEmbedding)
         ]
         return self.weight * 0.5 * sum(squares)
 
 
-def kernels(network: tf.keras.Model) -> list[SpectralLayer]:
+def kernels(network: tf.keras.Model) -> list[layers.SpectralLayer]:
     """Returns the layers with a kernel, embeddings left out."""
-    every = spectral_layers(network)
-    return [layer for layer in every if not isinstance(layer, SpectralEmbedding)]
+    every = layers.spectral_layers(network)
+    return [layer for layer in every if not isinstance(layer, layers.SpectralEmbedding)]
 
 
 def gradient_penalty(

@@ -116,7 +116,7 @@ def test_batches_are_what_the_rooms_agreed_on(any_source):
         tf.TensorSpec([4, 32, 32, 3], tf.float32),
         tf.TensorSpec([4], tf.int32),
     )
-    images, labels = zip(*source.held_out_batches(100).as_numpy_iterator())
+    images, labels = zip(*source.batches("held_out", 100).as_numpy_iterator())
     images, labels = np.concatenate(images), np.concatenate(labels)
     assert images.shape == (source.spec.held_out_images, 32, 32, 3)
     assert images.dtype == np.float32
@@ -129,11 +129,11 @@ def test_batches_are_what_the_rooms_agreed_on(any_source):
 
 def test_ordered_passes_are_whole_repeatable_and_never_mirrored(small_source):
     source = small_source(flip=True)
-    batches = take(source.ordered_train_batches(10), 9)
+    batches = take(source.batches("train", 10), 9)
     assert [len(label) for _, label in batches] == [10, 10, 6]
-    assert_same(batches, take(source.ordered_train_batches(10), 9))
+    assert_same(batches, take(source.batches("train", 10), 9))
     train = numbers(*(image for image, _ in batches))
-    ((image, label),) = source.held_out_batches(10).as_numpy_iterator()
+    ((image, label),) = source.batches("held_out", 10).as_numpy_iterator()
     assert not mirrored(image).any()
     assert len(label) == source.spec.held_out_images == 6
     assert sorted(train + numbers(image)) == list(range(COUNT + 6))
@@ -258,7 +258,7 @@ def test_orders_and_coins_look_random():
 
 @pytest.mark.parametrize("image_size", [32, 64])
 def test_embedded_images_keep_their_black_margin(image_size):
-    ((image, _),) = take(data.load(image_size=image_size).held_out_batches(2000), 1)
+    ((image, _),) = take(data.load(image_size=image_size).batches("held_out", 2000), 1)
     margin = image_size // 16 - (image_size > 32)  # enlarging blends the edge
     assert image.shape == (2000, image_size, image_size, 3)
     assert (image[:, :margin] == -1).all()
@@ -271,8 +271,8 @@ def test_embedded_set_is_small_balanced_and_split_apart():
     assert embedded.FILE.stat().st_size <= 4_000_000
     assert "MIT License" in embedded.FILE.with_name("fashion_mnist.LICENSE").read_text()
     source = data.load(image_size=32)
-    ((train, train_label),) = take(source.ordered_train_batches(8000), 1)
-    ((held_out, held_out_label),) = take(source.held_out_batches(2000), 1)
+    ((train, train_label),) = take(source.batches("train", 8000), 1)
+    ((held_out, held_out_label),) = take(source.batches("held_out", 2000), 1)
     train, held_out = train[..., 0], held_out[..., 0]
     assert np.bincount(train_label).tolist() == [800] * 10
     assert np.bincount(held_out_label).tolist() == [200] * 10

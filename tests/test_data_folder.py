@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import data
-from biggan_tf.data import folder, order, preprocessing
+from biggan_tf.data import folder, order, pipeline
 from biggan_tf.errors import BadInput
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
@@ -59,7 +59,7 @@ def test_formats_and_sizes_come_out_alike(tmp_path, name, how, size):
     write(tmp_path / name, two_halves(size), **how)
     pixels = folder.decode(str(tmp_path / name), size=32)
     assert pixels.dtype == np.uint8
-    image = preprocessing.to_network(tf.constant(pixels), 32).numpy()
+    image = pipeline.to_network(tf.constant(pixels), 32).numpy()
     assert image.shape == (32, 32, 3)
     expected = np.broadcast_to(RED, (32, 32, 3)).copy()
     expected[:, 16:] = BLUE
@@ -151,7 +151,7 @@ def test_large_jpegs_are_read_at_a_fraction_of_their_size(tmp_path):
     reduced = folder.decode(str(tmp_path / "x.jpg"), size=32)
     assert reduced.shape[:2] == (113, 150)
     full = folder.decode(str(tmp_path / "x.png"), size=32)
-    both = [preprocessing.to_network(tf.constant(x), 32) for x in (reduced, full)]
+    both = [pipeline.to_network(tf.constant(x), 32) for x in (reduced, full)]
     np.testing.assert_allclose(*both, atol=0.1)
 
 
@@ -159,10 +159,10 @@ def test_shrinking_averages_areas_of_the_central_square():
     image = np.random.default_rng(0).integers(0, 256, (96, 131, 3), np.uint8)
     square = image[:, 17 : 17 + 96].astype(float)
     means = square.reshape(32, 3, 32, 3, 3).mean(axis=(1, 3))
-    result = preprocessing.to_network(tf.constant(image), 32)
+    result = pipeline.to_network(tf.constant(image), 32)
     np.testing.assert_allclose(result, means / 127.5 - 1, atol=1e-5)
     tall = tf.constant(image.transpose(1, 0, 2))
-    result = preprocessing.to_network(tall, 32, tf.constant(True))
+    result = pipeline.to_network(tall, 32, tf.constant(True))
     expected = (means / 127.5 - 1).transpose(1, 0, 2)[:, ::-1]
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
@@ -180,7 +180,7 @@ def test_classes_and_splits_follow_from_names_alone(tmp_path):
     assert again.spec == source.spec
     held_out_images = []
     for each in (source, load(make_folder(tmp_path / "two"), held_out_fraction=0.25)):
-        ((image, label),) = each.held_out_batches(100).as_numpy_iterator()
+        ((image, label),) = each.batches("held_out", 100).as_numpy_iterator()
         assert label.tolist() == [0, 0, 1, 1]
         held_out = [path[-len("a/000.png") :] for path, _ in each._splits["held_out"]]
         assert held_out == ["a/002.png", "a/004.png", "b/003.png", "b/005.png"]
@@ -191,14 +191,14 @@ def test_classes_and_splits_follow_from_names_alone(tmp_path):
 @pytest.mark.parametrize("fraction", [0.01, 0.99])
 def test_each_split_has_an_image_of_each_class(tmp_path, fraction):
     source = load(make_folder(tmp_path), held_out_fraction=fraction)
-    for batches in (source.ordered_train_batches, source.held_out_batches):
-        ((_, label),) = batches(100).as_numpy_iterator()
+    for split in ("train", "held_out"):
+        ((_, label),) = source.batches(split, 100).as_numpy_iterator()
         assert set(label) == {0, 1}
 
 
 def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
     make_folder(tmp_path, 50)
-    intact = list(load(tmp_path).ordered_train_batches(100).as_numpy_iterator())
+    intact = list(load(tmp_path).batches("train", 100).as_numpy_iterator())
     train = [path for path, _ in load(tmp_path)._splits["train"]]
     with open(train[10], "wb") as file:  # found by its header
         file.write(b"<html>404</html>")
@@ -208,7 +208,7 @@ def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
         source = load(tmp_path)
         source.check_ready()
         assert [train[10] in record.getMessage() for record in caplog.records] == [True]
-        ((image, label),) = source.ordered_train_batches(100).as_numpy_iterator()
+        ((image, label),) = source.batches("train", 100).as_numpy_iterator()
         list(source.train_batches(45, seed=0).take(4))
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2
@@ -235,7 +235,7 @@ def test_too_many_files_that_break_off_stop(tmp_path):
     source = load(tmp_path)
     source.check_ready()
     with pytest.raises(BadInput, match="of 20 images"), data.sentences():
-        list(source.ordered_train_batches(10))
+        list(source.batches("train", 10))
 
 
 def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):

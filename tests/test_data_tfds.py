@@ -142,8 +142,8 @@ def test_held_out_split_is_found_or_made(data_dir):
 def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir):
     source = load("grey_train_only", data_dir)
     train = shades(source.train_batches(36, seed=1).take(1))
-    assert train == shades(source.ordered_train_batches(36))
-    assert sorted(train + shades(source.held_out_batches(36))) == list(range(40))
+    assert train == shades(source.batches("train", 36))
+    assert sorted(train + shades(source.batches("held_out", 36))) == list(range(40))
 
 
 def test_files_come_in_another_order_each_epoch(data_dir, monkeypatch):
@@ -159,7 +159,7 @@ def test_files_come_in_another_order_each_epoch(data_dir, monkeypatch):
 
 def test_grey_of_any_size_becomes_rgb(data_dir):
     source = load("grey_train_only", data_dir)
-    image, label = next(source.held_out_batches(4).as_numpy_iterator())
+    image, label = next(source.batches("held_out", 4).as_numpy_iterator())
     assert image.shape == (4, 32, 32, 3)
     assert (image[..., 0] == image[..., 2]).all()
     shade = np.round((image[:, 9, 9, 0] + 1) * 127.5 / 6)
@@ -189,7 +189,7 @@ def test_labels_out_of_range_are_named(data_dir):
     source = load("without_test_labels", data_dir)
     wanted = "without_test_labels.*3 classes.*-1"
     with pytest.raises(BadInput, match=wanted), data.sentences():
-        list(source.held_out_batches(4))
+        list(source.batches("held_out", 4))
 
 
 @pytest.mark.parametrize("cut", ["inside a record", "between records", "all"])
@@ -250,9 +250,9 @@ def test_imagenet_from_its_name_to_a_batch(tmp_path):
     assert splits(source) == (("train", 0), ("", 0))
     with pytest.raises(BadInput, match="not prepared") as refused:
         source.check_ready()
-    for batches in (source.held_out_batches, source.ordered_train_batches):
+    for split in ("train", "held_out"):
         with pytest.raises(BadInput, match="not prepared"):
-            batches(1)
+            source.batches(split, 1)
 
     # Do what the message says, with archives like the real ones.
     message = str(refused.value)
@@ -280,7 +280,7 @@ def test_prepared_data_needs_no_builder_code(data_dir, tmp_path):
     prepared = load("grey_train_only", data_dir)
     (tmp_path / "unheard_of").symlink_to(f"{data_dir}/grey_train_only")
     source = load("unheard_of", str(tmp_path), prepare=False)
-    batches = (each.held_out_batches(4) for each in (prepared, source))
+    batches = (each.batches("held_out", 4) for each in (prepared, source))
     assert shades(next(batches)) == shades(next(batches))
 
 

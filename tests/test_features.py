@@ -341,13 +341,11 @@ def fashion(lite0_32):
     embedded = data.load(image_size=32, source="embedded")
 
     def batches(split):
-        for images, labels in split(500):
+        for images, labels in embedded.batches(split, 500):
             yield np.uint8(np.round((images.numpy() + 1) * 127.5)), labels.numpy()
 
-    train = [
-        (lite0_32(x)["features"], y) for x, y in batches(embedded.ordered_train_batches)
-    ]
-    held_out = list(batches(embedded.held_out_batches))
+    train = [(lite0_32(x)["features"], y) for x, y in batches("train")]
+    held_out = list(batches("held_out"))
     return [np.concatenate(part) for pairs in (train, held_out) for part in zip(*pairs)]
 
 

@@ -45,7 +45,7 @@ def test_truncation_resamples_what_lies_outside(threshold):
 
 def test_untruncated_draws_are_standard_normal():
     for z in (
-        latents.normal([COUNT], SEED).numpy(),
+        tf.random.stateless_normal([COUNT], SEED).numpy(),
         latents.truncated_normal([COUNT], SEED, math.inf).numpy(),
     ):
         assert kolmogorov_smirnov(z, math.inf) < 2
@@ -95,7 +95,7 @@ def test_labels_are_uniform_over_all_classes():
 
 
 DRAWS = {
-    "normal": lambda seed: latents.normal([50], seed),
+    "normal": lambda seed: tf.random.stateless_normal([50], seed),
     "labels": lambda seed: latents.labels(50, 1000, seed),
     "resample": lambda seed: latents.TRUNCATIONS["resample"]([50], seed, 0.5),
     "scaled": lambda seed: latents.TRUNCATIONS["scaled"]([50], seed, 0.5),
@@ -130,7 +130,9 @@ def test_folding_a_step_is_the_same_from_the_host_and_from_its_variable():
 def test_neighbouring_seeds_and_steps_are_uncorrelated():
     draws = np.stack(
         [
-            latents.normal([COUNT // 10], latents.fold(latents.root_seed(seed), step))
+            tf.random.stateless_normal(
+                [COUNT // 10], latents.fold(latents.root_seed(seed), step)
+            )
             for seed in range(3)
             for step in range(4)
         ]
@@ -147,7 +149,7 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
     @tf.function
     def shares() -> tuple:
         def share() -> tuple[tf.Tensor, tf.Tensor]:
-            z = latents.normal([8, 3], SEED)
+            z = tf.random.stateless_normal([8, 3], SEED)
             y = latents.labels(8, 10, SEED)
             return latents.replica_slice(z), latents.replica_slice(y)
 
@@ -157,7 +159,9 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
 
     z, y = shares()
     assert len(z) == replicas
-    np.testing.assert_array_equal(tf.concat(z, 0), latents.normal([8, 3], SEED))
+    np.testing.assert_array_equal(
+        tf.concat(z, 0), tf.random.stateless_normal([8, 3], SEED)
+    )
     np.testing.assert_array_equal(tf.concat(y, 0), latents.labels(8, 10, SEED))
 
 

@@ -369,22 +369,3 @@ def test_nearest_neighbours_of_a_stream(random):
         search.update(rows[start : start + 20], np.arange(103)[start : start + 20])
     expected = [np.argsort(((query - rows) ** 2).sum(1))[:4] for query in queries]
     np.testing.assert_array_equal(search.found, expected)
-
-
-def test_diversity_is_the_mean_distance_within_classes(random):
-    images = random.integers(0, 256, size=(30, 4, 4, 3), dtype=np.uint8)
-    images[12:] //= 3
-    labels = np.repeat([4, 7], [12, 18])
-    flat = images.reshape(30, -1).astype(float)
-
-    def mean_distance(rows):
-        pairs = [(i, j) for i in range(len(rows)) for j in range(i)]
-        return np.mean([np.linalg.norm(rows[i] - rows[j]) for i, j in pairs])
-
-    expected = (mean_distance(flat[:12]) + mean_distance(flat[12:])) / 2
-    shuffled = random.permutation(30)
-    found = metrics.class_diversity(images[shuffled], labels[shuffled])
-    assert found == pytest.approx(expected, rel=1e-12)
-    assert metrics.class_diversity(images[[0, 0]], labels[[0, 0]]) == 0
-    with pytest.raises(BadInput, match="two images of class 7"):
-        metrics.class_diversity(images[:13], labels[:13])

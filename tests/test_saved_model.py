@@ -74,8 +74,9 @@ def export(model, path, convention="resample", with_discriminator=True, **kwargs
     if with_discriminator:
         discriminator = folded_discriminator(model.discriminator)
     module = saved_model.make_module(generator, sampler, discriminator)
-    facts = ("biggan", "letters", ExportOptions(), "gan.beta1 = 0.0\n")
-    text = saved_model.readme(sampler, path.name, *facts, with_discriminator)
+    facts = {"name": path.name, "family": "biggan", "data": "letters"}
+    facts["config"] = "gan.beta1 = 0.0\n"
+    text = saved_model.readme(sampler, ExportOptions(), with_discriminator, **facts)
     saved_model.write(module, path, text, **kwargs)
 
 
@@ -121,7 +122,7 @@ def batch_moments(layer, x):
 
 
 def z_and_y(count=3):
-    z = latents.normal([count, 16], tf.constant([1, 2]))
+    z = tf.random.stateless_normal([count, 16], tf.constant([1, 2]))
     return z, tf.one_hot([0, 3, 9] * count, 10)[:count]
 
 

@@ -210,6 +210,10 @@ def test_diversity_is_that_within_a_class():
     a, b = np.zeros((4, 4, 3)), np.ones((4, 4, 3))
     assert diversity(np.float32([a, a, b, b]), 2) == 0
     assert diversity(np.float32([a, b, b, a]), 2) == 1
+    x = np.random.default_rng(0).uniform(-1, 1, [6, 2, 2, 3]).astype(np.float32)
+    pairs = [(0, 1), (0, 2), (1, 2), (3, 4), (3, 5), (4, 5)]  # two rows of three
+    distances = [np.sqrt(np.mean((x[a] - x[b]) ** 2)) for a, b in pairs]
+    assert diversity(x, 3) == pytest.approx(np.mean(distances))
 
 
 # --- spectra --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from biggan_tf import data, images, metrics, saved_model
+from biggan_tf import data, images, monitor, saved_model
 
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
@@ -64,8 +64,8 @@ def main(_: list[str]) -> None:
     module = saved_model.load(_MODULE.value)
     source = data.load(image_size=module.image_size, source="embedded")
     tf.keras.utils.set_random_seed(_SEED.value)
-    real, real_labels = _arrays(source.ordered_train_batches(500))
-    test, test_labels = _arrays(source.held_out_batches(500))
+    real, real_labels = _arrays(source.batches("train", 500))
+    test, test_labels = _arrays(source.batches("held_out", 500))
     model = _classifier(real, real_labels, source.spec.num_classes)
 
     labels = np.repeat(np.arange(source.spec.num_classes), _SAMPLES.value)
@@ -77,8 +77,9 @@ def main(_: list[str]) -> None:
     accuracy = _accuracy(model, samples(_TRUNCATION.value), labels)
     rows = [np.flatnonzero(real_labels == c)[: _SAMPLES.value] for c in set(labels)]
     rows = np.concatenate(rows)
-    diversity = metrics.class_diversity(samples(math.inf), labels)
-    diversity /= metrics.class_diversity(real[rows], real_labels[rows])
+    drawn, columns = np.float32(samples(math.inf)), _SAMPLES.value
+    diversity = monitor.diversity(drawn, columns)
+    diversity /= monitor.diversity(np.float32(real[rows]), columns)
     print(f"classifier: {_accuracy(model, test, test_labels):.3f} of real test images")
     print(f"label accuracy: {accuracy:.3f} at truncation {_TRUNCATION.value}")
     print(f"diversity: {diversity:.3f} of real images, untruncated")

@@ -14,7 +14,7 @@ import gin
 import tensorflow as tf
 
 from biggan_tf.config import option, options
-from biggan_tf.data import order, preprocessing
+from biggan_tf.data import order
 from biggan_tf.errors import BadInput
 
 # A source is imported when it is asked for: TensorFlow Datasets takes seconds.
@@ -164,13 +164,12 @@ class Data:
         batches = order.PipelineSlice(batch_size, first_batch, context)
         return _deterministic(self._stream(batches, seed))
 
-    def held_out_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns held-out images once, in fixed order; the last batch may be short."""
-        return self.shard("held_out", 0, 1).batch(batch_size)
+    def batches(self, split: str, batch_size: int) -> tf.data.Dataset:
+        """Returns images of one of `SPLITS` once, in fixed order, none mirrored.
 
-    def ordered_train_batches(self, batch_size: int) -> tf.data.Dataset:
-        """Returns training images as `held_out_batches` does, none of them mirrored."""
-        return self.shard("train", 0, 1).batch(batch_size)
+        The last batch may be short.
+        """
+        return self.shard(split, 0, 1).batch(batch_size)
 
     def shard(self, split: str, index: int, count: int) -> tf.data.Dataset:
         """Returns the index-th of `count` disjoint shards of one of `SPLITS`.
@@ -213,8 +212,39 @@ class Data:
         image, label = example
         flips = self._flip and position is not None
         mirrored = order.coin(position, seed) if flips else None
-        image = preprocessing.to_network(image, self.spec.image_size, mirrored)
+        image = to_network(image, self.spec.image_size, mirrored)
         return image, tf.cast(label, tf.int32)
+
+
+def to_network(
+    images: tf.Tensor, size: int, mirrored: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Returns the central square, resized: float32 [batch, size, size, 3] in [-1, 1].
+
+    Shrinking averages areas (BigGAN paper, appendix C). Enlarging is bilinear: by area
+    it would repeat pixels, in blocks of uneven width.
+
+    Args:
+      images: uint8 [batch, height, width, 1 or 3], or a single one without batch.
+      size: side of the result, pixels.
+      mirrored: which images swap left and right: bool [batch] or []; None for none.
+    """
+    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
+    side = tf.minimum(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    images = images[..., top : top + side, left : left + side, :]
+    images = tf.cond(
+        side >= size,
+        lambda: tf.image.resize(images, [size, size], "area"),
+        lambda: tf.image.resize(images, [size, size], "bilinear"),
+    )
+    if mirrored is not None:
+        columns = tf.range(size)
+        columns = tf.where(mirrored[..., None], size - 1 - columns, columns)
+        # One pass; a reversal and a choice would be three.
+        images = tf.gather(images, columns, axis=-2, batch_dims=mirrored.shape.rank)
+    images = images / 127.5 - 1.0
+    return tf.image.grayscale_to_rgb(images) if images.shape[-1] == 1 else images
 
 
 def _deterministic(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -202,10 +202,8 @@ class Evaluator:
         Args:
             most: number of images to stop after.
         """
-        if split == "held_out":
-            batches = self._data.held_out_batches(BATCH_SIZE)
-        elif ordered:
-            batches = self._data.ordered_train_batches(BATCH_SIZE)
+        if ordered or split == "held_out":
+            batches = self._data.batches(split, BATCH_SIZE)
         else:
             batches = self._data.train_batches(BATCH_SIZE, self._seed)
         count = min(self._real_count(split), most)

@@ -84,31 +84,6 @@ class NearestNeighbours:
             ]
 
 
-def class_diversity(images: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean pairwise distance within a class, averaged over classes.
-
-    The distance is Euclidean, over all pixels, in units of 1/255 of the range. It means
-    something only beside that of as many real images a class.
-
-    Args:
-        images: uint8 [n, h, w, c].
-        labels: int [n], each class twice or more.
-    """
-    means = []
-    for label in np.unique(labels):
-        # Sums of products of bytes are whole numbers below 2^53: no digit is lost.
-        pixels = images[labels == label].astype(np.float64)
-        pixels = pixels.reshape(len(pixels), -1)
-        if len(pixels) < 2:
-            raise BadInput(f"diversity needs two images of class {label} or more.")
-        total = sum(
-            np.sqrt(_squared_distances(pixels[rows], pixels)).sum()
-            for rows in _row_blocks(len(pixels), len(pixels))
-        )
-        means.append(total / (len(pixels) * (len(pixels) - 1)))
-    return float(np.mean(means))
-
-
 def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     """Returns each row's squared distance to its k-th nearest other row, [n]."""
     radii = np.empty(len(features))

@@ -15,7 +15,7 @@ import numpy as np
 
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights import matching, state_dict
+from biggan_tf.weights import matching
 from biggan_tf.weights.matching import PYTORCH_AXES, Rule, Tensors, Values, indices
 from biggan_tf.weights.published import Published, describe
 
@@ -63,7 +63,7 @@ def read(
     arguments, weights, adam, problems = {}, {}, {}, []
     for name, path in files.items():
         file, of_generator = f"--{name}={path}", name != "discriminator"
-        tensors = _canonical(state_dict.read_tensors(path, f"--{name}"))
+        tensors = _canonical(matching.read_tensors(path, f"--{name}"))
         what = f"a {'G' if of_generator else 'D'} of BigGAN-PyTorch"
         with matching.recognising(file, what, tensors):
             here = _arguments(tensors, of_generator)
@@ -194,7 +194,7 @@ def _adam(path: str, file: str, tensors: Tensors) -> tuple[int, Tensors, Tensors
     """Returns the number of updates, and first and second moments, of torch's Adam."""
     # It numbers parameters in the order of the network's state dict.
     names = [name for name in tensors if not BUFFER.search(name)]
-    content = state_dict.read(path, "--optimizers")
+    content = matching.read_dict(path, "--optimizers")
     with matching.recognising(file, "the state of torch's Adam", content):
         order = content["param_groups"][0]["params"]
         states = [content["state"][index] for index in order]

@@ -15,7 +15,6 @@ from biggan_tf.errors import BadInput
 from biggan_tf.weights import matching
 from biggan_tf.weights.matching import PYTORCH_AXES, Rule
 from biggan_tf.weights.published import Published
-from biggan_tf.weights.state_dict import read_tensors
 
 CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"
 # Our words -> the package's, but for the numbers of layers.
@@ -42,7 +41,7 @@ def read(path: str) -> Published:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         arguments = _arguments(config)
         spec = GeneratorSpec(**arguments)
-    tensors = read_tensors(str(folder / WEIGHTS), "--path")
+    tensors = matching.read_tensors(str(folder / WEIGHTS), "--path")
     for name in [name for name in tensors if name.endswith(".weight_v")]:
         layer, v = name.removesuffix(".weight_v"), tensors.pop(name)
         u, matrix = (

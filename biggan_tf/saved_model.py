@@ -1,4 +1,4 @@
-"""Writing the module that `hub.load` opens without any Python of ours.
+"""The exported module, which `hub.load` opens without any Python of ours.
 
 Its root is a `tf.train.Checkpoint`, which keeps its attributes when it is loaded; a
 `tf.Module` does not. Numbers and names are `tf.Variable`s, for a SavedModel drops all
@@ -19,6 +19,8 @@ from biggan_tf import latents
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
 
+ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
+ATTRIBUTES += ("truncation_convention", "standing_truncations", "step")
 README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
 DISCRIMINATOR = """
 `m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
@@ -35,36 +37,19 @@ where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
 
 
 def readme(
-    sampler: Sampler,
-    name: str,
-    family: str,
-    data: str,
-    options: ExportOptions,
-    config_text: str,
-    with_discriminator: bool,
+    sampler: Sampler, options: ExportOptions, with_discriminator: bool, **facts: str
 ) -> str:
     """Returns the README.md of a module.
 
-    Args:
-        sampler: what is exported.
-        name: of the module's folder.
-        family: of the networks.
-        data: name of the data set.
-        config_text: configuration of the training.
+    `facts` are `name` of the module's folder, `family` of its networks, `data`, the
+    name of the data set, and `config`, the configuration of the training.
     """
     meaning = MEANING.get(sampler.convention)
     meaning = meaning or latents.TRUNCATIONS[sampler.convention].__doc__
     meaning = meaning or "such latents\nare discrete, and truncation is always inf"
-    return README.format(
-        sampler=sampler,
-        name=name,
-        family=family,
-        data=data,
-        options=options,
-        meaning=meaning.rstrip("."),
-        discriminator=DISCRIMINATOR if with_discriminator else "",
-        config=config_text,
-    )
+    discriminator = DISCRIMINATOR if with_discriminator else ""
+    facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
+    return README.format(sampler=sampler, options=options, **facts)
 
 
 def make_module(
@@ -197,3 +182,45 @@ def write(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
+    """Opens an exported module; BadInput, which names `flag`, if it is none.
+
+    Args:
+        handle: its folder, or any other handle that `hub.load` takes.
+    """
+    # A slow import that training does without.
+    import tensorflow_hub as hub
+
+    handle = os.fspath(handle)
+    if "://" not in handle and not (Path(handle) / "saved_model.pb").is_file():
+        raise BadInput(
+            f"{flag}={handle}: give the folder that biggan_tf.export wrote; there is "
+            "no saved_model.pb in this one."
+        )
+    try:
+        module = hub.load(handle)
+    except Exception as error:  # of many kinds: the network, archives, TensorFlow
+        reason = str(error).strip().partition("\n")[0]
+        raise BadInput(f"{flag}={handle}: cannot be loaded ({reason}).") from error
+    missing = [name for name in ATTRIBUTES if not hasattr(module, name)]
+    if missing:
+        raise BadInput(
+            f"{flag}={handle}: give a module of biggan_tf.export; this one has no "
+            f"{', '.join(missing)}."
+        )
+    values = {name: getattr(module, name).numpy() for name in ATTRIBUTES}
+
+    def draw(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+        return module({"z": z, "y": y, "truncation": truncation})
+
+    return Sampler(
+        draw,
+        *(int(values[name]) for name in ATTRIBUTES[:3]),
+        tuple(name.decode() for name in values["class_names"]),
+        values["truncation_convention"].decode(),
+        tuple(values["standing_truncations"].tolist()),
+        int(values["step"]),
+        "standing, of the module",
+    )
