@@ -54,7 +54,7 @@ setup(
     python_requires=">=3.9,<3.12",
     install_requires=[
         "absl-py",
-        "gin-config>=0.5,<0.6",  # biggan_tf.config reads its internals
+        "gin-config>=0.5,<0.6",  # biggan_tf.config takes its parser
         "importlib_resources",  # tensorflow-datasets takes it without asking for it
         "matplotlib",
         "numpy<2",

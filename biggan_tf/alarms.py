@@ -51,15 +51,19 @@ class AlarmOptions:
 class Watch:
     """An action that puts "alarm/<name>" = 1 among a tick's scalars if an alarm rings.
 
-    It depends only on logged lines, so that a resumed run rings at the same step:
-    `scalars` and `spectra` are the lines of both files so far; spectra's list grows.
+    It depends only on logged lines, so that a resumed run rings at the same step.
+    `ringing` tells the alarms that ring now, in words, by name.
     """
 
-    def __init__(self, alarms: AlarmOptions, scalars: list[Line], spectra: list[Line]):
-        self._alarms, self._spectra = alarms, spectra
+    def __init__(self, alarms: AlarmOptions):
+        self._alarms = alarms
+        self.start([], [])
+
+    def start(self, scalars: list[Line], spectra: list[Line]) -> None:
+        """Begins anew after the lines logged so far; the list of spectra will grow."""
+        self._spectra, self.ringing = spectra, dict[str, str]()
         diversities = [line.get("diversity", 0.0) for line in scalars]
         self._most_diverse = max(diversities, default=0.0)
-        self.ringing: dict[str, str] = {}  # alarms that ring now, by name, in words
 
     def __call__(self, step: int, scalars: Line) -> None:
         before, self.ringing = self.ringing, self._signs(step, scalars)

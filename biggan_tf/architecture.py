@@ -19,16 +19,11 @@ class Channels(NamedTuple):
     """Channels of both families at one resolution, in multiples of `spec.width`.
 
     A stage is a block of BigGAN, and a pair of blocks of BigGAN-deep.
-
-    Attributes:
-        generator: of the 4x4 seed, then of each stage. Each stage doubles the side.
-        discriminator: of each stage. BigGAN-deep: of the first convolution before.
-        halvings: how many stages of D halve the side; they come first.
     """
 
-    generator: tuple[int, ...]
-    discriminator: tuple[int, ...]
-    halvings: int
+    generator: tuple[int, ...]  # the 4x4 seed, then each stage, which doubles the side
+    discriminator: tuple[int, ...]  # each stage; BigGAN-deep: first the stem
+    halvings: int  # how many stages of D, the first ones, halve the side
 
 
 # By the side of the images, in pixels. The paper's Tables 4 to 6 print D's column

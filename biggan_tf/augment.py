@@ -4,8 +4,6 @@ Each is a function of images, float32 [batch, side, side, 3], and of numbers in 
 float32 [batch, 3], that say what happens to each of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf

@@ -165,18 +165,24 @@ class Discriminator(Network):
 
     def __init__(self, spec: DiscriminatorSpec, **kwargs: Any):
         super().__init__(spec, **kwargs)
-        self.blocks = [
-            DiscriminatorBlock(
-                spec.width * factor,
-                downsample=index < spec.channels.halvings,
-                first=index == 0,
-                kernel=spec.kernel,
-                name=f"block{index}",
-            )
-            for index, factor in enumerate(spec.channels.discriminator)
-        ]
+        channels = [spec.width * factor for factor in spec.channels.discriminator]
+        self.blocks = self.make_blocks(channels)
         self.attention = self.attention_layers()
         self.head = layers.ProjectionHead(spec.num_classes, spec.kernel, name="head")
+
+    def make_blocks(self, channels: list[int]) -> list[layers.Layer]:
+        """Makes the blocks; takes the channels of each."""
+        kernel, halvings = self.spec.kernel, self.spec.channels.halvings
+        return [
+            DiscriminatorBlock(
+                units, index < halvings, index == 0, kernel, name=f"block{index}"
+            )
+            for index, units in enumerate(channels)
+        ]
+
+    def halved(self, index: int) -> bool:
+        """Returns whether a stage ends with this block that halved the side."""
+        return self.blocks[index].downsample
 
     def call(
         self,
@@ -192,8 +198,8 @@ class Discriminator(Network):
             y, training: as in `Generator.call`.
             dropout: makes the mask that multiplies the last features; None drops none.
         """
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             x = self.run(block, x, training=training)
-            if block.downsample:
+            if self.halved(index):
                 x = self.attend(x, training)
         return self.head(x, y, training, dropout)

@@ -6,14 +6,11 @@ between. There are two blocks for each change of the side. All of z is joined to
 embedding of y: the seed is made of both, and with skip-z every batch norm gets both.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import tensorflow as tf
 
 from biggan_tf import biggan, layers
-from biggan_tf.architecture import DiscriminatorSpec, Network
 from biggan_tf.layers import Statistics
 
 BOTTLENECK = 4  # a block's outer channels divided by its inner ones
@@ -115,40 +112,24 @@ class Generator(biggan.Generator):
         return joint, [joint if self.spec.skip_z else y] * len(self.blocks)
 
 
-class Discriminator(Network):
-    """D(x, y): images and labels -> logits, high for real."""
+class Discriminator(biggan.Discriminator):
+    """D(x, y): images and labels -> logits; the first convolution is its stem."""
 
-    SPEC = DiscriminatorSpec
+    def make_blocks(self, channels: list[int]) -> list[layers.Layer]:
+        kernel, halvings = self.spec.kernel, self.spec.channels.halvings
+        stem, *outputs = channels
+        self.stem = layers.SpectralConv2D(stem, name="stem", **kernel)
+        blocks: list[layers.Layer] = []
+        for pair, units in enumerate(outputs):
+            for downsample in (pair < halvings, False):
+                options = units, downsample, kernel
+                blocks.append(DiscriminatorBlock(*options, name=f"block{len(blocks)}"))
+        return blocks
 
-    def __init__(self, spec: DiscriminatorSpec, **kwargs: Any):
-        super().__init__(spec, **kwargs)
-        stem, *outputs = (spec.width * factor for factor in spec.channels.discriminator)
-        self.stem = layers.SpectralConv2D(stem, name="stem", **spec.kernel)
-        self.blocks = [
-            DiscriminatorBlock(
-                units,
-                downsample=half == 0 and pair < spec.channels.halvings,
-                kernel=spec.kernel,
-                name=f"block{2 * pair + half}",
-            )
-            for pair, units in enumerate(outputs)
-            for half in range(2)
-        ]
-        self.attention = self.attention_layers()
-        self.head = layers.ProjectionHead(spec.num_classes, spec.kernel, name="head")
+    def halved(self, index: int) -> bool:
+        return index % 2 == 1 and self.blocks[index - 1].downsample
 
     def call(
-        self,
-        x: tf.Tensor,
-        y: tf.Tensor,
-        training: bool = False,
-        dropout: layers.DropoutMask | None = None,
+        self, x: tf.Tensor, y: tf.Tensor, training: bool = False, **options: Any
     ) -> tf.Tensor:
-        """Returns logits; see `biggan.Discriminator.call`."""
-        h = self.stem(x, training=training)
-        for index, block in enumerate(self.blocks):
-            h = self.run(block, h, training=training)
-            # Attention stands behind the pair of blocks that halved the side.
-            if index % 2 and self.blocks[index - 1].downsample:
-                h = self.attend(h, training)
-        return self.head(h, y, training, dropout)
+        return super().call(self.stem(x, training=training), y, training, **options)

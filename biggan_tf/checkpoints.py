@@ -30,12 +30,9 @@ class Checkpoints:
     nothing can be read, last. So a checkpoint that was cut off or damaged is noticed,
     and the one before it is taken.
 
-    Args:
-        module: what is saved and restored, all its variables.
-        keep_last: how many of the newest checkpoints stay.
-        keep_every_steps: steps between checkpoints that stay for good, in the folder
-            `kept` inside; 0 for none.
-        write: False (a worker that is not the chief) saves nothing.
+    The `keep_last` newest checkpoints stay, and in the folder `kept` inside for good
+    those of every `keep_every_steps` (0: none). Without `write`, as in a worker that is
+    not the chief, nothing is saved.
     """
 
     def __init__(
@@ -88,9 +85,8 @@ class Checkpoints:
 
         With `lower`, lower scores are better.
         """
-        folder = self._folder / "best"
+        folder, sign = self._folder / "best", 1 if lower else -1
         best = _best(folder)
-        sign = 1 if lower else -1
         if best and best["score"] == name and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
@@ -186,14 +182,12 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
     graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
     root = "discriminator" if network == "discriminator" else "generator"
     keys, averages = {}, {}
-    for node in graph.nodes:
-        for attribute in node.attributes:
-            key = attribute.checkpoint_key
-            name = attribute.full_name.partition("/")[2]
-            if "/.OPTIMIZER_SLOT/gan/generator_optimizer/average/" in key:
-                averages[name.removesuffix("/average")] = key
-            elif key.startswith(f"gan/{root}/") and "/.OPTIMIZER_SLOT/" not in key:
-                keys[name] = key
+    for attribute in (each for node in graph.nodes for each in node.attributes):
+        key, name = attribute.checkpoint_key, attribute.full_name.partition("/")[2]
+        if "/.OPTIMIZER_SLOT/gan/generator_optimizer/average/" in key:
+            averages[name.removesuffix("/average")] = key
+        elif key.startswith(f"gan/{root}/") and "/.OPTIMIZER_SLOT/" not in key:
+            keys[name] = key
     if network == "average":
         keys.update(averages)
     return {name: reader.get_tensor(key) for name, key in keys.items()}

@@ -122,11 +122,8 @@ def make_strategy(**options: Any) -> tf.distribute.Strategy:
     return KINDS[made.kind](made)
 
 
-def per_replica_batch(
-    strategy: tf.distribute.Strategy, batch_size: int, binding: str
-) -> int:
+def per_replica_batch(replicas: int, batch_size: int, binding: str) -> int:
     """Returns the examples of a batch for each replica; BadInput names `binding`."""
-    replicas = strategy.num_replicas_in_sync
     each = batch_size // replicas
     if batch_size < 1 or batch_size % replicas:
         near = f"{each * replicas} or {(each + 1) * replicas}" if each > 0 else replicas

@@ -119,10 +119,8 @@ def main() -> None:
         latents.check_truncation(convention, truncation, flag)
     folder = Path(_OUTPUT_DIR.value or folder)
     images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
-    if _DATA.value:
-        source = data.named(_DATA.value, of_data.image_size, "--data")
-    else:
-        source = data.load()
+    size, named = of_data.image_size, _DATA.value
+    source = data.named(named, size, "--data") if named else data.load()
     rooms = ("data", *OF_TRAINING, *([] if _MODEL_DIR.value else ["export"]))
     config.refuse_dead_bindings(rooms)
     if _SWEEP.value or _NEIGHBOURS.value:  # they look at real images in any case

@@ -70,7 +70,7 @@ def _discriminator(trained: run.Trained) -> Network:
     spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
     weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
     run.check_fit(trained.checkpoint, weights, spec)
-    discriminator = networks.build_discriminator(for_inference(spec))
+    discriminator = networks.build(for_inference(spec))
     fold(weights, discriminator, spec.sn_epsilon)
     return discriminator
 

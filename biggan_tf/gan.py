@@ -130,13 +130,13 @@ class Gan(tf.Module):
         ):
             optimizer._create_all_weights(network.trainable_variables)
         batch = {"batch_size": batch_size, "micro_batches": micro_batches}
+        batch["jit_compile"] = jit_compile
         self.update_discriminator = Update(
             discriminator,
             None if options.freeze_discriminator else self.discriminator_optimizer,
             self.discriminator_gradients,
             D_SCALARS,
             **batch,
-            jit_compile=jit_compile,
         )
         self.update_generator = Update(
             generator,
@@ -145,7 +145,6 @@ class Gan(tf.Module):
             G_SCALARS,
             **batch,
             after=self._after_generator,
-            jit_compile=jit_compile,
         )
 
     def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.Adam:
@@ -183,13 +182,9 @@ class Gan(tf.Module):
     ) -> tuple[Scalars, list[tf.Tensor]]:
         """D's loss and its gradients, for one micro-batch on one replica.
 
-        Args:
-            images, labels: the real ones, this replica's slice.
-            draws: random numbers for that slice.
-            training: whether the power-iteration vectors u move.
-
-        Returns:
-            `D_SCALARS`, and the gradients of D's trainable variables.
+        Takes this replica's slice of real images and labels, and random numbers for
+        that slice; `training` says whether the power-iteration vectors u move. Returns
+        `D_SCALARS`, and the gradients of D's trainable variables.
         """
         # Draw z and y, and make as many fake images.
         fake_images, fake_labels = self.generate(draws, training)

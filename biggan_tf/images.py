@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 from biggan_tf import files
 from biggan_tf.errors import BadInput
 
-SATURATED = 0.99
 SMALLEST_TILE = 64  # lower tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
 
@@ -24,16 +23,14 @@ def to_uint8(x: np.ndarray) -> np.ndarray:
 
 def saturated_fraction(x: np.ndarray) -> float:
     """Returns the fraction of values of images in [-1, 1] that have |x| > 0.99."""
-    return float(np.mean(np.abs(np.asarray(x)) > SATURATED))
+    return float(np.mean(np.abs(np.asarray(x)) > 0.99))
 
 
 def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndarray:
     """Returns one picture, uint8 [height, width, 3], of many with white lines between.
 
-    Args:
-        tiles: uint8 [rows * columns, height, width, 3], row by row.
-        columns: tiles in a row.
-        row_labels: texts to the left of the rows; empty for none.
+    Takes the tiles row by row, uint8 [rows * columns, height, width, 3], and texts to
+    the left of the rows, if any.
     """
     tiles = np.asarray(tiles)
     factor = max(1, -(-SMALLEST_TILE // tiles.shape[1]))

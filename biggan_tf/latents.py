@@ -43,10 +43,8 @@ def truncated_normal(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.
 
     Computed by inverting the cumulative distribution. So the latents of one seed at two
     thresholds belong together: each component moves monotonically with the threshold.
-
-    Args:
-        truncation: the threshold, > 0; infinity does not truncate (in float32 such a
-            draw ends at 5.4 standard deviations, beyond which lies one value in 2e7).
+    It is above 0; infinity does not truncate (in float32 such a draw ends at 5.4
+    standard deviations, beyond which lies one value in 2e7).
     """
     truncation = tf.convert_to_tensor(truncation, tf.float32)
     inside = tf.math.erf(truncation / math.sqrt(2.0))
@@ -187,18 +185,12 @@ class Draws:
 
     They are drawn for the whole batch, and the slice is cut out, so that they do not
     depend on the number of replicas or of micro-batches.
-
-    Args:
-        seed: of the update.
-        batch_size: images of the update, over all micro-batches and replicas.
-        micro_batches: how many the batch is cut into.
-        micro_batch: the index of this one.
     """
 
-    seed: tf.Tensor
-    batch_size: int
-    micro_batches: int = 1
-    micro_batch: int | tf.Tensor = 0
+    seed: tf.Tensor  # of the update
+    batch_size: int  # images of the update, over all micro-batches and replicas
+    micro_batches: int = 1  # how many the batch is cut into
+    micro_batch: int | tf.Tensor = 0  # the index of this one
 
     def further(self) -> Draws:
         """Returns other random numbers of the same slice."""
@@ -216,9 +208,8 @@ class Draws:
     def uniform(self, key: int, size: int, batches: int = 1) -> tf.Tensor:
         """Returns `size` numbers an image in [0, 1), float32 [batches * slice, size].
 
-        Args:
-            key: 2 or more; every use has its own.
-            batches: how many batches of images, one after the other, take them.
+        Every use has a key of its own, 2 or more. They are for `batches` batches of
+        images, one after the other.
         """
         shape, seed = [self.batch_size, size], fold(self.seed, key)
         seeds = [fold(seed, index) for index in range(batches)]

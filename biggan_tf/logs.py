@@ -6,20 +6,11 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from biggan_tf import config
+from biggan_tf import config, monitor
 from biggan_tf.alarms import Watch
 from biggan_tf.evaluation import Evaluator, PeriodicEvaluation
 from biggan_tf.gan import Gan
 from biggan_tf.layers import by_path
-from biggan_tf.monitor import (
-    Action,
-    HeldOut,
-    Progress,
-    SampleSheets,
-    ScalarLog,
-    Spectra,
-    TensorBoard,
-)
 from biggan_tf.plan import Plan
 from biggan_tf.sampling import InferenceGenerator, Sampler, Values
 
@@ -30,15 +21,9 @@ def due(step: int, every: int, total: int) -> bool:
 
 
 class Logs:
-    """What the chief of a run logs.
+    """What the chief of a run logs: `watch` holds its alarms, `progress` its last line.
 
-    Args:
-        evaluator: scores while training; None: nothing is scored.
-        keep_best: see `evaluation.PeriodicEvaluation`.
-
-    Attributes:
-        watch: the alarms.
-        progress: the progress line.
+    Without an `evaluator` nothing is scored. `keep_best` is that of `Checkpoints`.
     """
 
     def __init__(
@@ -49,21 +34,21 @@ class Logs:
         evaluator: Evaluator | None,
         keep_best: Callable[[int, str, float, bool], None],
     ):
-        train, monitor = plan.train, plan.monitor
-        self._alarms, self._total = plan.alarms, train.total_steps
+        train, options = plan.train, plan.monitor
+        self._total = train.total_steps
         images = train.batch_size * plan.gan.discriminator_steps  # real ones, a step
-        self.progress = Progress(self._total, images)
-        board = TensorBoard(folder, config.operative())
-        self._scalars = ScalarLog(folder / "scalars.jsonl")
-        self._spectra = Spectra(gan, folder, board)
-        self.watch = Watch(plan.alarms, [], [])
+        self.progress = monitor.Progress(self._total, images)
+        board = monitor.TensorBoard(folder, config.operative())
+        self._scalars = monitor.ScalarLog(folder / "scalars.jsonl")
+        self._spectra = monitor.Spectra(gan, folder, board)
+        self.watch = Watch(plan.alarms)
 
         # One generator serves all sheets and scores; each takes over weights first.
         inference = InferenceGenerator(plan.generator, plan.convention, [math.inf])
 
         def sampled(weights: Values, step: int) -> Sampler:
             inference.set_weights(weights)
-            inference.measure(monitor.sample_passes, seed=0)
+            inference.measure(options.sample_passes, seed=0)
             return inference.sampler(step, plan.data.spec.class_names, "standing")
 
         def generator(step: int) -> Sampler:
@@ -73,31 +58,27 @@ class Logs:
             return sampled(gan.averaged_generator(), step)
 
         samplers = {"generator": generator, "average": average}
-        sheets = SampleSheets(samplers, monitor, gan, folder / "samples", board)
+        sheets = monitor.SampleSheets(samplers, options, gan, folder / "samples", board)
         # These add to the scalars, so they come before those that write them.
-        self._actions: list[tuple[int, Action]] = [
-            (monitor.spectra_every_steps, self._spectra),
-            (monitor.samples_every_steps, sheets),
+        self._actions: list[tuple[int, monitor.Action]] = [
+            (options.spectra_every_steps, self._spectra),
+            (options.samples_every_steps, sheets),
         ]
-        if monitor.held_out_every_steps:
-            held_out = HeldOut(gan, plan.data, monitor.held_out_images)
-            self._actions.append((monitor.held_out_every_steps, held_out))
+        if options.held_out_every_steps:
+            held_out = monitor.HeldOut(gan, plan.data, options.held_out_images)
+            self._actions.append((options.held_out_every_steps, held_out))
         if evaluator is not None:
             evaluation = PeriodicEvaluation(
                 plan.evaluation, evaluator, average, folder, board.scalars, keep_best
             )
             self._actions.append((plan.evaluation.every_steps, evaluation))
-        for action in (self._watch, self._scalars, board.scalars, self.progress):
+        for action in (self.watch, self._scalars, board.scalars, self.progress):
             self._actions.append((train.tick_steps, action))
-
-    def _watch(self, step: int, scalars: dict[str, float]) -> None:
-        self.watch(step, scalars)
 
     def rewind(self, step: int) -> None:
         """Drops the lines logged after `step`; the run goes on from there."""
         self._spectra.rewind(step)
-        lines = self._scalars.rewind(step)
-        self.watch = Watch(self._alarms, lines, self._spectra.lines)
+        self.watch.start(self._scalars.rewind(step), self._spectra.lines)
         self.progress.start(step)
 
     def tick(self, step: int, scalars: dict[str, float]) -> None:

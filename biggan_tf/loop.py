@@ -47,10 +47,8 @@ def train(
 ) -> None:
     """Trains to `train.total_steps`, from the newest checkpoint if there is one.
 
-    Args:
-        model_dir: of this run.
-        continue_from: a model directory, or a checkpoint in one, to start from if this
-            run has no checkpoint yet; see `run.take_over`.
+    A run without a checkpoint begins with `continue_from`, if given: a model directory,
+    or a checkpoint in one; see `run.take_over`.
 
     Raises:
         BadInput: the configuration or the data is wrong; nothing was built or written.

@@ -4,8 +4,6 @@ Logits are float32 [batch, 1], high for real. Every loss is a scalar to be minim
 the mean over the batch given. D has two, for real and for fake images.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,17 +13,14 @@ Pair = tuple[tf.Tensor, tf.Tensor]
 
 
 class Adversarial(NamedTuple):
-    """An adversarial loss.
+    """An adversarial loss. D takes an image for real if its logit is above `threshold`.
 
-    Attributes:
-        discriminator: (real logits, fake logits) -> D's losses.
-        generator: fake logits -> G's loss.
-        threshold: D takes an image for real if its logit is above it: the midpoint
-            between D's targets for real and for fake images, 0 if it has none.
+    That is the midpoint between D's targets for real and for fake images, 0 if it has
+    no targets.
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor], Pair]
-    generator: Callable[[tf.Tensor], tf.Tensor]
+    discriminator: Callable[[tf.Tensor, tf.Tensor], Pair]  # of real and fake logits
+    generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
     threshold: float
 
 

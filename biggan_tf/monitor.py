@@ -59,12 +59,8 @@ class ScalarLog:
         return [{k: float(v) for k, v in line.items()} for line in lines]
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
-        numbers = {name: _json_number(value) for name, value in scalars.items()}
+        numbers = {k: v if math.isfinite(v) else str(v) for k, v in scalars.items()}
         files.append_json(self._path, {"step": step, **numbers})
-
-
-def _json_number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
 
 
 class TensorBoard:
@@ -142,9 +138,9 @@ class Progress:
         self._last_line = now
         rate = scalars["speed/steps_per_second"]
         left = tqdm.format_interval((self._total - step) / max(rate, 1e-9))
+        done = f"step {step}/{self._total}, {rate:.2f} steps/s"
         shown = ", ".join(f"{name} {value}" for name, value in shown.items())
-        line = f"step {step}/{self._total}, {rate:.2f} steps/s, {shown}, {left} left"
-        print(line, flush=True)
+        print(f"{done}, {shown}, {left} left", flush=True)
 
     def close(self) -> None:
         """Ends the bar."""
@@ -158,10 +154,8 @@ class Spectra:
 
     They go to TensorBoard, grouped by layer, and to `spectra.jsonl`, a line each time,
     as "G.block0.conv1/sigma0" to "sigma2". Where the layer has spectral norm, those
-    of the divided kernel are "normalized0" to "normalized2".
-
-    Attributes:
-        lines: of the file so far.
+    of the divided kernel are "normalized0" to "normalized2". `lines` holds the lines
+    so far.
     """
 
     def __init__(self, gan: Gan, folder: str | os.PathLike[str], board: TensorBoard):
@@ -215,10 +209,8 @@ class SampleSheets:
     """Draws the same latents and labels from G and from its moving average.
 
     A sheet shows what an export made at this step would. Its classes are spread over
-    all classes. The samples of "generator" are measured for diversity.
-
-    Args:
-        samplers: functions from a step to its sampler, by the name of the sheet.
+    all classes. The samples of "generator" are measured for diversity. `samplers` maps
+    the name of a sheet to a function from a step to its sampler.
     """
 
     def __init__(
@@ -252,11 +244,8 @@ class SampleSheets:
 def diversity(samples: np.ndarray, columns: int) -> float:
     """Returns the mean distance between two samples of the same class, 0 to 2.
 
-    The distance is the root of the mean square difference of two images.
-
-    Args:
-        samples: float32 [rows * columns, side, side, 3] in [-1, 1], a class a row.
-        columns: samples of each class.
+    The distance is the root of the mean square difference of two images. The samples
+    are float32 [rows * columns, side, side, 3] in [-1, 1], a class a row.
     """
     rows = samples.reshape(len(samples) // columns, columns, -1)
     pairs = itertools.combinations(range(columns), 2)

@@ -1,7 +1,5 @@
 """Makes the generator or discriminator that a spec describes."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterator
@@ -9,26 +7,26 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from biggan_tf import biggan, biggan_deep
-from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, Network
+from biggan_tf.architecture import (
+    GeneratorSpec,
+    Network,
+    NetworkSpec,
+)
 
 _FAMILIES = {"biggan": biggan, "biggan_deep": biggan_deep}
 
 
-def build_generator(spec: GeneratorSpec) -> Network:
-    """Returns a generator whose variables have their initial values."""
+def build(spec: NetworkSpec) -> Network:
+    """Returns the generator or discriminator of a spec, with its initial values."""
+    family, label = _FAMILIES[spec.family], tf.zeros([1], tf.int32)
     with _computing_in(spec.precision):
-        generator = _FAMILIES[spec.family].Generator(spec, name="generator")
-        generator(tf.zeros([1, spec.latent_size]), tf.zeros([1], tf.int32))
-    return generator
-
-
-def build_discriminator(spec: DiscriminatorSpec) -> Network:
-    """Returns a discriminator whose variables have their initial values."""
-    with _computing_in(spec.precision):
-        discriminator = _FAMILIES[spec.family].Discriminator(spec, name="discriminator")
-        image = tf.zeros([1, spec.resolution, spec.resolution, 3])
-        discriminator(image, tf.zeros([1], tf.int32))
-    return discriminator
+        if isinstance(spec, GeneratorSpec):
+            network = family.Generator(spec, name="generator")
+            network(tf.zeros([1, spec.latent_size]), label)
+        else:
+            network = family.Discriminator(spec, name="discriminator")
+            network(tf.zeros([1, spec.resolution, spec.resolution, 3]), label)
+    return network
 
 
 @contextlib.contextmanager

@@ -23,13 +23,7 @@ from biggan_tf.sampling import ExportOptions
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The options of every room, with nothing built yet.
-
-    Attributes:
-        convention: of truncation, see `latents.TRUNCATIONS`.
-        per_replica_batch: images of a micro-batch on each replica.
-        feature_network: scores samples while training; None if nothing is scored.
-    """
+    """The options of every room, with nothing built yet."""
 
     strategy: tf.distribute.Strategy
     data: data.Data
@@ -40,9 +34,9 @@ class Plan:
     monitor: MonitorOptions
     alarms: AlarmOptions
     evaluation: EvaluationOptions
-    convention: str
-    per_replica_batch: int
-    feature_network: FeatureNetwork | None
+    convention: str  # of truncation, see `latents.TRUNCATIONS`
+    per_replica_batch: int  # images of a micro-batch on each replica
+    feature_network: FeatureNetwork | None  # None: nothing is scored while training
 
     def build(self) -> Gan:
         """Makes the networks and optimisers, initialised from the seed."""
@@ -54,14 +48,18 @@ class Plan:
 
         Raises BadInput if the data or the reference file does not fit.
         """
-        if self.feature_network is None:
+        network, options = self.feature_network, self.evaluation
+        if network is None:
             return None
-        return evaluation.make_evaluator(
-            self.evaluation,
+        default = folder / f"reference_{network.name}_{options.split}.npz"
+        return Evaluator(
             distribution.of_this_process(self.strategy),
-            self.feature_network,
+            network,
             self.data,
-            folder,
+            options.metrics,
+            options.num_images,
+            options.split,
+            options.reference or default,
             self.train.seed,
         )
 
@@ -69,8 +67,8 @@ class Plan:
         """Returns the configuration, the networks' sizes, the data and the devices."""
         count = networks.parameter_count
         with networks.without_values():
-            g = count(networks.build_generator(self.generator))
-            d = count(networks.build_discriminator(self.discriminator))
+            g = count(networks.build(self.generator))
+            d = count(networks.build(self.discriminator))
         spec, train = self.data.spec, self.train
         images = f"{spec.train_images:,} images" if spec.train_images else "unprepared"
         devices = self.strategy.extended.worker_devices
@@ -115,7 +113,7 @@ def make_plan() -> Plan:
         evaluation=evaluated,
         convention=LatentOptions().convention(ExportOptions().truncation_convention),
         per_replica_batch=distribution.per_replica_batch(
-            strategy,
+            strategy.num_replicas_in_sync,
             train.batch_size // train.micro_batches,
             "train.batch_size / train.micro_batches",
         ),

@@ -15,35 +15,27 @@ import tensorflow as tf
 
 from biggan_tf import layers
 from biggan_tf.augment import flip_and_shift
-from biggan_tf.config import option, options
+from biggan_tf.config import ROOMS, option, options
 from biggan_tf.config.options import declared
 from biggan_tf.errors import BadInput
 from biggan_tf.latents import Draws
 from biggan_tf.update import assign_alike
 
-REGULARISERS: list[type[Regulariser]] = []
 CONSISTENCY_KEY = 4  # of random numbers, see `latents.Draws.uniform`
 
 
 class Seen(NamedTuple):
-    """D's inputs and outputs in one update, on one replica.
-
-    Attributes:
-        images, labels: the real ones.
-        real_logits, fake_logits: float32 [batch, 1].
-        judge: (images, labels) -> logits of other images, augmented like these.
-        draws: random numbers of this slice.
-        step: of the training, an int64 scalar.
-    """
+    """D's inputs and outputs in one update, on one replica."""
 
     discriminator: tf.keras.Model
-    images: tf.Tensor
-    labels: tf.Tensor
-    real_logits: tf.Tensor
-    fake_logits: tf.Tensor
+    images: tf.Tensor  # the real ones
+    labels: tf.Tensor  # of them
+    real_logits: tf.Tensor  # float32 [batch, 1]
+    fake_logits: tf.Tensor  # float32 [batch, 1]
+    # (images, labels) -> logits of other images, augmented like these
     judge: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    draws: Draws
-    step: tf.Tensor
+    draws: Draws  # random numbers of this slice
+    step: tf.Tensor  # of the training, an int64 scalar
 
 
 class Regulariser:
@@ -86,23 +78,14 @@ class Regulariser:
                 )
 
 
-def regulariser(room: str) -> Callable[[type], type]:
-    """Makes a subclass of `Regulariser` one that gin can turn on."""
-
-    def decorate(cls: type) -> type:
-        REGULARISERS.append(options(room)(cls))
-        return REGULARISERS[-1]
-
-    return decorate
-
-
 def turned_on(frozen: str = "") -> list[Regulariser]:
     """Returns the regularisers that gin turns on.
 
     Raises BadInput if one of them acts on the frozen network alone: "generator" or
     "discriminator".
     """
-    active = [one for one in (cls() for cls in REGULARISERS) if one.on]
+    every = [room() for room in ROOMS.values() if issubclass(room, Regulariser)]
+    active = [one for one in every if one.on]
     for one in active:
         if frozen and one.network == frozen:
             raise BadInput(
@@ -115,7 +98,7 @@ def turned_on(frozen: str = "") -> list[Regulariser]:
 # --- of D's judgement -----------------------------------------------------------------
 
 
-@regulariser("r1")
+@options("r1")
 class R1(Regulariser):
     """gamma / 2 E|grad D(x)|^2 of real images (Section 4.2; Mescheder et al. 2018)."""
 
@@ -135,7 +118,7 @@ class R1(Regulariser):
         return tf.cond(now, penalty, lambda: 0.0)
 
 
-@regulariser("consistency")
+@options("consistency")
 class Consistency(Regulariser):
     """E[(D(x) - D(T(x)))^2] of real images; T flips and shifts (Zhang et al. 2020)."""
 
@@ -148,7 +131,7 @@ class Consistency(Regulariser):
         return self.weight * tf.reduce_mean(tf.square(seen.real_logits - logits))
 
 
-@regulariser("lecam")
+@options("lecam")
 class LeCam(Regulariser):
     """E[(D(x) - a_fake)^2] + E[(D(G(z)) - a_real)^2] (Tseng et al. 2021).
 
@@ -212,7 +195,7 @@ def full_penalty(matrix: tf.Tensor) -> tf.Tensor:
 ORTHOGONAL = {"off_diagonal": off_diagonal_penalty, "full": full_penalty}
 
 
-@regulariser("orthogonal")
+@options("orthogonal")
 class Orthogonal(Regulariser):
     """beta |W^T W * (1 - I)|^2 of G's kernels (Section 3.1)."""
 
@@ -225,7 +208,7 @@ class Orthogonal(Regulariser):
         return self.weight * tf.add_n([form(w.matrix()) for w in kernels(generator)])
 
 
-@regulariser("sigma0")
+@options("sigma0")
 class Sigma0(Regulariser):
     """Holds sigma0, the largest singular value of each of G's kernels (Section 4.1).
 
@@ -292,7 +275,7 @@ class Sigma0(Regulariser):
         return self.ratio * sigma[..., -1]  # r * sigma0 where there is no sigma1
 
 
-@regulariser("embedding_decay")
+@options("embedding_decay")
 class EmbeddingDecay(Regulariser):
     """|E|^2 / 2 of the class embeddings of both networks (Appendix H)."""
 

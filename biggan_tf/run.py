@@ -48,10 +48,8 @@ class TrainOptions:
     def check(self) -> None:
         """Raises BadInput unless each period and batch is a multiple of the other."""
         self.check_period("train.checkpoint_every_steps", self.checkpoint_every_steps)
-        for multiple, of in (
-            ("batch_size", "micro_batches"),
-            ("keep_every_steps", "checkpoint_every_steps"),
-        ):
+        periods = ("keep_every_steps", "checkpoint_every_steps")
+        for multiple, of in (("batch_size", "micro_batches"), periods):
             if getattr(self, multiple) % getattr(self, of):
                 raise BadInput(
                     f"train.{multiple} = {getattr(self, multiple)}: take a multiple of "
@@ -72,18 +70,11 @@ def build_gan(
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
     tf.keras.utils.set_random_seed(train.seed)
-    gan_options = GanOptions()
-    return Gan(
-        networks.build_generator(generator),
-        networks.build_discriminator(discriminator),
-        gan_options,
-        train.batch_size,
-        train.seed,
-        train.micro_batches,
-        train.jit_compile,
-        LatentOptions(),
-        turned_on(gan_options.frozen),
-    )
+    g = networks.build(generator)
+    d = networks.build(discriminator)
+    gan, sizes = GanOptions(), (train.batch_size, train.seed, train.micro_batches)
+    others = train.jit_compile, LatentOptions(), turned_on(gan.frozen)
+    return Gan(g, d, gan, *sizes, *others)
 
 
 # --- the data of a run ----------------------------------------------------------------
@@ -112,8 +103,9 @@ def read_data_spec(folder: Path) -> DataSpec:
 
 def check_same_classes(folder: Path, spec: DataSpec) -> None:
     """Raises BadInput if the run was trained on other classes."""
-    exists = (folder / "data.json").is_file()
-    there = read_data_spec(folder) if exists else spec
+    if not (folder / "data.json").is_file():
+        return
+    there = read_data_spec(folder)
     if there.class_names != spec.class_names:
         raise BadInput(
             f"--model_dir={folder}: give the {there.num_classes} classes of "
@@ -127,20 +119,15 @@ def check_same_classes(folder: Path, spec: DataSpec) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """The averaged generator in a checkpoint of a model directory.
-
-    Attributes:
-        weights: G's variables by path, its weights being the moving averages.
-        published: the statistics that came with published weights, or None.
-    """
+    """The averaged generator in a checkpoint of a model directory."""
 
     folder: Path
     checkpoint: Path
     step: int
     data: DataSpec
     spec: GeneratorSpec
-    weights: dict[str, np.ndarray]
-    published: PublishedStatistics | None
+    weights: dict[str, np.ndarray]  # G's variables by path, its weights averaged
+    published: PublishedStatistics | None  # those that came with published weights
 
 
 def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
@@ -162,26 +149,19 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     path, weights = found
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
-    published = load_statistics(folder, step)
-    return Trained(folder, path, step, data, spec, weights, published)
+    statistics = load_statistics(folder, step)
+    return Trained(folder, path, step, data, spec, weights, statistics)
 
 
 def check_fit(
     path: Path, weights: dict[str, np.ndarray], spec: GeneratorSpec | DiscriminatorSpec
 ) -> None:
     """Raises BadInput unless the weights in the checkpoint fit the spec."""
-    build = networks.build_generator
-    if isinstance(spec, DiscriminatorSpec):
-        build = networks.build_discriminator
     with networks.without_values():
-        variables = by_path(build(spec).variables)
-    shapes = {path: tuple(v.shape) for path, v in variables.items()}
-    wrong = [
-        name
-        for name in sorted(shapes.keys() | weights.keys())
-        if name not in weights or weights[name].shape != shapes.get(name)
-    ]
-    if wrong:
+        variables = by_path(networks.build(spec).variables)
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    there = {name: value.shape for name, value in weights.items()}
+    if wrong := sorted(name for name, _ in shapes.items() ^ there.items()):
         raise BadInput(
             f"{path} does not fit the networks of the configuration ({wrong[0]}); take "
             "the configuration it was made with, or another --model_dir."
@@ -193,10 +173,8 @@ def inference_generator(
 ) -> tuple[InferenceGenerator, Sampler]:
     """Makes the generator of an export, and its sampler.
 
-    Args:
-        trained: see `restore`.
-        export: how its statistics are measured, unless they came with the weights.
-        truncations: to measure statistics at; if empty, the convention's grid.
+    Unless statistics came with the weights, they are measured as `export` says, at
+    these truncations or else at the convention's grid.
     """
     convention = LatentOptions().convention(export.truncation_convention)
     published = trained.published

@@ -31,7 +31,7 @@ resamples; from 0 to 1 where it scales (its README.md says which).
 
 from absl import flags
 
-from biggan_tf import config, images, sheets
+from biggan_tf import config, images, latents, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.saved_model import load
 
@@ -64,10 +64,10 @@ def main() -> None:
     if _TRUNCATIONS.value:
         truncations = [_number(text) for text in _TRUNCATIONS.value]
         for truncation in truncations:
-            sampler.check_truncation(truncation, "--truncations")
+            latents.check_truncation(sampler.convention, truncation, "--truncations")
         rows = sheets.truncation_rows(sampler, labels, columns, truncations, seed)
     else:
-        sampler.check_truncation(_TRUNCATION.value, "--truncation")
+        latents.check_truncation(sampler.convention, _TRUNCATION.value, "--truncation")
         layout = sheets.LAYOUTS[_INTERPOLATE.value or "samples"]
         rows = layout(sampler, labels, columns, _TRUNCATION.value, seed)
     drawn = sheets.draw(sampler, rows)

@@ -40,34 +40,21 @@ class ExportOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Sampler:
-    """A trained generator, in memory or in an exported module.
+    """A trained generator, in memory or in an exported module."""
 
-    Attributes:
-        draw: (z, y, truncation) -> images: float32 [n, latent_size], float32
-            [n, num_classes] and a float32 scalar -> float32 [n, image_size, image_size,
-            3] in [-1, 1]. Works eagerly, in a `tf.function` and on replicas. Truncation
-            selects the batch-norm statistics; z passes as it is.
-        num_classes, latent_size, image_size: of y, of z and of the images.
-        class_names: one for each class.
-        convention: what truncation does to z, see `latents.TRUNCATIONS`.
-        truncations: the batch-norm statistics were measured at these.
-        step: of the training.
-        statistics: in words, where the batch-norm statistics come from.
-    """
-
+    # (z, y, truncation) -> images: float32 [n, latent_size], float32 [n, num_classes]
+    # and a float32 scalar -> float32 [n, image_size, image_size, 3] in [-1, 1]. Works
+    # eagerly, in a `tf.function` and on replicas. Truncation selects the batch-norm
+    # statistics; z passes as it is.
     draw: Draw
     num_classes: int
     latent_size: int
     image_size: int
     class_names: tuple[str, ...]
-    convention: str
-    truncations: tuple[float, ...]
-    step: int
-    statistics: str
-
-    def check_truncation(self, truncation: float, flag: str) -> None:
-        """BadInput unless the convention knows this truncation."""
-        latents.check_truncation(self.convention, truncation, flag)
+    convention: str  # what truncation does to z, see `latents.TRUNCATIONS`
+    truncations: tuple[float, ...]  # at which batch-norm statistics were measured
+    step: int  # of the training
+    statistics: str  # in words, where the batch-norm statistics come from
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""
@@ -106,10 +93,6 @@ class InferenceGenerator:
         convention: of truncation, see `latents.TRUNCATIONS`.
         truncations: to measure statistics at, ascending.
         batch_size: images of a pass that measures statistics, over all replicas.
-
-    Attributes:
-        network: the generator.
-        statistics: its `StandingStatistics`.
     """
 
     def __init__(
@@ -119,7 +102,7 @@ class InferenceGenerator:
         truncations: Sequence[float],
         batch_size: int = 64,
     ):
-        self.network = networks.build_generator(for_inference(spec))
+        self.network = networks.build(for_inference(spec))
         self.statistics = StandingStatistics(self.network, truncations)
         self._sn_epsilon, self._convention = spec.sn_epsilon, convention
         self._truncations = tuple(map(float, truncations))
@@ -175,14 +158,9 @@ def fold(
     """Writes weights into a network, kernels divided by their sigma.
 
     Sigma comes from one power iteration that starts at the stored u, as in the network
-    in training. So the target computes exactly what that network does with
-    `training=False`.
-
-    Args:
-        weights: values of the variables of a network in training.
-        target: a network made from `for_inference` of its spec.
-        sn_epsilon: of its spec.
-        sigmas: replace these sigmas, by the path of the layer, such as "block0/conv1".
+    in training. So the target, made from `for_inference` of that network's spec,
+    computes exactly what that network does with `training=False`. `sigmas`, by the path
+    of the layer, such as "block0/conv1", are taken instead if given.
     """
     for variable in target.trainable_variables:
         variable.assign(weights[path_of(variable)])

@@ -59,10 +59,7 @@ def make_module(
 ) -> tf.train.Checkpoint:
     """Returns the object that is saved: functions, their variables and attributes.
 
-    Args:
-        generator: what is exported.
-        sampler: made by it.
-        discriminator: for inference; None leaves it out.
+    Takes a generator, a sampler made by it, and a D for inference or None.
     """
     size, classes, side = sampler.latent_size, sampler.num_classes, sampler.image_size
     draw_latents = latents.TRUNCATIONS[sampler.convention]
@@ -105,11 +102,8 @@ def make_module(
         return tf.Variable(value, dtype=dtype, trainable=False)
 
     module = _callable(call, generator.network, generator.statistics.variables)
-    module.sample_latents, module.generate, module.serve = (
-        sample_latents,
-        generate,
-        serve,
-    )
+    module.sample_latents, module.generate = sample_latents, generate
+    module.serve = serve
     module.num_classes = attribute(classes, tf.int32)
     module.latent_size = attribute(size, tf.int32)
     module.image_size = attribute(side, tf.int32)
@@ -155,12 +149,10 @@ def check_free(path: Path, replace: bool) -> None:
 def write(
     module: tf.train.Checkpoint, path: Path, text: str, replace: bool = False
 ) -> None:
-    """Saves a module into the folder `path`, complete or not at all.
+    """Saves a module, and the text of its README.md, complete or not at all.
 
-    Args:
-        text: of its README.md.
-        replace: whether to replace an earlier export. BadInput if `path` is taken
-            otherwise, or cannot be written.
+    With `replace` it replaces an earlier export. Raises BadInput if the folder `path`
+    is taken otherwise, or cannot be written.
     """
     check_free(path, replace)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

@@ -32,7 +32,12 @@ def class_rows(
     """Returns a row of samples for each label."""
     z = sampler.latents(len(labels) * columns, truncation, seed)
     return [
-        Row(sampler.class_names[label], some, _repeat(label, columns), truncation)
+        Row(
+            sampler.class_names[label],
+            some,
+            np.full(columns, label, np.int32),
+            truncation,
+        )
         for label, some in zip(labels, np.split(z, len(labels)))
     ]
 
@@ -44,7 +49,12 @@ def latent_interpolation_rows(
     z = sampler.latents(2 * len(labels), truncation, seed)
     steps = np.linspace(z[::2], z[1::2], columns, axis=1, dtype=np.float32)
     return [
-        Row(sampler.class_names[label], some, _repeat(label, columns), truncation)
+        Row(
+            sampler.class_names[label],
+            some,
+            np.full(columns, label, np.int32),
+            truncation,
+        )
         for label, some in zip(labels, steps)
     ]
 
@@ -71,7 +81,7 @@ def truncation_rows(
     seed: int,
 ) -> list[Row]:
     """Returns a row for each truncation: `columns` of each label (Figure 2)."""
-    y = np.concatenate([_repeat(label, columns) for label in labels])
+    y = np.concatenate([np.full(columns, label, np.int32) for label in labels])
     return [
         Row(f"{value:g}", sampler.latents(len(y), value, seed), y, value)
         for value in truncations
@@ -134,7 +144,3 @@ def parse_labels(text: str, class_names: Sequence[str], flag: str) -> list[int]:
                 f"{len(class_names) - 1}, names ({shown}{more}) or all."
             )
     return labels
-
-
-def _repeat(label: int, count: int) -> np.ndarray:
-    return np.full(count, label, np.int32)

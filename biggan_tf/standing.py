@@ -4,8 +4,6 @@ The running averages of training fit neither averaged weights nor truncated late
 moments are measured with the weights and at the truncations that will be used.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import latents
-from biggan_tf.errors import BadInput
+from biggan_tf import distribution, latents
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
 
 # The truncations that have statistics of their own, by convention. Between two of them
@@ -31,22 +28,13 @@ GRIDS = {
 
 @dataclasses.dataclass(frozen=True)
 class PublishedStatistics:
-    """The statistics that came with published weights.
+    """The statistics that came with published weights, by the paths of layers."""
 
-    Attributes:
-        convention: of truncation, see `latents.TRUNCATIONS`.
-        truncations: float32 [sets], ascending; infinity may be the last.
-        means, variances: float32 [sets, channels], by the path of the batch norm, such
-            as "block0/norm1/norm".
-        sigmas: float32 scalars by the path of the layer whose kernel they divide; {} if
-            a power iteration is to find them.
-    """
-
-    convention: str
-    truncations: np.ndarray
-    means: Mapping[str, np.ndarray]
-    variances: Mapping[str, np.ndarray]
-    sigmas: Mapping[str, np.ndarray]
+    convention: str  # of truncation, see `latents.TRUNCATIONS`
+    truncations: np.ndarray  # float32 [sets], ascending; infinity may be the last
+    means: Mapping[str, np.ndarray]  # float32 [sets, channels] of "block0/norm1/norm"
+    variances: Mapping[str, np.ndarray]  # likewise
+    sigmas: Mapping[str, np.ndarray]  # divide kernels; {}: a power iteration finds them
 
 
 class StandingStatistics(tf.Module):
@@ -130,11 +118,8 @@ class Accumulator:
         norms = batch_norms(generator)
         spec = generator.spec
         strategy = tf.distribute.get_strategy()
-        if batch_size % strategy.num_replicas_in_sync:
-            raise BadInput(
-                f"export.batch_size = {batch_size}: take a multiple of "
-                f"{strategy.num_replicas_in_sync}, the number of replicas."
-            )
+        replicas = strategy.num_replicas_in_sync
+        distribution.per_replica_batch(replicas, batch_size, "export.batch_size")
 
         def on_replica(truncation: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
             moments = {}

@@ -70,12 +70,9 @@ class Update:
     def __call__(self, next_batch: Callable[[], tuple], seed: tf.Tensor) -> Scalars:
         """Updates the network on all replicas.
 
-        Args:
-            next_batch: gives the images and labels of the next micro-batch, or ().
-            seed: of everything that is drawn.
-
-        Returns:
-            The scalars, means over the whole batch, and the norm of the gradient.
+        `next_batch` gives the images and labels of the next micro-batch, or (); `seed`
+        is that of everything drawn. Returns the scalars, means over the whole batch,
+        and the norm of the gradient.
         """
         last = self._micro_batches - 1
 

@@ -11,9 +11,8 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 import tensorflow as tf
-from gin import config as gin_config
 
-from biggan_tf import distribution, plan, run
+from biggan_tf import config, distribution, plan, run
 from biggan_tf.gan import Gan
 
 # Four virtual CPUs, so that tests of several replicas run in this process. Ops go to
@@ -51,9 +50,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _clean_gin():
     """Bindings and consumed values of one test are unknown to the next."""
-    gin_config.clear_config()
+    config.clear()
     yield
-    gin_config.clear_config()
+    config.clear()
 
 
 @pytest.fixture(scope="module")

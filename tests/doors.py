@@ -23,7 +23,6 @@ from typing import NamedTuple
 import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
-from gin import config as gin_config
 
 from biggan_tf import config
 from biggan_tf.errors import BadInput
@@ -66,13 +65,12 @@ def write_outcomes(module: str, command_lines: list[list[str]], path: str) -> No
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     program, outcomes = importlib.import_module(module), []
     for arguments in command_lines:
-        gin_config.clear_config()
+        config.clear()
         printed, complaint = io.StringIO(), ""
         with flagsaver.flagsaver(), contextlib.redirect_stdout(printed):
             flags.FLAGS([module, *arguments])
             try:
-                with config.call_errors():
-                    program.main()
+                program.main()
             except BadInput as error:
                 complaint = str(error)
         outcomes.append(Outcome(printed.getvalue(), complaint))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from doors import called
-from gin import config as gin_config
 
 from biggan_tf import config, run, saved_model
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
@@ -17,7 +16,7 @@ from biggan_tf.sampling import ExportOptions, Sampler
 
 def restore(model_dir: Path) -> run.Trained:
     """The model of a directory, whatever was configured before."""
-    gin_config.clear_config()
+    config.clear()
     config.read_back(model_dir)
     return run.restore(model_dir)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import gin
 import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from biggan_tf import data
+from biggan_tf import config, data
 from biggan_tf.data import embedded, order
 from biggan_tf.errors import BadInput
 
@@ -292,7 +291,7 @@ def test_batch_that_does_not_divide_is_refused():
 
 
 def test_gin_binds_the_front_door():
-    gin.parse_config("data.image_size = 64\ndata.flip = True")
+    config.parse([], ["data.image_size = 64", "data.flip = True"])
     assert data.load().spec.image_size == 64
 
 
@@ -345,8 +344,8 @@ def test_only_the_source_that_is_asked_for_is_imported():
 @pytest.mark.parametrize("kind", ["tfds", "folder"])
 def test_flags_name_data(arguments, kind):
     which = arguments[kind].get("name") or arguments[kind].get("path")
-    gin.parse_config(f"data.data_dir = {arguments[kind].get('data_dir')!r}")
-    gin.parse_config("data.flip = True")
+    data_dir = arguments[kind].get("data_dir")
+    config.parse([], [f"data.data_dir = {data_dir!r}", "data.flip = True"])
     named = data.named(f"{kind}:{which}", 32, "--data")
     assert (named.spec.source, named.spec.name) == (kind, which)
     assert not named.spec.own_classes

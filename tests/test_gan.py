@@ -51,8 +51,8 @@ def make(
     tf.keras.utils.set_random_seed(1)
     generator, discriminator = specs()
     gan = kind(
-        networks.build_generator(generator),
-        networks.build_discriminator(discriminator),
+        networks.build(generator),
+        networks.build(discriminator),
         GanOptions(**{"discriminator_steps": D_STEPS, **options}),
         BATCH,
         micro_batches=micro_batches,

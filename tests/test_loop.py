@@ -74,8 +74,7 @@ def test_due():
 )
 def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, complaint):
     with pytest.raises(BadInput, match=re.escape(complaint)) as error:
-        with config.call_errors():
-            start(tmp_path / "run", *binding.split("; "))
+        start(tmp_path / "run", *binding.split("; "))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 
@@ -256,8 +255,7 @@ def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
     path = tmp_path / "data.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(BadInput, match="data.json cannot|data.image_size =") as error:
-        with config.call_errors():
-            run.restore(tmp_path)
+        run.restore(tmp_path)
     assert "\n" not in str(error.value)
 
 

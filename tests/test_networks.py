@@ -29,8 +29,8 @@ def build(
     generator: GeneratorSpec, discriminator: DiscriminatorSpec
 ) -> tuple[tf.keras.Model, tf.keras.Model]:
     return (
-        networks.build_generator(generator),
-        networks.build_discriminator(discriminator),
+        networks.build(generator),
+        networks.build(discriminator),
     )
 
 

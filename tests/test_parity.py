@@ -46,8 +46,8 @@ class Golden:
             "D": DiscriminatorSpec(**self.published.discriminator_arguments),
         }
         self.networks = {
-            "G": networks.build_generator(self.specs["G"]),
-            "D": networks.build_discriminator(self.specs["D"]),
+            "G": networks.build(self.specs["G"]),
+            "D": networks.build(self.specs["D"]),
         }
         self.gan = Gan(*self.networks.values(), OPTIONS, batch_size=4)
         self.reset()

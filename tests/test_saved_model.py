@@ -46,8 +46,8 @@ class Trained:
     def __init__(self, family="biggan"):
         tf.keras.utils.set_random_seed(0)
         generator_spec, discriminator_spec = specs(family)
-        self.generator = networks.build_generator(generator_spec)
-        self.discriminator = networks.build_discriminator(discriminator_spec)
+        self.generator = networks.build(generator_spec)
+        self.discriminator = networks.build(discriminator_spec)
         shake(self.generator)
         shake(self.discriminator)
 
@@ -81,13 +81,13 @@ def export(model, path, convention="resample", with_discriminator=True, **kwargs
 
 
 def folded_discriminator(source):
-    twin = networks.build_discriminator(for_inference(source.spec))
+    twin = networks.build(for_inference(source.spec))
     fold({path_of(v): v for v in source.variables}, twin, source.spec.sn_epsilon)
     return twin
 
 
 def folded_generator(spec, weights):
-    twin = networks.build_generator(for_inference(spec))
+    twin = networks.build(for_inference(spec))
     fold(weights, twin, spec.sn_epsilon)
     return twin
 
@@ -134,7 +134,7 @@ def test_folded_generator_is_the_source_out_of_training(family):
     model = Trained(family)
     source = model.generator
     before = [variable.numpy() for variable in source.variables]
-    twin = networks.build_generator(for_inference(source.spec))
+    twin = networks.build(for_inference(source.spec))
     z, y = z_and_y()
     for weights in (model.weights(), model.averages):
         fold(weights, twin, source.spec.sn_epsilon)
@@ -161,8 +161,8 @@ def test_inference_computes_in_float32(model):
     spec = dataclasses.replace(
         model.generator.spec, precision="mixed_bfloat16", width=2
     )
-    assert networks.build_generator(spec).blocks[0].compute_dtype == "bfloat16"
-    twin = networks.build_generator(for_inference(spec))
+    assert networks.build(spec).blocks[0].compute_dtype == "bfloat16"
+    twin = networks.build(for_inference(spec))
     assert twin.blocks[0].compute_dtype == "float32"
 
 
@@ -211,7 +211,7 @@ def test_replicas_share_a_pass(model, twin):
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        copy = networks.build_generator(for_inference(model.generator.spec))
+        copy = networks.build(for_inference(model.generator.spec))
         copy.set_weights(twin.get_weights())
         two = Accumulator(copy, "resample", 4).moments(0.7, 1, 3)
         with pytest.raises(
@@ -263,7 +263,7 @@ def test_sampler_draws_what_an_export_would(model, twin, replicas):
     devices = [f"CPU:{index}" for index in range(replicas)]
     strategy = tf.distribute.MirroredStrategy(devices)
     with strategy.scope():
-        source = networks.build_generator(specs()[0])
+        source = networks.build(specs()[0])
         for variable, value in zip(source.variables, model.generator.variables):
             variable.assign(value)
         averages = {path: tf.Variable(v) for path, v in model.averages.items()}
@@ -384,7 +384,7 @@ def test_scaled_module_of_biggan_deep(tmp_path):
     assert np.isfinite(x).all()
     assert np.std(x) > 0
     with pytest.raises(BadInput, match=r"--t=1.5: take 0 to 1"):
-        module.check_truncation(1.5, "--t")
+        latents.check_truncation(module.convention, 1.5, "--t")
     assert "`scaled`" in (path / "README.md").read_text()
 
 
@@ -518,4 +518,4 @@ def test_python_view_of_a_module(path, module):
     expected = module.generate([0, 3, 9], 0.5, 0)
     np.testing.assert_allclose(found, expected, atol=1e-6)
     with pytest.raises(BadInput, match="above 0"):
-        view.check_truncation(math.nan, "--t")
+        latents.check_truncation(view.convention, math.nan, "--t")

@@ -118,8 +118,8 @@ def test_names_and_shapes_tell_the_architecture(family, shared, resolution, tmp_
     }
     g_spec = GeneratorSpec(**both, **of_generator, initializer="normal")
     d_spec = DiscriminatorSpec(**both, initializer="normal")
-    generator = networks.build_generator(g_spec)
-    discriminator = networks.build_discriminator(d_spec)
+    generator = networks.build(g_spec)
+    discriminator = networks.build(d_spec)
     published = weights.biggan_pytorch.read(
         generator=save(tmp_path / "G.npz", tensors_for(generator, g_spec)),
         discriminator=save(tmp_path / "D.npz", tensors_for(discriminator, d_spec)),
@@ -323,7 +323,7 @@ def test_the_average_is_what_is_exported(imported, files):
     arrays = golden("biggan32")
     published = weights.biggan_pytorch.read(generator=files["G_ema"])
     spec = GeneratorSpec(**published.generator_arguments)
-    generator = networks.build_generator(spec)
+    generator = networks.build(spec)
     assert len(published.average) == len(generator.variables)
     for variable in generator.variables:
         variable.assign(published.average[path_of(variable)].reshape(variable.shape))

@@ -72,10 +72,10 @@ def check(family: str, resolution: int) -> list[float]:
         "precision": _PRECISION.value,
     }
     latent_size = 4 * len(CHANNELS[resolution].generator)
-    generator = networks.build_generator(
+    generator = networks.build(
         GeneratorSpec(**both, latent_size=latent_size, embedding_size=16)
     )
-    discriminator = networks.build_discriminator(DiscriminatorSpec(**both))
+    discriminator = networks.build(DiscriminatorSpec(**both))
     gan = Gan(
         generator,
         discriminator,

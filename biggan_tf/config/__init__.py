@@ -1,8 +1,8 @@
 """Configuration: two flags, strict gin files, and the config of a model directory.
 
 A binding that is misspelt, cannot be or changes nothing stops the program before any
-work, with one sentence that names the file and line. gin on its own is laxer: it takes
-`batch_sise = 64` for a macro, and never says that a binding was not used.
+work, with one sentence that names the file and line. The files are read with the parser
+of gin-config; the bindings are kept here.
 """
 
 try:
@@ -13,8 +13,8 @@ except ImportError:
         "the package gin-config is not installed: run `pip install gin-config`"
     ) from None
 
-from biggan_tf.config.bindings import forget, operative, refuse_dead_bindings
-from biggan_tf.config.door import call_errors, define_flags, run
+from biggan_tf.config.bindings import clear, forget, operative, refuse_dead_bindings
+from biggan_tf.config.door import define_flags, run
 from biggan_tf.config.model_directory import claim, read_back
 from biggan_tf.config.options import ROOMS, free_bindings, option, options
 from biggan_tf.config.parsing import GIN_FOLDER, parse

@@ -1,18 +1,11 @@
-"""The bindings in gin, and which of them were used so far.
-
-gin shows neither, so this module alone reads the internals of `gin.config` (pinned).
-"""
-
-from __future__ import annotations
+"""The bindings in force, and which of them were used so far."""
 
 import difflib
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gin import config as gin_config
-
-from biggan_tf.config.options import ROOMS, check_value, declared
+from biggan_tf.config.options import BOUND, ROOMS, TAKEN, check_value, declared
 from biggan_tf.errors import BadInput
 
 _places: dict[str, str] = {}  # "room.option": "file:line" of the binding now in force
@@ -63,46 +56,34 @@ def bind(found: Mapping[str, Bound]) -> None:
         elif name not in used:
             raise BadInput(f"{where}: {name}: nothing uses this macro; {_meant(name)}")
     for name in found.keys() - macros:
-        gin_config.bind_parameter(name, values[name])
-        _places[name] = found[name].where
+        BOUND[name], _places[name] = values[name], found[name].where
+
+
+def clear() -> None:
+    """Unbinds everything, and forgets what was used."""
+    BOUND.clear()
+    TAKEN.clear()
 
 
 def forget(room: str) -> None:
     """Unbinds what is bound of a room so far, as by a run's own config."""
-    for key in [key for key in gin_config._CONFIG if _room(key[1]) == room]:
-        del gin_config._CONFIG[key]
+    for name in [name for name in BOUND if name.startswith(f"{room}.")]:
+        del BOUND[name]
 
 
 def refuse_dead_bindings(rooms: Iterable[str]) -> None:
     """Raises BadInput, which lists the bindings of `rooms` that nothing has used."""
     options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
-    dead = options & _named(gin_config._CONFIG).keys() - operative_values().keys()
-    if dead:
-        listed = [f"{name} ({_places.get(name, 'in Python')})" for name in sorted(dead)]
+    if dead := options & BOUND.keys() - TAKEN.keys():
+        listed = [f"{name} ({_places[name]})" for name in sorted(dead)]
         raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
 
 
-def operative_values() -> dict[str, Any]:
-    """Returns {"room.option": value} of all that calls have taken, defaults too."""
-    return _named(gin_config._OPERATIVE_CONFIG)
-
-
 def operative() -> str:
-    """Returns `operative_values` as sorted lines, which `parse` reads back."""
-    lines = [f"{name} = {value!r}\n" for name, value in operative_values().items()]
+    """Returns what rooms have taken, defaults too, as lines that `parse` reads back."""
+    lines = [f"{name} = {value!r}\n" for name, value in sorted(TAKEN.items())]
     rooms = itertools.groupby(lines, lambda line: line.partition(".")[0])
     return "\n".join("".join(of_room) for _, of_room in rooms)
-
-
-def _named(table: Mapping[tuple[str, str], Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns {"room.option": value}, sorted, of one of gin's tables."""
-    named = {
-        f"{_room(selector)}.{name}": value
-        for (_, selector), values in table.items()
-        for name, value in values.items()
-        if _room(selector) in ROOMS
-    }
-    return dict(sorted(named.items()))
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
@@ -126,8 +107,3 @@ def _meant(name: str) -> str:
     close = difflib.get_close_matches(name, options.values(), n=1)
     meant = [full for full, option in options.items() if option in close]
     return suggestion("", meant) if meant else "a binding reads room.option = value."
-
-
-def _room(selector: str) -> str:
-    """Returns the name of a room; gin puts the module before it."""
-    return selector.rpartition(".")[2]

@@ -1,16 +1,11 @@
 """The frame of every command-line program: its gin flags and how its errors end."""
 
-from __future__ import annotations
-
-import contextlib
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from biggan_tf.config.options import no_value
 from biggan_tf.config.parsing import GIN_FOLDER
 from biggan_tf.errors import BadInput
 
@@ -33,8 +28,7 @@ def run(main: Callable[[], None]) -> None:
         if len(arguments) > 1:
             raise app.UsageError(f"unexpected argument {arguments[1]!r}")
         try:
-            with call_errors():
-                main()
+            main()
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
@@ -43,25 +37,3 @@ def run(main: Callable[[], None]) -> None:
         if name in flags.FLAGS:  # --help shows the flags of the main module only
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     app.run(guarded)
-
-
-@contextlib.contextmanager
-def call_errors() -> Iterator[None]:
-    """Makes one plain BadInput of an error that a room raises when it is made.
-
-    gin adds lines to the message of every error, and reports an option that has no
-    value as a RuntimeError of several lines.
-    """
-    try:
-        yield
-    except BadInput as error:
-        sentence, wrapping, _ = str(error).partition("\n  In call to configurable")
-        if not wrapping:
-            raise
-        raise BadInput(sentence) from error
-    except RuntimeError as error:
-        told = r"Required bindings for `(.+)` not provided in config: \['(\w+)'"
-        missing = re.search(told, str(error))
-        if not missing:
-            raise
-        raise BadInput(no_value(".".join(missing.groups()))) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from biggan_tf import files
 from biggan_tf.config import bindings, parsing
-from biggan_tf.config.options import ROOMS, free_bindings
+from biggan_tf.config.options import ROOMS, TAKEN, free_bindings
 from biggan_tf.errors import BadInput
 
 # Names of bindings in earlier versions, and their names today. The first match counts.
@@ -28,13 +28,10 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
     """Makes `model_dir` belong to the operative config, or checks that it does.
 
     The folder's `config.gin` is written if it has none, and brought up to date if only
-    bindings differ that may change between runs.
-
-    Raises:
-      BadInput: `config.gin` has other values, which are listed; or `model_dir` cannot
-        be written.
+    bindings differ that may change between runs. Raises BadInput, which lists them, if
+    others differ.
     """
-    path, here = Path(model_dir) / "config.gin", bindings.operative_values()
+    path, here = Path(model_dir) / "config.gin", TAKEN
     if path.is_file():
         there = {name: bound.value for name, bound in _bindings(path).items()}
         changed = {
@@ -64,8 +61,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
 def read_back(model_dir: str | os.PathLike[str]) -> None:
     """Binds the values in the `config.gin` of `model_dir`, but for unknown rooms.
 
-    Raises:
-      BadInput: there is none, or it does not fit this version of the program.
+    Raises BadInput if there is none, or it does not fit this version of the program.
     """
     path = Path(model_dir) / "config.gin"
     if not path.is_file():

@@ -1,6 +1,6 @@
 """Options, each declared once: its default, type, range or choices, and meaning.
 
-A room of options is a frozen dataclass, which gin knows by the name of the room:
+A room of options is a frozen dataclass. Gin files know it by the name of the room:
 
     @options("train")
     class TrainOptions:
@@ -14,6 +14,7 @@ contradict each other, say) a room checks in a method `check`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ import gin
 from biggan_tf.errors import BadInput
 
 ROOMS: dict[str, type] = {}  # every room of options, by its name
+BOUND: dict[str, Any] = {}  # values of gin files and flags, by "room.option"
+TAKEN: dict[str, Any] = {}  # values that rooms took from them, or from the defaults
 _LARGEST = 2**31 - 1  # integers become int32 tensors
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
 # "int", "tuple[int, ...]", "tuple[int, int]", and each of them with " | None".
@@ -33,11 +36,11 @@ _ANNOTATION = re.compile(r"(tuple\[)?(\w+)(.*?)\]?( \| None)?")
 class Option:
     """What is declared of one option beside its default and its type."""
 
-    meaning: str
-    low: float
+    meaning: str  # one line that says what it is, with its unit
+    low: float  # the range of a number, both ends included
     high: float
-    choices: tuple
-    free: bool
+    choices: tuple  # the values that it, or each element of a tuple, may have
+    free: bool  # two runs in one model directory may differ in it
 
     def problem(self, value: Any, annotation: str) -> str | None:
         """Returns what would be right, or None if `value` is."""
@@ -76,34 +79,44 @@ def option(
     choices: Sequence = (),
     free: bool = False,
 ) -> Any:
-    """Declares an option of a room.
-
-    Args:
-      default: its value where nothing else is bound; `gin.REQUIRED` for none.
-      meaning: one line that says what it is, with its unit.
-      low, high: the range of a number, both included.
-      choices: the values that it, or each element of a tuple, may have.
-      free: whether two runs in one model directory may differ in it.
-    """
+    """Declares an option of a room; see `Option`. `gin.REQUIRED` is no default."""
     declared = Option(meaning, low, high, tuple(choices), free)
     return dataclasses.field(default=default, metadata={"option": declared})
 
 
 def options(room: str, free: bool = False) -> Callable[[type], type]:
-    """Makes a class a room of options: a frozen dataclass that gin configures.
+    """Makes a class a room of options: a frozen dataclass that gin files configure.
 
-    Fields without `option` are not gin's: whoever makes the room hands them over. With
+    Options that its maker leaves out have the values that are bound, or else their
+    defaults. Fields without `option` cannot be bound: the maker hands them over. With
     `free`, two runs in one model directory may differ in all of its options.
     """
 
     def decorate(cls: type) -> type:
         cls.__post_init__ = _check
-        cls = dataclasses.dataclass(frozen=True)(cls)
-        cls.room, cls.all_free = room, free
-        ROOMS[room] = cls
-        return gin.configurable(room, allowlist=list(declared(cls)))(cls)
+        cls = ROOMS[room] = dataclasses.dataclass(frozen=True)(cls)
+        cls.room, cls.all_free, cls.__init__ = room, free, _filled(cls.__init__)
+        return cls
 
     return decorate
+
+
+def _filled(make: Callable) -> Callable:
+    """Returns a room's `__init__` that takes what its maker leaves out from `BOUND`."""
+
+    @functools.wraps(make)
+    def init(self: Any, *args: Any, **given: Any) -> None:
+        given.update(zip([field.name for field in dataclasses.fields(self)], args))
+        taken = {
+            f"{self.room}.{name}": BOUND.get(f"{self.room}.{name}", field.default)
+            for name, field in declared(type(self)).items()
+            if name not in given
+        }
+        values = {name.partition(".")[2]: value for name, value in taken.items()}
+        make(self, **given, **values)
+        TAKEN.update(taken)
+
+    return init
 
 
 def _check(self: Any) -> None:

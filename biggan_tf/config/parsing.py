@@ -1,7 +1,5 @@
 """From gin files and --gin_param to bindings; every mistake is named with its line."""
 
-from __future__ import annotations
-
 import re
 import tokenize
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from biggan_tf.errors import BadInput
+from biggan_tf.distribution import per_replica_batch
 
 _ORDER_KEY, _FLIP_KEY = 1, 2  # two independent uses of one seed
 # Rounds of the permuting cipher. tf.random.experimental.index_shuffle is fixed at 4,
@@ -22,11 +22,8 @@ _ROUNDS = 24
 def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     """Returns the index, 0 to count - 1, of the example at each position.
 
-    Every epoch of `count` examples is another permutation.
-
-    Args:
-      position: int64 [] or [n], from 0; the result is like it.
-      seed: any integer of 64 bits.
+    Every epoch of `count` examples is another permutation. Positions are int64 [] or
+    [n], from 0, and the result is like them.
     """
     epoch = position // count
     return _permuted(position % count, count, seed, epoch, _ORDER_KEY)
@@ -67,11 +64,8 @@ class PipelineSlice:
         """Raises BadInput if the batch does not divide; None is one replica."""
         context = context or tf.distribute.InputContext()
         replicas = context.num_replicas_in_sync
-        if batch_size < 1 or batch_size % replicas:
-            told = f"take a multiple of {replicas}, the number of replicas"
-            raise BadInput(f"batch size = {batch_size}: {told}.")
         self.batch_size, self.first_batch = batch_size, first_batch
-        self.replica_batch = batch_size // replicas
+        self.replica_batch = per_replica_batch(replicas, batch_size, "batch size")
         self._local_replicas = replicas // context.num_input_pipelines
         self._pipeline = context.input_pipeline_id
 

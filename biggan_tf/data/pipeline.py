@@ -71,6 +71,28 @@ def source_class(source: str) -> type[Data]:
     return getattr(importlib.import_module(module), name)
 
 
+def load(**options: Any) -> Data:
+    """Finds the data set of some `DataOptions`; gin gives those that are left out.
+
+    It decodes no image, and TFDS data need not be prepared. BadInput: a wrong option.
+    """
+    made = DataOptions(**options)
+    return source_class(made.source)(made)
+
+
+def named(text: str, image_size: int, flag: str) -> Data:
+    """Returns unflipped data that a flag names, such as "tfds:cifar10"."""
+    source, _, which = text.partition(":")
+    needs = source_class(source).NEEDS if source in SOURCES else None
+    if needs is None or bool(needs) != bool(which):
+        raise BadInput(
+            f"{flag}={text}: take one of {', '.join(SOURCES)}, with the name or path "
+            "after a colon if it has one, such as folder:/my/images."
+        )
+    given = dict.fromkeys(needs, which)
+    return load(image_size=image_size, source=source, flip=False, **given)
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
     """What is known of a data set without decoding an image.
@@ -224,10 +246,8 @@ def to_network(
     Shrinking averages areas (BigGAN paper, appendix C). Enlarging is bilinear: by area
     it would repeat pixels, in blocks of uneven width.
 
-    Args:
-      images: uint8 [batch, height, width, 1 or 3], or a single one without batch.
-      size: side of the result, pixels.
-      mirrored: which images swap left and right: bool [batch] or []; None for none.
+    Takes uint8 [batch, height, width, 1 or 3], or a single image without batch, and
+    which images swap left and right: bool [batch] or [], None for none.
     """
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
     side = tf.minimum(height, width)

@@ -10,6 +10,5 @@ from biggan_tf.evaluation.periodic import (
     EvaluationOptions,
     PeriodicEvaluation,
     load_network,
-    make_evaluator,
 )
 from biggan_tf.evaluation.scoring import KEPT, SPLITS, Evaluator, parse_metrics

@@ -17,10 +17,8 @@ Row = dict[str, float]  # a truncation and its scores
 def paper_columns(rows: Sequence[Row], fid: str, score: str, real: float) -> str:
     """Returns the four columns of Table 2, each FID / IS and its truncation.
 
-    Args:
-        rows: one for each truncation.
-        fid, score: the names of FID and IS in them.
-        real: IS of real images.
+    `fid` and `score` are the names of FID and IS in the rows, `real` is the IS of real
+    images.
     """
     like_real = min(rows, key=lambda row: abs(row[score] - real))
     columns = {

@@ -1,7 +1,5 @@
 """Samples beside the training images nearest to them: the check for memorising."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from biggan_tf import images

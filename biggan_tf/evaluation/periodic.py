@@ -7,11 +7,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-import tensorflow as tf
-
 from biggan_tf import features, files, metrics
 from biggan_tf.config import option, options
-from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation.scoring import SPLITS, Evaluator
 from biggan_tf.features import FeatureNetwork
@@ -55,40 +52,19 @@ def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
     return network
 
 
-def make_evaluator(
-    options: EvaluationOptions,
-    strategy: tf.distribute.Strategy,
-    network: FeatureNetwork,
-    data: Data,
-    folder: Path,
-    seed: int,
-) -> Evaluator:
-    """Makes the evaluator of a training; `folder` is the model directory."""
-    default = folder / f"reference_{network.name}_{options.split}.npz"
-    reference, names = options.reference or default, options.metrics
-    count, split = options.num_images, options.split
-    return Evaluator(strategy, network, data, names, count, split, reference, seed)
-
-
 @dataclasses.dataclass
 class PeriodicEvaluation:
     """Scores samples while training, and keeps the best checkpoint.
 
     Scores go to TensorBoard, and with their protocol to `metrics.jsonl`.
-
-    Attributes:
-        sample: returns the sampler of a step.
-        folder: the model directory.
-        write_scalars: takes (step, scores), for TensorBoard.
-        keep_best: takes (step, score's name, value, whether lower is better).
     """
 
     options: EvaluationOptions
     evaluator: Evaluator
-    sample: Callable[[int], Sampler]
-    folder: Path
-    write_scalars: Callable[[int, dict[str, float]], None]
-    keep_best: Callable[[int, str, float, bool], None]
+    sample: Callable[[int], Sampler]  # returns the sampler of a step
+    folder: Path  # the model directory
+    write_scalars: Callable[[int, dict[str, float]], None]  # to TensorBoard
+    keep_best: Callable[[int, str, float, bool], None]  # see `Checkpoints.keep_best`
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         del scalars

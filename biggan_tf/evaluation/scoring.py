@@ -115,8 +115,7 @@ class Evaluator:
     def statistics(self, keep: int = KEPT) -> FeatureStatistics:
         """Returns statistics of the real images, from the file or made once.
 
-        Args:
-            keep: how many images' features stay; of the held-out images all do.
+        The features of `keep` images stay with them, or of all held-out images.
         """
         if self._statistics is None:
             count = self._real_count(self._split)
@@ -146,19 +145,19 @@ class Evaluator:
         return metrics.Reference(statistics, classes, head, self._seed)
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
-        """Returns scores by name; BadInput if images are NaN or not in [-1, 1]."""
+        """Returns scores by name, which ends in the network's unless that is Inception.
+
+        Raises BadInput if images are NaN or not in [-1, 1].
+        """
         batches = self._generated(sampler, truncation, self._request.num_images)
         made = [one(self._request, self.reference) for one in self._metrics]
         for batch in batches:
             for metric in made:
                 metric.update(batch)
         results = [metric.result() for metric in made]
-        return {self.named(name): v for each in results for name, v in each.items()}
-
-    def named(self, name: str) -> str:
-        """Returns a score's full name; it ends in the network's, unless Inception's."""
         network = self.network.name
-        return name if network == "inception" else f"{name}_{network}"
+        ending = "" if network == "inception" else f"_{network}"
+        return {f"{name}{ending}": v for each in results for name, v in each.items()}
 
     def real_inception_score(self) -> float:
         """Returns the Inception Score of the held-out images, in random order."""
@@ -197,10 +196,9 @@ class Evaluator:
     def real(
         self, split: str = "train", ordered: bool = False, most: float = math.inf
     ) -> Iterator[Batch]:
-        """Yields real images once; those of training in random order, if not `ordered`.
+        """Yields real images once, `most` at most; those of training in random order.
 
-        Args:
-            most: number of images to stop after.
+        With `ordered` they come as the data set has them.
         """
         if ordered or split == "held_out":
             batches = self._data.batches(split, BATCH_SIZE)
@@ -222,7 +220,7 @@ class Evaluator:
         self, sampler: Sampler, truncation: float, count: int
     ) -> Iterator[Batch]:
         self.check(sampler.num_classes, sampler.image_size)
-        sampler.check_truncation(truncation, "--truncation")
+        latents.check_truncation(sampler.convention, truncation, "--truncation")
         root = latents.root_seed(self._seed)
         classes, shape = sampler.num_classes, [BATCH_SIZE, sampler.latent_size]
         draw_latents = latents.TRUNCATIONS[sampler.convention]

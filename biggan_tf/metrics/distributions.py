@@ -159,8 +159,7 @@ class Kid(Metric, name="kid"):
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """Returns an unbiased estimate of the squared MMD, kernel (x . y / d + 1)^3.
 
-    Args:
-        x, y: float64 [n, d] and [m, d]; n and m are 2 or more.
+    Takes float64 [n, d] and [m, d]; n and m are 2 or more.
     """
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -34,30 +34,28 @@ def finite_rows(features: np.ndarray) -> np.ndarray:
 class FeatureStatistics:
     """Count, mean and covariance of a stream of features.
 
-    Attributes:
-        protocol: what made the features, as JSON keeps it; stored with them.
-        count: number of images.
-        mean: float64 [d].
-        covariance: float64 [d, d], with count - 1 as the divisor.
-        features: float32 [n, d], the first `keep` of the stream.
+    `protocol` says what made the features, and is stored with them; the features of the
+    first `keep` images stay.
     """
 
     def __init__(self, protocol: Mapping[str, Any] | None = None, keep: int = 0):
         self.protocol = json.loads(json.dumps(dict(protocol or {})))
         self.keep = keep
-        self.count = 0
-        self.mean = np.zeros(0)
+        self.count = 0  # images so far
+        self.mean = np.zeros(0)  # float64 [d]
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
         self._kept: list[np.ndarray] = []
 
     @property
     def covariance(self) -> np.ndarray:
+        """float64 [d, d], with count - 1 as the divisor."""
         if self.count < 2:
             raise BadInput(f"a covariance needs 2 images or more; found {self.count}.")
         return self._scatter / (self.count - 1)
 
     @property
     def features(self) -> np.ndarray:
+        """float32 [n, d], of the images that were kept."""
         return np.concatenate([*self._kept, np.zeros((0, len(self.mean)), np.float32)])
 
     def update(self, features: np.ndarray) -> None:

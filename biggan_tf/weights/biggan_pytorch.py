@@ -44,10 +44,8 @@ def read(
 ) -> Published:
     """Returns the model in these state dicts; BadInput if one is not of such a model.
 
-    Args:
-        generator, generator_ema, discriminator: files, `.pth` or `.npz`; one of G's is
-            enough.
-        optimizers: `.pth`, the states of G's Adam and then, if given, of D's.
+    Takes files, `.pth` or `.npz`; one of G's is enough. `optimizers` are the states of
+    G's Adam and then, if given, of D's, `.pth`.
     """
     files = {"generator_ema": generator_ema, "generator": generator}
     files = {name: path for name, path in files.items() if path}
@@ -160,15 +158,15 @@ def _arguments(tensors: Tensors, of_generator: bool) -> dict[str, Any]:
     if "shared.weight" in tensors:
         classes, embedding_size = tensors["shared.weight"].shape
         skip_z = condition_size > embedding_size
-    chunks = doublings + 1 if skip_z else 1  # of z in BigGAN
+    latent_size = inputs * (doublings + 1 if skip_z else 1)  # BigGAN's chunks of z
+    if deep:
+        latent_size = inputs - (embedding_size or classes)
     return {
         **both,
         "resolution": 4 * 2**doublings,
         "num_classes": classes,
         "width": units // 16 // matching.channels_of(4 * 2**doublings).generator[0],
-        "latent_size": inputs - (embedding_size or classes)
-        if deep
-        else inputs * chunks,
+        "latent_size": latent_size,
         "embedding_size": embedding_size,
         "skip_z": skip_z,
         "attention": tuple(8 * 2 ** (b // 2 if deep else b) for b in attention),
@@ -197,12 +195,10 @@ def _adam(path: str, file: str, tensors: Tensors) -> tuple[int, Tensors, Tensors
     content = matching.read_dict(path, "--optimizers")
     with matching.recognising(file, "the state of torch's Adam", content):
         order = content["param_groups"][0]["params"]
-        states = [content["state"][index] for index in order]
-        updates = {int(state["step"]) for state in states}
-        first, second = (
-            {name: state[key] for name, state in zip(names, states)}
-            for key in ("exp_avg", "exp_avg_sq")
-        )
+        states = dict(zip(names, (content["state"][index] for index in order)))
+        updates = {int(state["step"]) for state in states.values()}
+        first = {name: state["exp_avg"] for name, state in states.items()}
+        second = {name: state["exp_avg_sq"] for name, state in states.items()}
     if len(order) != len(names) or len(updates) != 1:
         raise BadInput(
             f"{file}: give the Adam of this network of {len(names)} parameters; this "

@@ -4,8 +4,6 @@ DeepMind's BigGAN-deep generators with their 51 sets of batch-norm statistics, a
 torch.nn.utils.spectral_norm keeps them: W, u and v, with sigma = u^T W v.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -44,9 +42,7 @@ def read(path: str) -> Published:
     tensors = matching.read_tensors(str(folder / WEIGHTS), "--path")
     for name in [name for name in tensors if name.endswith(".weight_v")]:
         layer, v = name.removesuffix(".weight_v"), tensors.pop(name)
-        u, matrix = (
-            tensors.get(f"{layer}.{leaf}") for leaf in ("weight_u", "weight_orig")
-        )
+        u, matrix = (tensors.get(f"{layer}.weight_{end}") for end in ("u", "orig"))
         if u is not None and matrix is not None and v.size * u.size == matrix.size:
             tensors[f"{layer}.sigma"] = u @ matrix.reshape(u.size, v.size) @ v
         tensors.pop(f"{layer}.weight", None)  # W / sigma, in files of PyTorch 0.4

@@ -13,8 +13,8 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tensorflow.errors import OpError
 
-from biggan_tf import config, networks
-from biggan_tf.architecture import CHANNELS, Channels, GeneratorSpec, NetworkSpec
+from biggan_tf import networks
+from biggan_tf.architecture import CHANNELS, Channels, NetworkSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
 from biggan_tf.layers import path_of
@@ -66,11 +66,8 @@ def read_tensors(path: str, flag: str) -> dict[str, np.ndarray]:
 def rename(path: str, words: Mapping[str, str], separator: str = ".") -> str:
     """Returns the name of a variable, "block0/norm1/norm/u" say, in another code base.
 
-    Args:
-        path: of the variable.
-        words: what our words are there, "" if nothing; the same if not among the keys.
-            A key may be several words, as "norm1/norm"; the longest that fits counts.
-        separator: between the words of the name.
+    `words` says what our words are there, "" if nothing; others are the same. A key may
+    be several words, as "norm1/norm"; the longest that fits counts.
     """
     keys = "|".join(sorted(words, key=len, reverse=True))
     renamed = re.sub(rf"(?<![^/])({keys})(?![^/])", lambda m: words[m[1]], path)
@@ -128,10 +125,8 @@ def match(
 @functools.cache
 def variables(spec: NetworkSpec) -> dict[str, tuple[Shape, bool]]:
     """Returns {path: (shape, whether it is trained)} of a network's variables."""
-    of_generator = isinstance(spec, GeneratorSpec)
-    build = networks.build_generator if of_generator else networks.build_discriminator
     with networks.without_values():
-        network = build(dataclasses.replace(spec, initializer="normal"))
+        network = networks.build(dataclasses.replace(spec, initializer="normal"))
     return {path_of(v): (tuple(v.shape), v.trainable) for v in network.variables}
 
 
@@ -153,13 +148,11 @@ def refuse(problems: Sequence[str]) -> None:
 def recognising(file: str, what: str, content: Iterable[str] = ()) -> Iterator[None]:
     """Turns errors of code that explores a file into a BadInput.
 
-    Args:
-        file, content: names, for messages: its own, and those of what is in it.
-        what: the file should be, such as "a G of BigGAN-PyTorch".
+    The message names the file, what it should be ("a G of BigGAN-PyTorch") and, if
+    something is missing, what its `content` is.
     """
     try:
-        with config.call_errors():
-            yield
+        yield
     except (LookupError, ValueError, TypeError, OpError, DecodeError) as error:
         reason = str(error).partition("\n")[0].removesuffix(".")
         if isinstance(error, KeyError):

@@ -1,7 +1,5 @@
 """Published weights in memory, and how a GAN takes them over."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -19,29 +17,23 @@ from biggan_tf.weights.matching import MOMENTS, Values
 class Published:
     """What a source publishes; values are float32 arrays by the paths of our variables.
 
-    Attributes:
-        generator_arguments: those of `GeneratorSpec` that the weights decide.
-        average: values of G's variables, to sample with. Batch norm's moments are
-            [sets, channels]: one set, or several of truncations from 0 to 1.
-        generator: those to train on, if they are others, or {}.
-        discriminator_arguments, discriminator: as G's; {} if there is no D.
-        adam: by network, "generator" say, its optimiser's number of updates so far and
-            its first and second moments; {} if there are none.
-        convention: of truncation, see `latents.TRUNCATIONS`.
-        sigmas_are_final: whether G's sigmas divide its kernels as they are; otherwise
-            a power iteration from u finds them.
-        note: a sentence for the user, or "".
+    What the source lacks is {}.
     """
 
-    generator_arguments: Mapping[str, Any]
+    generator_arguments: Mapping[str, Any]  # of `GeneratorSpec`; the weights tell them
+    # Values of G's variables, to sample with. Batch norm's moments are [sets,
+    # channels]: one set, or several of truncations from 0 to 1.
     average: Values
-    generator: Values = dataclasses.field(default_factory=dict)
+    generator: Values = dataclasses.field(
+        default_factory=dict
+    )  # to train on, if others
     discriminator_arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     discriminator: Values = dataclasses.field(default_factory=dict)
+    # By network: Adam's number of updates so far, its first and its second moments.
     adam: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
-    convention: str = "resample"
-    sigmas_are_final: bool = False
-    note: str = ""
+    convention: str = "resample"  # of truncation, see `latents.TRUNCATIONS`
+    sigmas_are_final: bool = False  # or a power iteration from u finds them
+    note: str = ""  # a sentence for the user
 
     @property
     def num_classes(self) -> int:

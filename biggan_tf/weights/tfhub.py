@@ -5,8 +5,6 @@ read by name from `variables/`, moving averages preferred. The batch-norm statis
 that belong to each truncation are constants of the graph in `saved_model.pb`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
