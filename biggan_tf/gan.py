@@ -27,7 +27,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.latents import Draws, LatentOptions
 from biggan_tf.layers import batch_moments, batch_statistics, by_path
 from biggan_tf.regularisers import Regulariser, Seen
-from biggan_tf.update import Scalars, Update
+from biggan_tf.update import Scalars, Update, assign_alike
 
 # What a step reports, float32 scalars; D's are those of its last update in the step.
 D_SCALARS = (
@@ -292,8 +292,20 @@ class Gan(tf.Module):
         return tf.split(logits, count)
 
     def _after_generator(self) -> None:
+        """Gives G the weights that regularisers want, and its average their part."""
+        options, optimizer = self.options, self.generator_optimizer
+        started = optimizer.iterations > options.ema_start_step
+        decay = tf.where(started, options.ema_decay, 0.0)
         for one in self.regularisers:
-            one.after_generator(self.generator)
+            new = one.after_generator(self.generator)
+            if not new:
+                continue
+            averages = [optimizer.get_slot(weight, "average") for weight, _ in new]
+            moved = [
+                average + (1 - decay) * (value - weight)
+                for average, (weight, value) in zip(averages, new)
+            ]
+            assign_alike([*new, *zip(averages, moved)])
 
     # --- many steps -------------------------------------------------------------------
 

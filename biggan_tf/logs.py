@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from biggan_tf import config, monitor
+from biggan_tf import config, distribution, monitor
 from biggan_tf.alarms import Watch
 from biggan_tf.evaluation import Evaluator, PeriodicEvaluation
 from biggan_tf.gan import Gan
 from biggan_tf.layers import by_path
 from biggan_tf.plan import Plan
 from biggan_tf.sampling import InferenceGenerator, Sampler, Values
+from biggan_tf.standing import enough_passes
 
 
 def due(step: int, every: int, total: int) -> bool:
@@ -44,11 +45,18 @@ class Logs:
         self.watch = Watch(plan.alarms)
 
         # One generator serves all sheets and scores; each sets its weights first.
-        inference = InferenceGenerator(plan.generator, plan.convention, [math.inf])
+        strategy = distribution.of_this_process(plan.strategy)
+        classes, replicas = plan.generator.num_classes, strategy.num_replicas_in_sync
+        batch = -(-64 // replicas) * replicas
+        with strategy.scope():
+            inference = InferenceGenerator(
+                plan.generator, plan.convention, [math.inf], batch
+            )
+        passes = options.sample_passes or enough_passes(10, classes, batch)
 
         def sampled(weights: Values, step: int) -> Sampler:
             inference.set_weights(weights)
-            inference.measure(options.sample_passes, seed=0)
+            inference.measure(passes, seed=0)
             return inference.sampler(step, plan.data.spec.class_names, "standing")
 
         def generator(step: int) -> Sampler:

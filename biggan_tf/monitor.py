@@ -36,7 +36,11 @@ class MonitorOptions:
     samples_every_steps: int = option(1000, "sheets of samples of G and its average")
     sample_classes: int = option(10, "rows of a sheet, a class each", low=1)
     sample_columns: int = option(10, "samples a row", low=1)
-    sample_passes: int = option(10, "batches for its standing statistics", low=1)
+    sample_passes: int | None = option(
+        None,
+        "batches for its standing statistics; None: 10 or more, by the classes",
+        low=1,
+    )
 
 
 class ScalarLog:

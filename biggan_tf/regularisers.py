@@ -19,8 +19,8 @@ from biggan_tf.config import ROOMS, option, options
 from biggan_tf.config.options import declared
 from biggan_tf.errors import BadInput
 from biggan_tf.latents import Draws
-from biggan_tf.update import assign_alike
 
+Change = tuple[tf.Variable, tf.Tensor]
 CONSISTENCY_KEY = 4  # of random numbers, see `latents.Draws.uniform`
 
 
@@ -65,8 +65,9 @@ class Regulariser:
     def after_discriminator(self, seen: Seen) -> None:
         """Moves the averages after D's last micro-batch."""
 
-    def after_generator(self, generator: tf.keras.Model) -> None:
-        """Changes G's weights after its update."""
+    def after_generator(self, generator: tf.keras.Model) -> list[Change]:
+        """Returns the weights to change after an update of G, and their new values."""
+        return []
 
     def check(self) -> None:
         """Raises BadInput if an option is set while the weight is 0."""
@@ -243,13 +244,14 @@ class Sigma0(Regulariser):
         groups = layers.by_shape(kernels(generator))
         return self.weight * tf.add_n([self.penalty(group) for _, group in groups])
 
-    def after_generator(self, generator: tf.keras.Model) -> None:
-        if self.clamp:
-            assign_alike(
-                (layer.kernel, tf.reshape(value, layer.kernel.shape))
-                for group, matrices in layers.by_shape(kernels(generator))
-                for layer, value in zip(group, tf.unstack(self.clamped(matrices)))
-            )
+    def after_generator(self, generator: tf.keras.Model) -> list[Change]:
+        if not self.clamp:
+            return []
+        return [
+            (layer.kernel, tf.reshape(value, layer.kernel.shape))
+            for group, matrices in layers.by_shape(kernels(generator))
+            for layer, value in zip(group, tf.unstack(self.clamped(matrices)))
+        ]
 
     def penalty(self, matrices: tf.Tensor) -> tf.Tensor:
         """Sum of (sigma0 - target)^2 of W [..., inputs, units].

@@ -26,7 +26,7 @@ from biggan_tf.latents import LatentOptions
 from biggan_tf.layers import by_path
 from biggan_tf.regularisers import turned_on
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
-from biggan_tf.standing import GRIDS, PublishedStatistics
+from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
 
 
 @options("train")
@@ -181,7 +181,9 @@ def inference_generator(
     measured = export.accumulate or not published or published.convention != convention
     if measured:
         truncations = sorted(truncations) or GRIDS[convention]
-        samples = export.passes * export.batch_size
+        classes, batch = trained.spec.num_classes, export.batch_size
+        passes = export.passes or enough_passes(50, classes, batch)
+        samples = passes * batch
         origin = f"are moments over {samples:,} samples each"
     else:
         truncations = published.truncations
@@ -191,7 +193,7 @@ def inference_generator(
     )
     generator.set_weights(trained.weights, published.sigmas if published else None)
     if measured:
-        generator.measure(export.passes, export.seed)
+        generator.measure(passes, export.seed)
     else:
         generator.statistics.set_tables(published.means, published.variances)
     names = trained.data.class_names

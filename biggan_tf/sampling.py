@@ -32,7 +32,11 @@ class ExportOptions:
         "what truncation does to z: the paper's or the released modules'",
         choices=("resample", "scaled"),
     )
-    passes: int = option(50, "batches that statistics are measured on", low=1)
+    passes: int | None = option(
+        None,
+        "batches that statistics are measured on; None: 50 or more, by the classes",
+        low=1,
+    )
     batch_size: int = option(64, "images a pass, over all replicas", low=2)
     seed: int = option(0, "of the latents and labels of the passes")
     accumulate: bool = option(False, "also if published weights brought statistics")

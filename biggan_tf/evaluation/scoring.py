@@ -251,7 +251,8 @@ class Evaluator:
         batches = batches.with_options(options).prefetch(2)
         truncation = tf.constant(truncation, tf.float32)
         local, left = self._strategy.experimental_local_results, count
-        with tqdm(total=count, desc=title, unit=" images", disable=None) as bar:
+        bar = tqdm(total=count, desc=title, unit=" images", disable=None)
+        with features.without_tf32(), bar:
             for x, labels in self._strategy.experimental_distribute_dataset(batches):
                 seen = look(x, labels, truncation)
                 *seen, fine = (np.concatenate(local(each)) for each in seen)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -47,13 +48,29 @@ class FeatureNetwork:
         return self(image)["features"].shape[1]
 
     @property
-    def protocol(self) -> dict[str, str | int]:
+    def protocol(self) -> dict[str, str | bool]:
         """What two scores must share to be comparable."""
         return {
             "features": self.name,
             "features_sha256": self.hash,
             "features_resize": self.resize,
+            "tf32": False,
         }
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Makes GPUs that know TF32 compute in float32, in the whole process.
+
+    The same images should have the same score on all of them.
+    """
+    switch = tf.config.experimental.enable_tensor_float_32_execution
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    switch(False)
+    try:
+        yield
+    finally:
+        switch(before)
 
 
 def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:
