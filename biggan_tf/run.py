@@ -22,6 +22,7 @@ from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.keras import keras
 from biggan_tf.latents import LatentOptions
 from biggan_tf.layers import by_path
 from biggan_tf.regularisers import turned_on
@@ -69,7 +70,7 @@ def build_gan(
     generator: GeneratorSpec, discriminator: DiscriminatorSpec, train: TrainOptions
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
-    tf.keras.utils.set_random_seed(train.seed)
+    keras.utils.set_random_seed(train.seed)
     g = networks.build(generator)
     d = networks.build(discriminator)
     gan, sizes = GanOptions(), (train.batch_size, train.seed, train.micro_batches)

@@ -17,6 +17,7 @@ from importing import export, restore, restore_gan
 from biggan_tf import config, loop, networks, run, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 from biggan_tf.layers import path_of
 from biggan_tf.sampling import ExportOptions
 from biggan_tf.standing import RESAMPLE_GRID
@@ -80,7 +81,7 @@ def files(tmp_path_factory) -> dict[str, str]:
     }
 
 
-def tensors_for(network: tf.keras.Model, spec: NetworkSpec) -> dict[str, np.ndarray]:
+def tensors_for(network: keras.Model, spec: NetworkSpec) -> dict[str, np.ndarray]:
     """Zeros in the names and shapes that a state dict of the network has."""
     tensors, rule = {}, weights.biggan_pytorch.rule(spec)
     for variable in network.variables:
