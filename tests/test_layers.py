@@ -263,7 +263,7 @@ def test_batch_norm_is_keras_batch_norm():
         )
     before = ours.get_weights()
     np.testing.assert_allclose(
-        ours(x, one, zero, layers.running_statistics), keras(x), atol=1e-5
+        ours(x, one, zero, layers.running_statistics), theirs(x), atol=1e-5
     )
     np.testing.assert_array_equal(before, ours.get_weights())
 
@@ -574,7 +574,7 @@ def test_two_replicas_are_one_on_the_joined_batch(name, strategy):
     for values, right in [(joined, out), *pairs]:
         scale = max(1.0, np.abs(right).max())
         for value in strategy.experimental_local_results(values):
-            np.testing.assert_allclose(value, right, atol=1e-5 * scale)
+            np.testing.assert_allclose(value, right, atol=2e-5 * scale)
 
 
 @pytest.fixture
