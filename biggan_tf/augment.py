@@ -1,7 +1,7 @@
 """Augmentations of the images that D sees, differentiable in the images.
 
 Each is a function of images, float32 [batch, side, side, 3], and of numbers in [0, 1),
-float32 [batch, 3], that say what happens to each of them.
+float32 [batch, 3], that say what happens to each image.
 """
 
 from collections.abc import Callable, Sequence

@@ -30,8 +30,8 @@ class Checkpoints:
     nothing can be read, last. So a checkpoint that was cut off or damaged is noticed,
     and the one before it is taken.
 
-    The `keep_last` newest checkpoints stay, and in the folder `kept` inside for good
-    those of every `keep_every_steps` (0: none). Without `write`, as in a worker that is
+    The `keep_last` newest checkpoints stay. Those of every `keep_every_steps` (0: none)
+    stay for good, in the folder `kept`. Without `write`, as in a worker that is
     not the chief, nothing is saved.
     """
 

@@ -113,7 +113,7 @@ class DistributionOptions:
 
 
 def make_strategy(**options: Any) -> tf.distribute.Strategy:
-    """Returns the strategy of some `DistributionOptions`; gin gives the others.
+    """Returns the strategy of `DistributionOptions`; gin gives those left out.
 
     Call it before anything else that starts TensorFlow. Raises BadInput if this machine
     or its settings do not allow it.

@@ -8,7 +8,7 @@
 The truncation curve, FID and IS at each threshold: `truncation_curve.csv` and `.png`,
 in TensorBoard, and as the four columns of the paper's Table 2. A run's batch-norm
 statistics are measured at each threshold (those of published weights are kept, unless
-export.accumulate = True). A module must have brought statistics for each threshold.
+export.accumulate = True). A module must have statistics for each threshold.
 
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
@@ -17,8 +17,8 @@ export.accumulate = True). A module must have brought statistics for each thresh
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 
 Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
-tfds:NAME or folder:PATH, by default the run's own; it drops the run's bindings of the
-room `data`, and --gin_param gives others, such as data.data_dir. One device is used,
+tfds:NAME or folder:PATH, by default the run's own; it drops all data.* bindings of the
+run, and --gin_param gives others, such as data.data_dir. One device is used,
 whatever trained the run, unless `distribution.kind` asks for more. Files are written to
 --output_dir, by default the run's folder, or the one the module lies in.
 """
@@ -50,7 +50,7 @@ config.define_flags()
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
 _CHECKPOINT = flags.DEFINE_enum(
-    "checkpoint", "latest", ["latest", "best"], "Of a run; best by its score."
+    "checkpoint", "latest", ["latest", "best"], "The newest, or best by its score."
 )
 _DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
 _METRICS = flags.DEFINE_list("metrics", ["fid", "is"], ", ".join(metrics.METRICS))

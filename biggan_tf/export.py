@@ -9,8 +9,8 @@
 The module holds the moving average of G's weights from the newest checkpoint, divided
 by sigma, and standing statistics of batch norm, measured for a grid of truncations.
 Statistics that came with imported weights are used as they are, unless
-`export.accumulate = True`. The folder's README.md says how to call the module. Without
-`--export_dir` it is `export` in the model directory, where it replaces an earlier one.
+`export.accumulate = True`. The module's README.md says how to call it. Without
+`--export_dir` it goes to `export` in the model directory, and replaces an earlier one.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ _EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "A folder that is not there yet; <model_dir>/export by default."
 )
 _CHECKPOINT = flags.DEFINE_enum(
-    "checkpoint", "latest", ["latest", "best"], "Of the training; best by its score."
+    "checkpoint", "latest", ["latest", "best"], "The newest, or best by its score."
 )
 _WITH_DISCRIMINATOR = flags.DEFINE_bool(
     "with_discriminator", False, "Add D, as module.discriminator."

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from biggan_tf import files
 from biggan_tf.errors import BadInput
 
-SMALLEST_TILE = 64  # lower tiles are enlarged by a whole factor, for the eye
+SMALLEST_TILE = 64  # smaller tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
 
 

@@ -21,7 +21,7 @@ def due(step: int, every: int, total: int) -> bool:
 
 
 class Logs:
-    """What the chief of a run logs: `watch` holds its alarms, `progress` its last line.
+    """What the chief of a run logs: `watch` holds its alarms, `progress` its bar.
 
     Without an `evaluator` nothing is scored. `keep_best` is that of `Checkpoints`.
     """
@@ -43,7 +43,7 @@ class Logs:
         self._spectra = monitor.Spectra(gan, folder, board)
         self.watch = Watch(plan.alarms)
 
-        # One generator serves all sheets and scores; each takes over weights first.
+        # One generator serves all sheets and scores; each sets its weights first.
         inference = InferenceGenerator(plan.generator, plan.convention, [math.inf])
 
         def sampled(weights: Values, step: int) -> Sampler:

@@ -36,7 +36,7 @@ class MonitorOptions:
     samples_every_steps: int = option(1000, "sheets of samples of G and its average")
     sample_classes: int = option(10, "rows of a sheet, a class each", low=1)
     sample_columns: int = option(10, "samples a row", low=1)
-    sample_passes: int = option(10, "batches of its standing statistics", low=1)
+    sample_passes: int = option(10, "batches for its standing statistics", low=1)
 
 
 class ScalarLog:
@@ -208,9 +208,10 @@ class Spectra:
 class SampleSheets:
     """Draws the same latents and labels from G and from its moving average.
 
-    A sheet shows what an export made at this step would. Its classes are spread over
-    all classes. The samples of "generator" are measured for diversity. `samplers` maps
-    the name of a sheet to a function from a step to its sampler.
+    The sheet "average" shows what an export made at this step would. The classes of a
+    sheet are spread over all classes. The samples of "generator" are measured for
+    diversity. `samplers` maps the name of a sheet to a function from a step to its
+    sampler.
     """
 
     def __init__(

@@ -153,6 +153,6 @@ def _check_relations(plan: Plan) -> None:
     if rewinds and alarms.rewind_steps > kept_for:
         raise BadInput(
             f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
-            f"raise train.keep_checkpoints = {train.keep_checkpoints}; checkpoints are "
-            "kept for so many steps."
+            f"raise train.keep_checkpoints = {train.keep_checkpoints}; older ones are "
+            "deleted."
         )

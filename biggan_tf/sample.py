@@ -25,8 +25,8 @@ Arrays instead of a picture (`images`, `z`, `labels`, `truncation`), here 1,000 
     python -m biggan_tf.sample --module=runs/demo/export --output=samples.npz \
         --columns=1000 --truncation=inf
 
-Which truncations there are depends on the module: above 0, inf for none, where it
-resamples; from 0 to 1 where it scales (its README.md says which).
+A module that resamples takes truncations above 0, and inf does not truncate; one that
+scales takes 0 to 1. Its README.md says which it is.
 """
 
 from absl import flags
@@ -38,7 +38,9 @@ from biggan_tf.saved_model import load
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
 _OUTPUT = flags.DEFINE_string("output", None, "A .png or .npz file.")
 _LABELS = flags.DEFINE_string("labels", "all", "Classes by name or number, or all.")
-_COLUMNS = flags.DEFINE_integer("columns", 8, "Images a row (a strip: a class).")
+_COLUMNS = flags.DEFINE_integer(
+    "columns", 8, "Images a row; with --truncations, of each class in it."
+)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
 _INTERPOLATE = flags.DEFINE_enum("interpolate", None, ["z", "class"], "Between what.")

@@ -29,8 +29,8 @@ DISCRIMINATOR = """
 MEANING = {
     "resample": """\
 z is N(0, 1), drawn
-again where |z| > truncation, which is above 0, inf for none. Above 2 the statistics are
-those of inf""",
+again where |z| > truncation, which is above 0; inf does not truncate. Above 2 the
+statistics are those of inf""",
     "scaled": """\
 z is truncation * N,
 where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",

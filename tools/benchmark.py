@@ -146,7 +146,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 class Step:
-    """The step of a plan on random images, compiled; called, it takes its time."""
+    """The step of a plan on random images, compiled; a call returns its seconds."""
 
     def __init__(self, plan: loop.Plan):
         start = time.perf_counter()
@@ -373,7 +373,7 @@ def main() -> None:
     if not flags.FLAGS.gin_file:
         raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    if "replicas" in _VARY.value:  # as many devices as ever, before TensorFlow starts
+    if "replicas" in _VARY.value:  # the most devices, before TensorFlow starts
         distribution.make_strategy(
             kind="virtual_cpus", virtual_cpus=VARIED["replicas"][-1]
         )

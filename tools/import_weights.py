@@ -1,6 +1,6 @@
 """Makes a model directory of published weights, to export, sample, evaluate or tune.
 
-    # BigGAN-PyTorch; any of the files may be left out but one of the generators
+    # BigGAN-PyTorch; one of the generators is needed, the other files are optional
     python tools/import_weights.py --source=biggan_pytorch --model_dir=runs/aj \
         --generator=G.pth --generator_ema=G_ema.pth --discriminator=D.pth \
         --optimizers=G_optim.pth,D_optim.pth

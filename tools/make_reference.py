@@ -8,7 +8,7 @@
 The file holds count, mean and covariance of the features and, for kid and prdc, the
 features of the first `--features` images in random order; and a record of how it was
 made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
-bindings of the room `data` come by --gin_param.
+data.* bindings come by --gin_param.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ _DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
 _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.")
 _NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
-_FEATURES = flags.DEFINE_integer("features", evaluation.KEPT, "Images that keep them.")
+_FEATURES = flags.DEFINE_integer("features", evaluation.KEPT, "Of how many images.")
 _OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
 
 

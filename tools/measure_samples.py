@@ -25,7 +25,7 @@ from biggan_tf.keras import keras
 
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
-_SAMPLES = flags.DEFINE_integer("samples_per_class", 100, "Of each figure.")
+_SAMPLES = flags.DEFINE_integer("samples_per_class", 100, "Samples of each class.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of latents and of the classifier.")
 
 

@@ -5,8 +5,8 @@
         --name=imagenet2012_128 --data_dir=/fast/disk
 
 Training then reads it as any other: data.name = 'imagenet2012_128' and data.data_dir =
-'/fast/disk'. It takes the bindings of the room `data`, and every source; the images are
-those that training would see, rounded to uint8, as PNG. Decoding, resizing and encoding
+'/fast/disk'. The tool takes all data.* bindings, and every source; the images are those
+that training would see, rounded to uint8, as PNG. Decoding, resizing and encoding
 run on all cores; with --beam_options they run where Apache Beam runs them:
 
     --beam_options="--runner=DirectRunner,--direct_num_workers=8"

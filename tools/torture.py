@@ -150,8 +150,8 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(options.folder or tempfile.mkdtemp())
     folder.mkdir(exist_ok=True)
-    # More than the kills allow.
-    # On a busy machine a kill comes late, and the run gets further meanwhile.
+    # More steps than the run reaches between the kills, even on a busy machine, where a
+    # kill comes late.
     total_steps = CHECKPOINT_EVERY * (MOST_TICKS + 1) * options.kills + 40
     uninterrupted, tortured = folder / "uninterrupted", folder / "tortured"
     whole = start(uninterrupted, total_steps)

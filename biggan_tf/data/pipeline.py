@@ -34,7 +34,7 @@ class DataOptions:
     """Which images to use. Options that are None by default belong to some sources."""
 
     image_size: int = option(gin.REQUIRED, "side in pixels", low=8, high=4096)
-    source: str = option("embedded", "of all images", choices=tuple(SOURCES))
+    source: str = option("embedded", "where images come from", choices=tuple(SOURCES))
     name: str | None = option(None, "tfds: a builder, such as 'imagenet2012'")
     path: str | None = option(None, "folder: has a sub-folder per class", free=True)
     data_dir: str | None = option(None, "tfds: where it prepares sets", free=True)

@@ -23,13 +23,13 @@ from biggan_tf.sampling import Draw, Sampler
 
 SPLITS = ("train", "held_out")
 BATCH_SIZE = 128  # images a pass, over all replicas
-KEPT = 10_000  # single images, real and generated, that KID and PRDC compare
+KEPT = 10_000  # real images of KID; real and generated images of PRDC
 
 
 class Evaluator:
     """Scores generators against one data set with one feature network.
 
-    Finds too few images, and a file of another protocol, before it makes an image.
+    BadInput on too few images, or a file of another protocol, before an image is made.
 
     Args:
         strategy: images are drawn and looked at on all of its replicas.
@@ -145,7 +145,7 @@ class Evaluator:
         return metrics.Reference(statistics, classes, head, self._seed)
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
-        """Returns scores by name, which ends in the network's unless that is Inception.
+        """Returns scores by name; names end in the network's unless it is Inception.
 
         Raises BadInput if images are NaN or not in [-1, 1].
         """

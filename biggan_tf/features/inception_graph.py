@@ -70,7 +70,7 @@ def _local(source: str) -> Path:
         raise BadInput(
             f"the Inception graph {source!r} cannot be fetched ({error}): give the "
             "path of a local copy, a frozen graph (.pb) or a SavedModel folder, or use "
-            "the feature network lite0, which needs no connection."
+            "the feature network lite0_128, which needs no connection."
         ) from error
 
 

@@ -79,5 +79,5 @@ def load(name: str) -> FeatureNetwork:
         if match := re.fullmatch(pattern, name):
             return make(*match.groups())
     raise BadInput(
-        f"feature network {name!r}: take {' or '.join(NETWORKS)}, lite0_128 say."
+        f"feature network {name!r}: take {' or '.join(NETWORKS)}, such as lite0_128."
     )

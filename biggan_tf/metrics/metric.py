@@ -75,4 +75,4 @@ class Metric(abc.ABC):
 
     @abc.abstractmethod
     def result(self) -> dict[str, float]:
-        """Returns the scores by name, the one that the metric is named for first."""
+        """Returns the scores by name, the main one first."""

@@ -1,7 +1,7 @@
 """A folder of `pytorch-pretrained-biggan`: config.json and pytorch_model.bin.
 
-DeepMind's BigGAN-deep generators with their 51 sets of batch-norm statistics, as
-torch.nn.utils.spectral_norm keeps them: W, u and v, with sigma = u^T W v.
+DeepMind's BigGAN-deep generators with their 51 sets of batch-norm statistics. Kernels
+are as torch.nn.utils.spectral_norm keeps them: W, u and v, with sigma = u^T W v.
 """
 
 import json

@@ -22,8 +22,8 @@ from biggan_tf.layers import path_of
 Shape = tuple[int, ...]
 Tensors = Mapping[str, np.ndarray]  # of a file, by name
 Values = dict[str, np.ndarray]  # of a network's variables, by path
-# From a variable's path and number of axes to the name of its tensor, or "", and to
-# `axes`: tensor.transpose(axes) is laid out as the variable. None: the tensor is.
+# Takes a variable's path and number of axes; returns the name of its tensor, or "", and
+# `axes`: tensor.transpose(axes) is laid out as the variable. None: so is the tensor.
 Rule = Callable[[str, int], "tuple[str, Shape | None]"]
 
 # PyTorch's [out, in, height, width] and [out, in], by the number of axes.
@@ -66,8 +66,8 @@ def read_tensors(path: str, flag: str) -> dict[str, np.ndarray]:
 def rename(path: str, words: Mapping[str, str], separator: str = ".") -> str:
     """Returns the name of a variable, "block0/norm1/norm/u" say, in another code base.
 
-    `words` says what our words are there, "" if nothing; others are the same. A key may
-    be several words, as "norm1/norm"; the longest that fits counts.
+    `words` maps our words to theirs, or to "" for none; other words stay. A key may be
+    several words, as "norm1/norm"; the longest that fits counts.
     """
     keys = "|".join(sorted(words, key=len, reverse=True))
     renamed = re.sub(rf"(?<![^/])({keys})(?![^/])", lambda m: words[m[1]], path)
@@ -84,7 +84,7 @@ def match(
 ) -> Values:
     """Returns the values of a network's variables, float32, in the variables' shapes.
 
-    Batch norm's moments are [sets, channels] instead, be it one set.
+    Batch norm's moments are [sets, channels] instead, even of one set.
 
     Args:
         file: its name in messages.
