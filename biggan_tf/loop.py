@@ -65,7 +65,7 @@ def train(
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
     evaluator = plan.evaluator(folder) if workers.here_is_chief else None
     if workers.here_is_chief:
-        run.check_same_classes(folder, plan.data.spec)
+        run.check_goes_on(folder, plan.data.spec)
         config.claim(folder)
         run.write_data_spec(folder, plan.data.spec)
     if plan.train.deterministic:

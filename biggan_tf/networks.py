@@ -12,6 +12,7 @@ from biggan_tf.architecture import (
     Network,
     NetworkSpec,
 )
+from biggan_tf.keras import keras
 
 _FAMILIES = {"biggan": biggan, "biggan_deep": biggan_deep}
 
@@ -32,12 +33,12 @@ def build(spec: NetworkSpec) -> Network:
 @contextlib.contextmanager
 def _computing_in(policy: str) -> Iterator[None]:
     """Sets the precision of Keras layers that are made inside."""
-    before = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy(policy)
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
     try:
         yield
     finally:
-        tf.keras.mixed_precision.set_global_policy(before)
+        keras.mixed_precision.set_global_policy(before)
 
 
 @contextlib.contextmanager
@@ -47,6 +48,6 @@ def without_values() -> Iterator[None]:
         yield
 
 
-def parameter_count(network: tf.keras.Model) -> int:
+def parameter_count(network: keras.Model) -> int:
     """Returns how many trained numbers a network has."""
     return sum(math.prod(variable.shape) for variable in network.trainable_variables)

@@ -18,6 +18,7 @@ from biggan_tf.augment import flip_and_shift
 from biggan_tf.config import ROOMS, option, options
 from biggan_tf.config.options import declared
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 from biggan_tf.latents import Draws
 
 Change = tuple[tf.Variable, tf.Tensor]
@@ -27,7 +28,7 @@ CONSISTENCY_KEY = 4  # of random numbers, see `latents.Draws.uniform`
 class Seen(NamedTuple):
     """D's inputs and outputs in one update, on one replica."""
 
-    discriminator: tf.keras.Model
+    discriminator: keras.Model
     images: tf.Tensor  # the real ones
     labels: tf.Tensor  # of them
     real_logits: tf.Tensor  # float32 [batch, 1]
@@ -58,14 +59,14 @@ class Regulariser:
         """Returns what is added to D's loss."""
         return 0.0
 
-    def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor | float:
+    def generator_penalty(self, generator: keras.Model) -> tf.Tensor | float:
         """Returns what is added to G's loss."""
         return 0.0
 
     def after_discriminator(self, seen: Seen) -> None:
         """Moves the averages after D's last micro-batch."""
 
-    def after_generator(self, generator: tf.keras.Model) -> list[Change]:
+    def after_generator(self, generator: keras.Model) -> list[Change]:
         """Returns the weights to change after an update of G, and their new values."""
         return []
 
@@ -204,7 +205,7 @@ class Orthogonal(Regulariser):
     weight: float = option(0.0, "beta; the paper's is 1e-4", high=1e3)
     form: str = option("off_diagonal", "or |W^T W - I|^2", choices=ORTHOGONAL)
 
-    def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor:
+    def generator_penalty(self, generator: keras.Model) -> tf.Tensor:
         form = ORTHOGONAL[self.form]
         return self.weight * tf.add_n([form(w.matrix()) for w in kernels(generator)])
 
@@ -238,13 +239,13 @@ class Sigma0(Regulariser):
                 "of the first two and one of the last two, or none of all."
             )
 
-    def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor | float:
+    def generator_penalty(self, generator: keras.Model) -> tf.Tensor | float:
         if self.clamp:
             return 0.0
         groups = layers.by_shape(kernels(generator))
         return self.weight * tf.add_n([self.penalty(group) for _, group in groups])
 
-    def after_generator(self, generator: tf.keras.Model) -> list[Change]:
+    def after_generator(self, generator: keras.Model) -> list[Change]:
         if not self.clamp:
             return []
         return [
@@ -286,7 +287,7 @@ class EmbeddingDecay(Regulariser):
     def discriminator_penalty(self, seen: Seen) -> tf.Tensor:
         return self.generator_penalty(seen.discriminator)
 
-    def generator_penalty(self, generator: tf.keras.Model) -> tf.Tensor:
+    def generator_penalty(self, generator: keras.Model) -> tf.Tensor:
         squares = [
             tf.reduce_sum(tf.square(layer.kernel))
             for layer in layers.spectral_layers(generator)
@@ -295,7 +296,7 @@ class EmbeddingDecay(Regulariser):
         return self.weight * 0.5 * sum(squares)
 
 
-def kernels(network: tf.keras.Model) -> list[layers.SpectralLayer]:
+def kernels(network: keras.Model) -> list[layers.SpectralLayer]:
     """Returns the layers with a kernel, embeddings left out."""
     every = layers.spectral_layers(network)
     return [layer for layer in every if not isinstance(layer, layers.SpectralEmbedding)]

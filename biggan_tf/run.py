@@ -22,6 +22,7 @@ from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
+from biggan_tf.keras import keras
 from biggan_tf.latents import LatentOptions
 from biggan_tf.layers import by_path
 from biggan_tf.regularisers import turned_on
@@ -69,7 +70,7 @@ def build_gan(
     generator: GeneratorSpec, discriminator: DiscriminatorSpec, train: TrainOptions
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
-    tf.keras.utils.set_random_seed(train.seed)
+    keras.utils.set_random_seed(train.seed)
     g = networks.build(generator)
     d = networks.build(discriminator)
     gan, sizes = GanOptions(), (train.batch_size, train.seed, train.micro_batches)
@@ -81,14 +82,16 @@ def build_gan(
 
 
 def write_data_spec(folder: Path, spec: DataSpec) -> None:
-    """Writes `data.json`: the facts about the data that an export needs."""
-    files.write_json(folder / "data.json", dataclasses.asdict(spec))
+    """Writes `data.json`: what an export needs to know of the data; the TensorFlow."""
+    values = {**dataclasses.asdict(spec), "tensorflow": tf.__version__}
+    files.write_json(folder / "data.json", values)
 
 
 def read_data_spec(folder: Path) -> DataSpec:
     """Reads `data.json`; raises BadInput if it is missing or damaged."""
     try:
         values = json.loads((folder / "data.json").read_text())
+        values.pop("tensorflow", None)
         names = values["class_names"]
         spec = DataSpec(**{**values, "class_names": tuple(names)})
         if not all(isinstance(name, str) for name in names):
@@ -101,8 +104,11 @@ def read_data_spec(folder: Path) -> DataSpec:
     return spec
 
 
-def check_same_classes(folder: Path, spec: DataSpec) -> None:
-    """Raises BadInput if the run was trained on other classes."""
+def check_goes_on(folder: Path, spec: DataSpec) -> None:
+    """Raises BadInput if the run was trained on other classes.
+
+    Prints a line if it was trained with another TensorFlow.
+    """
     if not (folder / "data.json").is_file():
         return
     there = read_data_spec(folder)
@@ -111,6 +117,12 @@ def check_same_classes(folder: Path, spec: DataSpec) -> None:
             f"--model_dir={folder}: give the {there.num_classes} classes of "
             f"{there.name}, on which it was trained, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
+        )
+    version = json.loads((folder / "data.json").read_text()).get("tensorflow", "2.15")
+    if version.split(".")[:2] != tf.__version__.split(".")[:2]:
+        print(
+            f"{folder} was trained with TensorFlow {version}; with {tf.__version__} it "
+            "goes on with the same numbers to rounding, not to the bit"
         )
 
 

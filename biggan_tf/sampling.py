@@ -16,6 +16,7 @@ from tqdm import tqdm
 from biggan_tf import latents, networks
 from biggan_tf.architecture import GeneratorSpec, NetworkSpec
 from biggan_tf.config import option, options
+from biggan_tf.keras import keras
 from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
@@ -155,7 +156,7 @@ def for_inference(spec: NetworkSpec) -> NetworkSpec:
 
 def fold(
     weights: Values,
-    target: tf.keras.Model,
+    target: keras.Model,
     sn_epsilon: float,
     sigmas: Values | None = None,
 ) -> None:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from biggan_tf import latents
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
 
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
@@ -55,7 +56,7 @@ def readme(
 def make_module(
     generator: InferenceGenerator,
     sampler: Sampler,
-    discriminator: tf.keras.Model | None = None,
+    discriminator: keras.Model | None = None,
 ) -> tf.train.Checkpoint:
     """Returns the object that is saved: functions, their variables and attributes.
 
@@ -123,7 +124,7 @@ def make_module(
 
 
 def _callable(
-    function: Callable, network: tf.keras.Model, constants: Sequence[tf.Variable] = ()
+    function: Callable, network: keras.Model, constants: Sequence[tf.Variable] = ()
 ) -> tf.train.Checkpoint:
     """Returns what `hub.KerasLayer` takes: a function and the variables it uses."""
     trained = list(network.trainable_variables)

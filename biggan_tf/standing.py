@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from biggan_tf import distribution, latents
+from biggan_tf.keras import keras
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
 
 # The truncations that have statistics of their own, by convention. Between two of them
@@ -55,7 +56,7 @@ class StandingStatistics(tf.Module):
     `layers.batch_norms`.
     """
 
-    def __init__(self, generator: tf.keras.Model, truncations: Sequence[float]):
+    def __init__(self, generator: keras.Model, truncations: Sequence[float]):
         super().__init__(name="standing_statistics")
         norms = batch_norms(generator)
         self._index = {id(layer): index for index, layer in enumerate(norms)}
@@ -124,7 +125,7 @@ class Accumulator:
     running averages do not change.
     """
 
-    def __init__(self, generator: tf.keras.Model, convention: str, batch_size: int):
+    def __init__(self, generator: keras.Model, convention: str, batch_size: int):
         norms = batch_norms(generator)
         spec = generator.spec
         strategy = tf.distribute.get_strategy()

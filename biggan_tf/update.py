@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
 
+from biggan_tf.keras import keras
 from biggan_tf.latents import Draws
 
 Scalars = dict[str, tf.Tensor]
@@ -33,8 +34,8 @@ class Update:
 
     def __init__(
         self,
-        network: tf.keras.Model,
-        optimizer: tf.keras.optimizers.legacy.Optimizer | None,
+        network: keras.Model,
+        optimizer: keras.optimizers.legacy.Optimizer | None,
         gradients: Gradients,
         scalars: Sequence[str],
         batch_size: int,

@@ -15,6 +15,7 @@ from biggan_tf import layers, losses, networks
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import SCALARS, Gan, GanOptions
+from biggan_tf.keras import keras
 from biggan_tf.latents import Draws
 from biggan_tf.regularisers import (
     R1,
@@ -38,8 +39,8 @@ REAL = IMAGES[:BATCH], LABELS[:BATCH]
 class SgdGan(Gan):
     """Adam divides by the gradient's size, and so hides a forgotten scaling."""
 
-    def _adam(self, learning_rate: float) -> tf.keras.optimizers.legacy.SGD:
-        return tf.keras.optimizers.legacy.SGD(learning_rate)
+    def _adam(self, learning_rate: float) -> keras.optimizers.legacy.SGD:
+        return keras.optimizers.legacy.SGD(learning_rate)
 
 
 def make(
@@ -48,7 +49,7 @@ def make(
     regularisers: Sequence[Regulariser] = (),
     **options: Any,
 ) -> Gan:
-    tf.keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(1)
     generator, discriminator = specs()
     gan = kind(
         networks.build(generator),

@@ -18,6 +18,7 @@ from biggan_tf.architecture import (
     GeneratorSpec,
 )
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 
 Z = np.random.default_rng(0).normal(size=(3, 8)).astype("float32")
 X = np.random.default_rng(1).uniform(-1, 1, size=(3, 32, 32, 3)).astype("float32")
@@ -27,14 +28,14 @@ both_families = pytest.mark.parametrize("family", FAMILIES)
 
 def build(
     generator: GeneratorSpec, discriminator: DiscriminatorSpec
-) -> tuple[tf.keras.Model, tf.keras.Model]:
+) -> tuple[keras.Model, keras.Model]:
     return (
         networks.build(generator),
         networks.build(discriminator),
     )
 
 
-def tiny(**bindings: Any) -> tuple[tf.keras.Model, tf.keras.Model]:
+def tiny(**bindings: Any) -> tuple[keras.Model, keras.Model]:
     return build(*specs(**bindings))
 
 
@@ -317,7 +318,7 @@ def test_every_switch_has_its_variables_uses_each_once_and_trains_it(family, bin
 
 @both_families
 def test_spectral_norm_everywhere_but_in_the_class_embeddings(family):
-    def without(network: tf.keras.Model) -> set[str]:
+    def without(network: keras.Model) -> set[str]:
         bare = [
             layer
             for layer in layers.spectral_layers(network)
@@ -581,7 +582,7 @@ def test_recomputed_blocks_change_no_number():
     """Not one gradient, power-iteration vector or running average."""
     found = []
     for recompute in (False, True):
-        tf.keras.utils.set_random_seed(3)
+        keras.utils.set_random_seed(3)
         generator, discriminator = tiny(recompute=recompute)
 
         @tf.function(autograph=False)

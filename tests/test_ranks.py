@@ -10,8 +10,8 @@ PACKAGE = ROOT / "biggan_tf"
 
 # A module imports only modules of the ranks above its own line.
 RANKS = (
-    {"errors"},
-    {"augment", "files", "losses"},
+    {"errors", "keras"},
+    {"augment", "files", "losses", "moving_average"},
     {"config"},
     {"alarms", "checkpoints", "distribution", "images", "latents", "layers"},
     {"architecture", "data", "features", "metrics", "update"},

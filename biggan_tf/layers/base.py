@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from biggan_tf.keras import keras
+
 # Arguments of an untrained `tf.Variable` whose value all replicas compute from the same
 # numbers. Each replica has a copy of its own; a checkpoint holds the first replica's.
 EQUAL_ON_REPLICAS = {
@@ -16,7 +18,7 @@ EQUAL_ON_REPLICAS = {
 }
 
 
-class Layer(tf.keras.layers.Layer):
+class Layer(keras.layers.Layer):
     """A Keras layer whose config is the arguments of its `__init__`.
 
     A subclass keeps each of these arguments as the attribute of that name.

@@ -16,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from biggan_tf.keras import keras
 from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
 
 INITIALIZERS = {
@@ -62,7 +63,7 @@ class SpectralLayer(Layer):
     Args:
         units: output channels.
         use_bias: whether a bias is added.
-        kernel_initializer: anything `tf.keras.initializers.get` takes.
+        kernel_initializer: anything `keras.initializers.get` takes.
         spectral_norm: False computes with W itself; then u and sigma do not exist.
         sn_epsilon: lower bound of the norms in the power iteration.
     """
@@ -79,12 +80,12 @@ class SpectralLayer(Layer):
     ):
         super().__init__(**kwargs)
         self.units, self.use_bias = units, use_bias
-        self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.spectral_norm, self.sn_epsilon = spectral_norm, sn_epsilon
         self.fixed_kernel = None  # used instead of W / sigma(W) while `recomputed` runs
 
     def get_config(self) -> dict[str, Any]:
-        initializer = tf.keras.initializers.serialize(self.kernel_initializer)
+        initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "kernel_initializer": initializer}
 
     def add_kernel(self, shape: tuple[int, ...]) -> None:
@@ -95,7 +96,7 @@ class SpectralLayer(Layer):
             self.bias = self.add_weight("bias", [self.units], initializer="zeros")
         if self.spectral_norm:
             size, state = self.matrix().shape[1], EQUAL_ON_REPLICAS
-            normal = tf.keras.initializers.RandomNormal(stddev=1.0)
+            normal = keras.initializers.RandomNormal(stddev=1.0)
             self.u = self.add_weight("u", [size], initializer=normal, **state)
             self.sigma = self.add_weight("sigma", [], initializer="ones", **state)
 
