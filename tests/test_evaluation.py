@@ -93,6 +93,28 @@ def test_the_same_seed_gives_the_same_digits_and_replicas_hardly_others(
     assert other.score(picture, 0.7)["fid_lite0_32"] != scores["fid_lite0_32"]
 
 
+def test_scores_are_made_without_tf32(fashion):
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    found = []
+
+    def draw(z, y, truncation):
+        del y, truncation
+        with tf.control_dependencies(
+            [tf.py_function(lambda: found.append(enabled()), [], [])]
+        ):
+            return tf.tanh(
+                tf.random.stateless_normal([tf.shape(z)[0], 32, 32, 3], [1, 2])
+            )
+
+    assert enabled()
+    made = evaluator(fashion)
+    assert made.reference_protocol["tf32"] is False
+    made.score(subject(draw))
+    assert found
+    assert not any(found)
+    assert enabled()
+
+
 def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     made, picture, scores, path = scored
     files.append_json(tmp_path / "metrics.jsonl", made.record(picture, 0.7, scores))
@@ -108,6 +130,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
         "convention": "resample",
         "num_images": IMAGES,
         "seed": 0,
+        "tf32": False,
         **made.reference_protocol,
         "reference": str(path),
         "reference_images": 2000,

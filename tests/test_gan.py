@@ -427,6 +427,19 @@ def test_two_replicas_train_as_one_with_every_regulariser():
         np.testing.assert_allclose(value, right, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("start_step", "decay"), [(0, 0.75), (5, 0.0)])
+def test_the_average_takes_clamped_weights(start_step, decay):
+    clamp = Sigma0(clamp=True, target=0.5)
+    options = {"ema_decay": 0.75, "ema_start_step": start_step}
+    gan = make(regularisers=[clamp], **options)
+    before = values(gan.averaged_weights())
+    update_generator(gan)
+    weights = gan.generator.trainable_variables
+    for average, weight, old in zip(gan.averaged_weights(), weights, before):
+        right = decay * old + (1 - decay) * weight
+        np.testing.assert_allclose(average, right, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["generator", "discriminator"])
 def test_what_is_frozen_does_not_move(name):
     """Bitwise: weights, u, sigma, statistics, moving average, optimiser."""

@@ -17,6 +17,7 @@ from biggan_tf import config, logs, loop, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
+from biggan_tf.sampling import InferenceGenerator
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -83,6 +84,23 @@ def test_batch_that_does_not_divide_names_both_numbers(tmp_path):
     two = "distribution.kind = 'virtual_cpus'"
     with pytest.raises(BadInput, match="= 7: .* of 2, the number of replicas"):
         start(tmp_path, "train.batch_size = 7", two)
+
+
+def test_sheets_and_scores_have_their_generator_on_every_replica(tmp_path, monkeypatch):
+    made = []
+
+    class Noted(InferenceGenerator):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    monkeypatch.setattr(logs, "InferenceGenerator", Noted)
+    config.parse(["test.gin"], ["distribution.kind = 'virtual_cpus'"])
+    plan = loop.make_plan()
+    logs.Logs(plan, plan.build(), tmp_path, None, lambda *_: None)
+    [inference] = made
+    for variable in [*inference.network.variables, *inference.statistics.variables]:
+        assert len(plan.strategy.experimental_local_results(variable)) == 2
 
 
 def test_resumed_run_equals_uninterrupted_one(tmp_path):
