@@ -135,9 +135,13 @@ def per_replica_batch(replicas: int, batch_size: int, binding: str) -> int:
 
 
 def xla_can_compile(strategy: tf.distribute.Strategy) -> bool:
-    """Returns whether a step is one program: of one replica, or on TPUs."""
-    on_tpu = isinstance(strategy, tf.distribute.TPUStrategy)
-    return strategy.num_replicas_in_sync == 1 or on_tpu
+    """Returns whether XLA can compile what a replica computes in an update.
+
+    It can for one replica, for TPUs, and for replicas that are all GPUs. On CPUs it has
+    no sums over replicas.
+    """
+    devices = strategy.extended.worker_devices
+    return strategy.num_replicas_in_sync == 1 or all("CPU" not in d for d in devices)
 
 
 def of_this_process(strategy: tf.distribute.Strategy) -> tf.distribute.Strategy:

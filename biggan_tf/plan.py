@@ -135,8 +135,8 @@ def _check_relations(plan: Plan) -> None:
     if train.jit_compile and not distribution.xla_can_compile(plan.strategy):
         raise BadInput(
             "train.jit_compile = True: take False, or distribution.kind = "
-            "'one_device'; XLA cannot compile a step of "
-            f"{plan.strategy.num_replicas_in_sync} replicas on CPUs or GPUs."
+            "'one_device'; XLA cannot compile an update of "
+            f"{plan.strategy.num_replicas_in_sync} replicas on CPUs."
         )
     for alarm, needed in (
         ("sigma0_growth", "spectra_every_steps"),

@@ -142,12 +142,6 @@ def assign_alike(pairs: Iterable[tuple[tf.Variable, tf.Tensor]]) -> None:
 
     Every replica must have computed the same values.
     """
-    variables, values = zip(*pairs)
-
-    def on_all(strategy: tf.distribute.Strategy, *values: tf.Tensor) -> None:
-        for variable, value in zip(variables, values):
-            strategy.extended.update(
-                variable, lambda copy, own: copy.assign(own), args=(value,)
-            )
-
-    tf.distribute.get_replica_context().merge_call(on_all, args=values)
+    extended = tf.distribute.get_strategy().extended
+    for variable, value in pairs:
+        extended.update(variable, lambda copy, own: copy.assign(own), args=(value,))

@@ -208,6 +208,8 @@ def test_a_batch_divides_among_the_replicas_or_both_numbers_are_named():
             distribution.per_replica_batch(4, wrong, "train.batch_size")
 
 
-def test_xla_compiles_a_step_of_one_replica():
+def test_xla_compiles_one_replica_or_many_gpus_but_not_many_cpus():
     assert distribution.xla_can_compile(make(kind="one_device"))
     assert not distribution.xla_can_compile(make(kind="virtual_cpus", virtual_cpus=2))
+    gpus = tf.distribute.MirroredStrategy(["GPU:0", "GPU:1"])  # which nothing runs on
+    assert distribution.xla_can_compile(gpus)
