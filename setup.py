@@ -83,19 +83,19 @@ setup(
         "offline-eval": OFFLINE_EVAL,
         "test": [
             *OFFLINE_EVAL,
+            "foolbox",  # for its 20 labelled pictures
             "hypothesis",
             "prdc",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
-            "ruff",
-            "scipy",
-            "wheel",
-            "foolbox" + OLD,  # for its 20 labelled pictures
             "pytorch-pretrained-biggan" + OLD,  # its networks, to compare imports with
+            "ruff",
+            "scipy" + OLD,  # of pytorch-pretrained-biggan, which does not say so
             "tensorflow-gan" + OLD,  # its metrics, to compare with
-            "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan
+            "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan; later needs TF 2.18
             "torch<2.14" + OLD,  # of pytorch-pretrained-biggan, on the CPU
+            "wheel",
         ],
     },
     classifiers=[
