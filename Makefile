@@ -2,13 +2,15 @@
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-READY := $(VENV)/.ready
-READY_TO_TEST := $(VENV)/.ready_to_test
+# Named after what PYENV_VERSION picks, so that another pick makes the environment anew.
+READY := $(VENV)/.ready$(subst :,+,$(PYENV_VERSION))
+READY_TO_TEST := $(VENV)/.ready_to_test$(subst :,+,$(PYENV_VERSION))
 UV := uv==0.13.9
-PYTHONS := python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
+PYTHONS := $(if $(PYENV_VERSION),python) \
+    python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 DEMO := runs/demo
 
-.PHONY: demo test test-newest lint format
+.PHONY: demo test test-newest newest lint format
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -25,21 +27,19 @@ demo: $(READY)
 test: lint
 	$(PYTHON) -m pytest
 
-# The parts of the program that lean on TensorFlow, with the newest Python here, which
-# has a newer TensorFlow.
+# The tests of what leans on TensorFlow, with the newer one that Python 3.12 and 3.13
+# have: on PATH, or one that pyenv has installed.
 NEWEST_TESTS := $(patsubst %,tests/test_%.py,layers networks gan parity distribution \
     loop saved_model weights moving_average stacks)
-
 PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 NEWEST := $(foreach v,3.13 3.12,python$(v) $(wildcard $(PYENV)/$(v).*/bin/python$(v)))
 
 test-newest:
 	@for python in $(NEWEST); do \
-	    if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
-	        exec $(MAKE) VENV=.venv-newest PYTHONS=$$python newest; \
-	    fi; \
+	    $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	    exec $(MAKE) VENV=.venv-newest PYTHONS=$$python newest; \
 	done; \
-	echo "test-newest is skipped: there is no Python 3.12 or 3.13 here"
+	echo "make test-newest is skipped: there is no Python 3.12 or 3.13 here"
 
 newest: $(READY_TO_TEST)
 	$(PYTHON) -m pytest $(NEWEST_TESTS)
@@ -70,13 +70,12 @@ $(READY): setup.py constraints.txt
 	    echo "$$bare cannot make environments: apt-get install $$bare-venv" >&2; \
 	    exit 1; \
 	else \
-	    echo "No Python 3.9 to 3.13 found: uv fetches Python 3.12 for $(VENV)"; \
-	    python3 -m venv --clear $(VENV).uv 2>/dev/null && \
-	    $(VENV).uv/bin/python -m pip install -q $(UV) && \
-	    $(VENV).uv/bin/uv venv -q --clear --seed --managed-python --python 3.12 $(VENV) || { \
-	    echo "No Python 3.9 to 3.13 found, and none could be fetched: install one, as with" \
-	        "apt-get install python3.12-venv, or from python.org or by pyenv" >&2; \
-	    exit 1; }; \
+	    echo "No Python 3.9 to 3.13 here: uv fetches Python 3.12 for $(VENV)"; \
+	    { $(fetch); } >/dev/null 2>&1 || { \
+	        echo "No Python 3.9 to 3.13 found: install one, as with apt-get install" \
+	            "python3.11-venv, or from python.org or by pyenv" >&2; \
+	        exit 1; \
+	    }; \
 	fi
 	@$(call install,.[offline-eval])
 	@touch $@
@@ -84,6 +83,13 @@ $(READY): setup.py constraints.txt
 $(READY_TO_TEST): $(READY)
 	@$(call install,.[test])
 	@touch $@
+
+define fetch
+	python3 -m venv --clear $(VENV)-uv && \
+	$(VENV)-uv/bin/python -m pip install $(UV) && \
+	UV_SYSTEM_CERTS=1 $(VENV)-uv/bin/uv venv --clear --seed \
+	    --managed-python --python 3.12 $(VENV)
+endef
 
 # uv installs in a third of pip's time; where it cannot be had, pip does it. Folders of
 # wheels that pip is told of, such as one with PyTorch's CPU build, are uv's too: the

@@ -93,7 +93,7 @@ setup(
             "ruff",
             "scipy" + OLD,  # of pytorch-pretrained-biggan, which does not say so
             "tensorflow-gan" + OLD,  # its metrics, to compare with
-            "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan; later needs TF 2.18
+            "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan
             "torch<2.14" + OLD,  # of pytorch-pretrained-biggan, on the CPU
             "wheel",
         ],

@@ -11,6 +11,8 @@ import pytest
 from doors import ENVIRONMENT, ROOT, Door, last_step, log_lines
 from PIL import Image
 
+from biggan_tf.keras import IN_TENSORFLOW
+
 PLAIN = ("monitor.samples_every_steps = 0", "monitor.spectra_every_steps = 0")
 
 
@@ -167,5 +169,7 @@ def test_a_process_of_its_own_says_what_is_missing():
         text=True,
     )
     assert result.returncode == 2
-    assert result.stderr.startswith("error: --gin_file is missing"), result.stderr
-    assert len(result.stderr.splitlines()) == 1
+    *before, last = result.stderr.splitlines()
+    assert last.startswith("error: --gin_file is missing"), result.stderr
+    # TensorFlow 2.21 has lines of its own to say, and no variable that stops it.
+    assert not before or not IN_TENSORFLOW
