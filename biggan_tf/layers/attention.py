@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from biggan_tf.layers import wide
 from biggan_tf.layers.base import Layer
 from biggan_tf.layers.spectral import SpectralConv2D
 
@@ -43,8 +44,9 @@ class SelfAttention(Layer):
         theta = flat(self.theta(x, training=training))
         phi = flat(tf.nn.max_pool2d(self.phi(x, training=training), 2, 2, "VALID"))
         g = flat(tf.nn.max_pool2d(self.g(x, training=training), 2, 2, "VALID"))
-        scores = tf.cast(tf.matmul(theta, phi, transpose_b=True), tf.float32)
-        attended = tf.matmul(tf.cast(tf.nn.softmax(scores), g.dtype), g)
+        scores = tf.matmul(theta, phi, transpose_b=True)
+        attended = tf.matmul(wide.softmax(scores), g)
         attended = tf.reshape(attended, [-1, *x.shape[1:3], g.shape[-1]])
-        gamma = tf.cast(self.gamma, x.dtype)
-        return x + gamma * self.o(attended, training=training)
+        o = self.o(attended, training=training)
+        gamma = tf.convert_to_tensor(self.gamma)
+        return x + wide.multiply_add(o, gamma, tf.zeros_like(gamma))
