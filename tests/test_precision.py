@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +120,72 @@ def test_rounding_does_not_shift_channels():
     )
     shift = tf.reduce_mean(ours - right, axis=[0, 1, 2])
     assert np.abs(shift).max() < 1e-3
+
+
+# --- bias -----------------------------------------------------------------------------
+
+GRADIENTS = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np, tensorflow as tf
+from tiny import specs
+from biggan_tf import layers, networks
+
+def gradients(precision):
+    tf.keras.utils.set_random_seed(3)
+    of = "generator", "discriminator"
+    precisions = {{f"{{name}}_precision": precision for name in of}}
+    g, d = specs(**precisions, **{{f"{{name}}_width": 16 for name in of}})
+    g, d = networks.build_generator(g), networks.build_discriminator(d)
+    for variable in [*g.variables, *d.variables]:
+        if "gamma" in variable.name:
+            variable.assign(0.5)
+    rng = np.random.default_rng(0)
+    z, y = rng.normal(size=[8, 8]).astype("float32"), rng.integers(0, 3, 8)
+    x = rng.uniform(-1, 1, [8, 32, 32, 3]).astype("float32")
+
+    @tf.function(autograph=False)
+    def run():
+        with tf.GradientTape(persistent=True) as tape:
+            image = g(z, y, statistics=layers.batch_statistics)
+            losses = tf.reduce_mean((1 - image) ** 2), tf.reduce_mean(d(x, y))
+        found = [
+            tape.gradient(loss, network.trainable_variables)
+            for loss, network in zip(losses, (g, d))
+        ]
+        return [[*map(tf.norm, each)] for each in found]
+
+    names = [[v.name for v in network.trainable_variables] for network in (g, d)]
+    return zip(names, run())
+
+for (names, half), (_, full) in zip(gradients("mixed_bfloat16"), gradients("float32")):
+    for name, ours, right in zip(names, np.array(half), np.array(full)):
+        # Biases before a batch norm have no gradient but rounding.
+        if abs(ours - right) > 0.02 * right + 2e-4 * np.linalg.norm(full):
+            print(name, ours / right, right / np.linalg.norm(full))
+"""
+
+
+def test_bfloat16_has_float32_s_gradients_without_onednn():
+    """Eigen sums a bias's gradient in bfloat16: 262,144 ones make 256.
+
+    Its convolutions do so too within a thread's share, so the batch is small.
+    """
+    set_here = {"TF_ENABLE_ONEDNN_OPTS": "0", "TF_NUM_INTRAOP_THREADS": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", GRADIENTS.format(tests=str(Path(__file__).parent))],
+        env={**os.environ, **set_here},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+
+
+def test_the_gradient_of_a_bias_counts_to_the_end():
+    x, bias = tf.zeros([64, 64, 64, 2], tf.bfloat16), tf.zeros([2])
+    with tf.GradientTape() as tape:
+        tape.watch(bias)
+        y = wide.add_bias(x, bias)
+    assert y.dtype == tf.bfloat16
+    assert tape.gradient(y, bias).numpy().tolist() == [262_144.0] * 2

@@ -81,3 +81,20 @@ def softmax(scores: tf.Tensor) -> tuple:
 
     weights = tf.cast(tf.nn.softmax(widen(scores)), scores.dtype)
     return weights, gradient
+
+
+def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Returns x + bias, in the type of x; the gradient of the bias is a float32 sum.
+
+    bias: float32 (or as x) [channels]. A sum in bfloat16 stops at 256 ones.
+    """
+
+    @tf.custom_gradient
+    def run(x: tf.Tensor, bias: tf.Tensor) -> tuple:
+        def gradient(dy: tf.Tensor) -> tuple:
+            return dy, tf.raw_ops.BiasAddGrad(out_backprop=widen(dy))
+
+        return tf.nn.bias_add(x, tf.cast(bias, x.dtype)), gradient
+
+    # TensorFlow's own gradient is the same for 32 bits, and known to its optimiser.
+    return tf.nn.bias_add(x, bias) if x.dtype.size >= 4 else run(x, bias)
