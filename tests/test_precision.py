@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from biggan_tf import layers
-from biggan_tf.layers import wide
+from biggan_tf.layers import attention, wide
 
 RNG = np.random.default_rng(0)
 X = 2 + RNG.normal(size=(4, 6, 6, 8))
@@ -189,3 +189,50 @@ def test_the_gradient_of_a_bias_counts_to_the_end():
         y = wide.add_bias(x, bias)
     assert y.dtype == tf.bfloat16
     assert tape.gradient(y, bias).numpy().tolist() == [262_144.0] * 2
+
+
+# --- attention in chunks --------------------------------------------------------------
+
+QUERIES = RNG.normal(size=(3, 12, 4))
+KEYS, VALUES = RNG.normal(size=(3, 6, 4)), RNG.normal(size=(3, 6, 5))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_attention_in_chunks_is_attention(dtype, monkeypatch):
+    inputs = [tf.constant(x, dtype) for x in (QUERIES, KEYS, VALUES)]
+    whole = derivatives(attention.attend_in_chunks, inputs)
+    monkeypatch.setattr(attention, "LARGEST_SCORES", 3 * 6 * 5)
+    assert attention.chunk_count(3, 12, 6) == 3
+    chunked = derivatives(attention.attend_in_chunks, inputs)
+    for ours, right in zip(chunked, whole):
+        ours, right = (tf.cast(value, tf.float64) for value in (ours, right))
+        scale = np.abs(right).max()
+        np.testing.assert_allclose(ours, right, atol=TOLERANCE[dtype] * scale)
+
+
+def test_chunks_are_chosen_by_shape_alone():
+    biggan128, biggan256 = (64**2, 32**2), (128**2, 64**2)  # queries, keys of G
+    assert attention.chunk_count(8, *biggan128) == 1
+    assert attention.chunk_count(16, *biggan128) == 2
+    assert attention.chunk_count(32, *biggan256) == 64  # of 2^25 scores, not of 2^31
+    assert attention.chunk_count(None, *biggan128) == 8
+    assert attention.chunk_count(2**40, *biggan128) == 64**2  # one query at a time
+
+
+def test_chunks_keep_no_scores():
+    """Neither for the gradient, nor all together in memory at once."""
+    inputs = [tf.zeros([8, size, 1]) for size in (64**2, 64**2, 64**2)]  # 2^27 scores
+    scores = 8 * 64**2 * 64**2
+
+    @tf.function(autograph=False)
+    def run(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = attention.attend_in_chunks(*inputs)
+        return tape.gradient(y, inputs)
+
+    graph = run.get_concrete_function(*inputs).graph
+    sizes = [
+        x.shape.num_elements() for op in graph.get_operations() for x in op.outputs
+    ]
+    assert max(size or 0 for size in sizes) == scores // 4
