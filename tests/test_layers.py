@@ -572,6 +572,7 @@ def test_two_replicas_are_one_on_the_joined_batch(name, strategy):
         *zip(two.variables, one.variables),
     ]
     for values, right in [(joined, out), *pairs]:
+        # A bias before a batch norm has no gradient but rounding, of about 1e-5.
         scale = max(1.0, np.abs(right).max())
         for value in strategy.experimental_local_results(values):
             np.testing.assert_allclose(value, right, atol=2e-5 * scale)

@@ -6,8 +6,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from biggan_tf.layers import wide
 from biggan_tf.layers.base import Layer
+from biggan_tf.layers.recomputation import after
 from biggan_tf.layers.spectral import SpectralConv2D
+
+# Most scores (images * queries * keys) that are computed at once: 128 MiB in float32.
+LARGEST_SCORES = 2**25
+UNKNOWN_BATCH = 64  # is what counts where the number of images is not known beforehand
 
 
 class SelfAttention(Layer):
@@ -17,6 +23,9 @@ class SelfAttention(Layer):
     / 8, g has channels / 2 (at least 1). phi and g are max-pooled 2x2, so each of the
     h * w positions attends to h * w / 4. The dot products are not scaled. gamma is a
     trained scalar that starts at 0, so the layer starts as the identity.
+
+    Scores beyond `LARGEST_SCORES` are computed in chunks of queries, and again for the
+    gradient, so that they never lie in memory together.
     """
 
     def __init__(self, kernel: dict, **kwargs: Any):
@@ -43,8 +52,55 @@ class SelfAttention(Layer):
         theta = flat(self.theta(x, training=training))
         phi = flat(tf.nn.max_pool2d(self.phi(x, training=training), 2, 2, "VALID"))
         g = flat(tf.nn.max_pool2d(self.g(x, training=training), 2, 2, "VALID"))
-        scores = tf.cast(tf.matmul(theta, phi, transpose_b=True), tf.float32)
-        attended = tf.matmul(tf.cast(tf.nn.softmax(scores), g.dtype), g)
+        attended = attend_in_chunks(theta, phi, g)
         attended = tf.reshape(attended, [-1, *x.shape[1:3], g.shape[-1]])
-        gamma = tf.cast(self.gamma, x.dtype)
-        return x + gamma * self.o(attended, training=training)
+        o = self.o(attended, training=training)
+        gamma = tf.convert_to_tensor(self.gamma)
+        return x + wide.multiply_add(o, gamma, tf.zeros_like(gamma))
+
+
+def attend(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
+    """Returns softmax(theta phi^T) g.
+
+    theta: queries [batch, queries, size]; phi: keys [batch, keys, size]; g: values
+    [batch, keys, channels]. The result is [batch, queries, channels], in their type.
+    """
+    return tf.matmul(wide.softmax(tf.matmul(theta, phi, transpose_b=True)), g)
+
+
+def chunk_count(batch: int | None, queries: int, keys: int) -> int:
+    """Returns the least number of equal chunks with scores that are not too many."""
+    most = LARGEST_SCORES // ((batch or UNKNOWN_BATCH) * keys)  # queries at once
+    counts = range(1, queries + 1)
+    return next(n for n in counts if queries % n == 0 and queries // n <= max(1, most))
+
+
+def attend_in_chunks(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
+    """Returns `attend(theta, phi, g)`, some queries after the others."""
+    count = chunk_count(*theta.shape[:2], phi.shape[1])
+
+    @tf.custom_gradient
+    def run(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tuple:
+        def gradient(dy: tf.Tensor) -> tuple:
+            d_thetas, d_phi, d_g, last = [], 0.0, 0.0, dy
+            for part, d_part in zip(tf.split(theta, count, 1), tf.split(dy, count, 1)):
+                inputs = [after(last, part), phi, g]
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(inputs)
+                    y = attend(*inputs)
+                found = tape.gradient(y, inputs, d_part)
+                d_thetas.append(found[0])
+                d_phi, d_g = d_phi + wide.widen(found[1]), d_g + wide.widen(found[2])
+                last = d_phi
+            return (
+                tf.concat(d_thetas, 1),
+                tf.cast(d_phi, phi.dtype),
+                tf.cast(d_g, g.dtype),
+            )
+
+        parts = []
+        for part in tf.split(theta, count, 1):
+            parts.append(attend(after(parts[-1], part) if parts else part, phi, g))
+        return tf.concat(parts, 1), gradient
+
+    return attend(theta, phi, g) if count == 1 else run(theta, phi, g)

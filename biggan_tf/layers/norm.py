@@ -17,6 +17,7 @@ from typing import Any, Callable
 
 import tensorflow as tf
 
+from biggan_tf.layers import wide
 from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
 from biggan_tf.layers.spectral import SpectralDense
 
@@ -49,8 +50,7 @@ class BatchNorm(Layer):
 
     def moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns E[x] and E[x^2] over all replicas' batch, float32 [channels] each."""
-        x = tf.cast(x, tf.float32)
-        mean, square = _mean(x), _mean(tf.square(x))
+        mean, square = wide.moments(x)
         replicas = tf.distribute.get_replica_context()
         if replicas.num_replicas_in_sync > 1:
             mean, square = replicas.all_reduce("MEAN", [mean, square])
@@ -61,9 +61,9 @@ class BatchNorm(Layer):
     ) -> tf.Tensor:
         """x: [batch, h, w, channels]; scale, offset: broadcastable to x, float32."""
         mean, variance = statistics(self, x)
-        scale = tf.cast(scale, tf.float32) * tf.math.rsqrt(variance + self.epsilon)
-        offset = tf.cast(offset, tf.float32) - mean * scale
-        return x * tf.cast(scale, x.dtype) + tf.cast(offset, x.dtype)
+        scale = tf.cast(scale, mean.dtype) * tf.math.rsqrt(variance + self.epsilon)
+        offset = tf.cast(offset, mean.dtype) - mean * scale
+        return wide.multiply_add(x, scale, offset)
 
 
 def batch_moments(layer: BatchNorm, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -103,14 +103,6 @@ def move_averages(
     for average, value in averages:
         value = tf.stop_gradient(value)
         average.assign(average + (1 - layer.momentum) * (value - average))
-
-
-def _mean(x: tf.Tensor) -> tf.Tensor:
-    """Returns the mean of each channel, [batch, h, w, channels] -> [channels].
-
-    By rows first: one float32 sum of a hundred thousand terms loses four digits.
-    """
-    return tf.reduce_mean(tf.reduce_mean(x, axis=2), axis=[0, 1])
 
 
 def batch_norms(network: tf.Module) -> list[BatchNorm]:

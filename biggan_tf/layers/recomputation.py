@@ -17,6 +17,17 @@ from biggan_tf.layers.base import Layer
 from biggan_tf.layers.spectral import spectral_layers
 
 
+def after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+    """Returns x, as the result of a computation that needs `before`.
+
+    So what is made of x is neither made earlier, nor taken for what was made of x
+    before. XLA does not know control dependencies, so x gets a sum that is 0: it would
+    be 1 where `before` begins with a NaN, and then nothing else is right either.
+    """
+    first = tf.cast(tf.reshape(before, [-1])[0], tf.float32)
+    return x + tf.cast(tf.math.is_nan(first), x.dtype)
+
+
 def recomputed(
     block: Layer,
     *inputs: tf.Tensor,
@@ -56,10 +67,7 @@ def recomputed(
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple:
         def gradient(dy: tf.Tensor, *_: tf.Tensor, variables: Sequence = ()) -> tuple:
-            # The second pass depends on dy, so that it is neither made early nor taken
-            # for the same computation as the first pass.
-            with tf.control_dependencies([dy]):
-                again = [tf.identity(tensor) for tensor in tensors]
+            again = [after(dy, tensor) for tensor in tensors]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch([*again, *variables])
                 y = forward(*again)[0]

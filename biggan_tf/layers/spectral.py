@@ -17,6 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from biggan_tf.keras import keras
+from biggan_tf.layers import wide
 from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
 
 INITIALIZERS = {
@@ -132,7 +133,7 @@ class SpectralDense(SpectralLayer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = tf.cast(self.normalized_kernel(training), self.compute_dtype)
         x = tf.matmul(x, kernel)
-        return tf.nn.bias_add(x, tf.cast(self.bias, x.dtype)) if self.use_bias else x
+        return wide.add_bias(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
 
 
 class SpectralEmbedding(SpectralDense):
@@ -175,11 +176,10 @@ class SpectralConv2D(SpectralLayer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = self._used(self.effective_kernel(self.normalized_kernel(training)))
         x = self.convolve(x, tf.cast(kernel, self.compute_dtype))
-        if not self.use_bias:
-            return x
-        return tf.nn.bias_add(x, tf.cast(self._used(self.bias), x.dtype))
+        return wide.add_bias(x, self._used(self.bias)) if self.use_bias else x
 
     def _used(self, weight: tf.Tensor) -> tf.Tensor:
+        weight = tf.convert_to_tensor(weight)
         return weight if self.used_units is None else weight[..., : self.used_units]
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
