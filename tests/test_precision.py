@@ -130,13 +130,14 @@ sys.path.insert(0, {tests!r})
 import numpy as np, tensorflow as tf
 from tiny import specs
 from biggan_tf import layers, networks
+from biggan_tf.keras import keras
 
 def gradients(precision):
-    tf.keras.utils.set_random_seed(3)
+    keras.utils.set_random_seed(3)
     of = "generator", "discriminator"
     precisions = {{f"{{name}}_precision": precision for name in of}}
     g, d = specs(**precisions, **{{f"{{name}}_width": 16 for name in of}})
-    g, d = networks.build_generator(g), networks.build_discriminator(d)
+    g, d = networks.build(g), networks.build(d)
     for variable in [*g.variables, *d.variables]:
         if "gamma" in variable.name:
             variable.assign(0.5)
