@@ -141,7 +141,7 @@ class Generator(Network):
         for block, condition in zip(self.blocks, conditions):
             h = self.run(block, h, condition, training=training, statistics=statistics)
             h = self.attend(h, training)
-        return self.to_image(h, training, statistics)
+        return self.run(self.to_image, h, training=training, statistics=statistics)
 
 
 class Discriminator(Network):
