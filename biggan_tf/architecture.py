@@ -197,4 +197,4 @@ class Network(keras.Model):
     def attend(self, h: tf.Tensor, training: bool) -> tf.Tensor:
         """Applies the self-attention that stands at the side of `h`, if any."""
         attention = self.attention.get(str(h.shape[1]))
-        return h if attention is None else attention(h, training=training)
+        return h if attention is None else self.run(attention, h, training=training)

@@ -155,7 +155,7 @@ class Generator(Network):
             h = self.run(block, h, condition, training=training, statistics=statistics)
             if block.upsample:
                 h = self.attend(h, training)
-        return self.to_image(h, training, statistics)
+        return self.run(self.to_image, h, training=training, statistics=statistics)
 
 
 class Discriminator(Network):
