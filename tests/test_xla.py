@@ -45,8 +45,8 @@ from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 for recompute in (False, True):
     both = {"resolution": 128, "num_classes": 3, "family": "biggan_deep", "width": 4}
     both |= {"attention": (), "initializer": "normal", "recompute": recompute}
-    d = networks.build_discriminator(DiscriminatorSpec(**both))
-    g = networks.build_generator(GeneratorSpec(**both, embedding_size=8))
+    d = networks.build(DiscriminatorSpec(**both))
+    g = networks.build(GeneratorSpec(**both, embedding_size=8))
     y = tf.zeros([8], tf.int32)
 
     @tf.function(autograph=False, jit_compile=True)
