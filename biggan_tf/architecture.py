@@ -12,7 +12,7 @@ from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 
 FAMILIES = ("biggan", "biggan_deep")
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 class Channels(NamedTuple):
@@ -58,7 +58,7 @@ class NetworkSpec:
     precision: str = option(
         "float32",
         "'mixed_bfloat16' computes in bfloat16 all but spectral norm, statistics, D's "
-        "head and G's tanh",
+        "head and G's tanh; 'mixed_float16' in float16, with scaled losses",
         choices=PRECISIONS,
     )
     recompute: bool = option(False, "blocks are computed twice to save memory")
