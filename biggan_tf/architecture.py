@@ -13,7 +13,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 
 FAMILIES = ("biggan", "biggan_deep")
-PRECISIONS = ("float32", "mixed_bfloat16")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 class Channels(NamedTuple):
@@ -54,7 +54,7 @@ class NetworkSpec:
     precision: str = option(
         "float32",
         "'mixed_bfloat16' computes in bfloat16 all but spectral norm, statistics, D's "
-        "head and G's tanh",
+        "head and G's tanh; 'mixed_float16' in float16, with scaled losses",
         choices=PRECISIONS,
     )
     recompute: bool = option(False, "blocks are computed twice to save memory")

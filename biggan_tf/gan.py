@@ -24,7 +24,7 @@ from biggan_tf.latents import Draws, LatentOptions
 from biggan_tf.layers import batch_moments, batch_statistics, by_path
 from biggan_tf.moving_average import MovingAverage
 from biggan_tf.regularisers import Regulariser, Seen
-from biggan_tf.update import Scalars, Update, assign_alike
+from biggan_tf.update import Scalars, Update, assign_alike, loss_scales
 
 # What a step reports, float32 scalars; D's are those of its last update in the step.
 D_SCALARS = (
@@ -126,14 +126,20 @@ class Gan(tf.Module):
             (self.discriminator_optimizer, discriminator),
         ):
             optimizer._create_all_weights(network.trainable_variables)
+        scales = loss_scales(generator, discriminator)
+        if scales:  # an attribute is a part of checkpoints
+            self.loss_scales = scales
+        state = generator.non_trainable_variables, discriminator.non_trainable_variables
+        state = [*state[0], *state[1], *self.averages]
         batch = {"batch_size": batch_size, "micro_batches": micro_batches}
-        batch["jit_compile"] = jit_compile
+        batch |= {"state": state, "jit_compile": jit_compile}
         self.update_discriminator = Update(
             discriminator,
             None if options.freeze_discriminator else self.discriminator_optimizer,
             self.discriminator_gradients,
             D_SCALARS,
             **batch,
+            loss_scale=scales.get("discriminator"),
         )
         self.update_generator = Update(
             generator,
@@ -142,6 +148,7 @@ class Gan(tf.Module):
             G_SCALARS,
             **batch,
             after=self._after_generator,
+            loss_scale=scales.get("generator"),
         )
 
     def _adam(self, learning_rate: float) -> keras.optimizers.legacy.Adam:
@@ -217,7 +224,8 @@ class Gan(tf.Module):
             "accuracy/real": _fraction(real_logits > self.loss.threshold),
             "accuracy/fake": _fraction(fake_logits < self.loss.threshold),
         }
-        return scalars, tape.gradient(penalised, variables)
+        start = self.update_discriminator.gradient_of_loss
+        return scalars, tape.gradient(penalised, variables, start)
 
     def generator_gradients(
         self, draws: Draws, training: bool
@@ -238,7 +246,8 @@ class Gan(tf.Module):
             loss = adversarial
             for one in self.regularisers:
                 loss += one.generator_penalty(self.generator)
-        return {"loss/generator": adversarial}, tape.gradient(loss, variables)
+        start = self.update_generator.gradient_of_loss
+        return {"loss/generator": adversarial}, tape.gradient(loss, variables, start)
 
     def draw(self, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns z, float32 [batch, latent_size], and labels, int32 [batch]."""
@@ -313,7 +322,8 @@ class Gan(tf.Module):
 
         Returns:
             The means over the tick of `SCALARS`, and `nonfinite_step`, int64: the first
-            step with a NaN or an infinity in them, or 0.
+            step with a NaN or an infinity in them, or 0. In float16 also the loss
+            scales, and how many updates were skipped since step 0.
         """
 
         def one_step(
@@ -333,6 +343,9 @@ class Gan(tf.Module):
         )
         count = tf.cast(steps, tf.float32)
         means = {name: total / count for name, total in totals.items()}
+        for name, scale in getattr(self, "loss_scales", {}).items():
+            means[f"loss_scale/{name}"] = tf.convert_to_tensor(scale.value)
+            means[f"skipped_updates/{name}"] = tf.cast(scale.skipped, tf.float32)
         return {**means, "nonfinite_step": first_bad}
 
     # --- between ticks ----------------------------------------------------------------

@@ -15,6 +15,47 @@ Scalars = dict[str, tf.Tensor]
 Gradients = Callable[..., tuple[Scalars, list[tf.Tensor]]]
 
 
+class LossScale(tf.Module):
+    """What a loss is multiplied by, so that gradients in float16 do not vanish.
+
+    Halved when a gradient overflows; doubled after `DOUBLED_AFTER` updates without.
+
+    Attributes:
+        value: float32, the scale.
+        good_updates: int32, since it last changed.
+        skipped: int64, how many updates were skipped for an infinite gradient.
+    """
+
+    FIRST, DOUBLED_AFTER = 2.0**10, 2000
+
+    def __init__(self):
+        super().__init__(name="loss_scale")
+        self.value = tf.Variable(self.FIRST, trainable=False, name="value")
+        self.good_updates = tf.Variable(0, trainable=False, name="good_updates")
+        self.skipped = tf.Variable(0, False, name="skipped", dtype=tf.int64)
+
+    def move(self, finite: tf.Tensor) -> None:
+        """Notes whether an update's gradients were finite, on all replicas at once."""
+        good = tf.where(finite, self.good_updates + 1, 0)
+        doubled = tf.equal(good, self.DOUBLED_AFTER)
+        factor = tf.where(finite, tf.where(doubled, 2.0, 1.0), 0.5)
+        self.value.assign(tf.clip_by_value(self.value * factor, 1.0, 2.0**100))
+        self.good_updates.assign(tf.where(doubled, 0, good))
+        self.skipped.assign_add(tf.where(finite, tf.zeros([], tf.int64), 1))
+
+
+def loss_scales(
+    generator: keras.Model, discriminator: keras.Model
+) -> dict[str, LossScale]:
+    """Makes a loss scale for each network whose gradients pass through float16."""
+    half = [
+        network.spec.precision == "mixed_float16"
+        for network in (generator, discriminator)
+    ]
+    needed = {"generator": any(half), "discriminator": half[1]}  # G's pass through D
+    return {name: LossScale() for name, needs in needed.items() if needs}
+
+
 class Update:
     """Updates a network once from the gradients of its loss over a batch.
 
@@ -30,6 +71,8 @@ class Update:
         micro_batches: how many the batch is cut into.
         after: is called on each replica after each update.
         jit_compile: whether XLA compiles what a replica does in one micro-batch.
+        loss_scale: for float16, by which `gradients` are multiplied; else None.
+        state: other variables that an update with infinite gradients must not move.
     """
 
     def __init__(
@@ -42,8 +85,11 @@ class Update:
         micro_batches: int = 1,
         after: Callable[[], None] = lambda: None,
         jit_compile: bool = False,
+        loss_scale: LossScale | None = None,
+        state: Sequence[tf.Variable] = (),
     ):
-        self.optimizer = optimizer
+        self.optimizer, self.loss_scale = optimizer, loss_scale
+        self._state = state if loss_scale else ()
         self._variables = network.trainable_variables
         self._norm_name = f"gradient_norm/{network.name}"
         self._gradients, self._scalars = gradients, tuple(scalars)
@@ -114,7 +160,7 @@ class Update:
         return scalars
 
     def _apply(self, data: tuple, seed: tf.Tensor, index: int | tf.Tensor) -> Scalars:
-        draws = self._draws(seed, index)
+        draws, before = self._draws(seed, index), [*map(tf.identity, self._state)]
         scalars, gradients = self._gradients(*data, draws, training=True)
         if self._sums:
             gradients = [
@@ -126,12 +172,43 @@ class Update:
         replicas = tf.distribute.get_replica_context()
         if replicas.num_replicas_in_sync > 1:
             gradients = replicas.all_reduce("MEAN", gradients)
-        if self.optimizer is not None:
-            self.optimizer.apply_gradients(
-                zip(gradients, self._variables), experimental_aggregate_gradients=False
-            )
+        if self.loss_scale is not None:
+            gradients = [gradient / self.loss_scale.value for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        if self.loss_scale is not None:
+            finite = tf.math.is_finite(norm)
+            replicas.merge_call(self._descend_if, args=(finite, *gradients))
+            for variable, value in zip(self._state, before):
+                variable.assign(tf.where(finite, variable, value))
+            norm = tf.where(finite, norm, 0.0)  # no alarm: the update was skipped
+        elif self.optimizer is not None:
+            self._descend(*gradients)
         self._after()
-        return {**scalars, self._norm_name: tf.linalg.global_norm(gradients)}
+        return {**scalars, self._norm_name: norm}
+
+    @property
+    def gradient_of_loss(self) -> tf.Tensor | None:
+        """What the backward pass begins with; None for 1."""
+        return self.loss_scale and tf.convert_to_tensor(self.loss_scale.value)
+
+    def _descend(self, *gradients: tf.Tensor) -> None:
+        self.optimizer.apply_gradients(
+            zip(gradients, self._variables), experimental_aggregate_gradients=False
+        )
+
+    def _descend_if(
+        self, strategy: tf.distribute.Strategy, finite: tf.Tensor, *gradients: tf.Tensor
+    ) -> None:
+        """Updates the weights on all replicas if the gradients are finite."""
+        finite = strategy.experimental_local_results(finite)[0]
+
+        def descend() -> int:
+            strategy.extended.call_for_each_replica(self._descend, args=gradients)
+            return 0
+
+        if self.optimizer is not None:
+            tf.cond(finite, descend, lambda: 0)
+        self.loss_scale.move(finite)
 
     def _draws(self, seed: tf.Tensor, index: int | tf.Tensor) -> Draws:
         return Draws(seed, self._batch_size, self._micro_batches, index)

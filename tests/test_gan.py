@@ -12,6 +12,7 @@ from tiny import specs
 
 from biggan_tf import gan as gan_module
 from biggan_tf import layers, losses, networks
+from biggan_tf import update as update_module
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import SCALARS, Gan, GanOptions
@@ -538,3 +539,68 @@ def test_finite_steps_name_none(gan):
 def test_options_that_cannot_be_are_refused(bindings, message):
     with pytest.raises(BadInput, match=message):
         GanOptions(**bindings)
+
+
+# --- float16 --------------------------------------------------------------------------
+
+
+def scaled_gan(precision: str, **options: Any) -> Gan:
+    keras.utils.set_random_seed(1)
+    both = dict.fromkeys(("generator_precision", "discriminator_precision"), precision)
+    g, d = specs(**both)
+    options = GanOptions(**{"discriminator_steps": 1, **options})
+    g, d = networks.build(g), networks.build_discriminator(d)
+    return Gan(g, d, options, BATCH, regularisers=[LeCam(weight=1e-3)])
+
+
+def scaled_state(gan: Gan) -> list[tf.Variable]:
+    return [v for v in state(gan) if v is not gan.step]
+
+
+def test_float16_follows_float32():
+    half, full = (
+        tick(scaled_gan(precision), [1] * 20)
+        for precision in ("mixed_float16", "float32")
+    )
+    for name in ("loss/discriminator", "loss/generator"):
+        ours, right = (np.array([step[name] for step in run]) for run in (half, full))
+        np.testing.assert_allclose(ours, right, atol=0.05 * np.abs(right).max())
+    assert half[-1]["skipped_updates/generator"] == 0
+    assert not [name for name in full[-1] if "loss_scale" in name]
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_an_overflow_halves_the_scale_and_moves_nothing(network, replicas, tmp_path):
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    with strategy.scope():
+        gan = scaled_gan("mixed_float16")
+    scale = gan.loss_scales[network]
+    scale.value.assign(2.0**100)
+    before = values(scaled_state(gan))
+    update = getattr(gan, f"update_{network}")
+    batches = iter(strategy.experimental_distribute_dataset(stream()))
+    real = batches.get_next if network == "discriminator" else tuple
+    run = tf.function(lambda: update(real, SEED), autograph=False)
+    scalars = run()
+    assert scale.value.numpy() == 2.0**99
+    assert scale.skipped.numpy() == 1
+    assert not any(changed(scaled_state(gan), before))
+    assert all(np.isfinite(value) for value in scalars.values())
+    scale.value.assign(2.0**10)
+    run()
+    assert any(changed(scaled_state(gan), before))
+    assert (scale.value.numpy(), scale.good_updates.numpy()) == (2.0**10, 1)
+
+    Checkpoints(tmp_path, gan).save(1)
+    scale.value.assign(7.0)
+    Checkpoints(tmp_path, gan).restore_latest()
+    assert scale.value.numpy() == 2.0**10
+
+
+def test_the_scale_doubles_in_the_end():
+    scale = update_module.LossScale()
+    for _ in range(scale.DOUBLED_AFTER):
+        scale.move(tf.constant(True))
+    assert (scale.value.numpy(), scale.good_updates.numpy()) == (2 * scale.FIRST, 0)
