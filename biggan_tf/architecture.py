@@ -57,7 +57,7 @@ class NetworkSpec:
         "head and G's tanh; 'mixed_float16' in float16, with scaled losses",
         choices=PRECISIONS,
     )
-    recompute: bool = option(False, "blocks are computed twice to save memory")
+    recompute: bool = option(False, "layers are computed twice to save memory")
 
     def check(self) -> None:
         """Raises BadInput unless there are networks of these sizes."""

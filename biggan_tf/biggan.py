@@ -4,18 +4,18 @@ G makes an image from latents z and a class y. A linear layer turns z into the s
 features. Each residual block doubles their side, and the last convolution makes the
 image. The class enters through the batch norms of the blocks: their gains and offsets
 are linear in an embedding of y, which all blocks share. With skip-z, z is cut into
-equal chunks: the first makes the seed, and each block's batch norms get another one
-beside the embedding.
+equal chunks: the first makes the seed, and each block's batch norms get one of the
+others, joined to the embedding.
 
 D makes a logit from an image and a class. Its blocks halve the side and have no batch
 norm. Their features are summed over the image, and the sum is compared with an
 embedding of y.
 
-In both networks self-attention stands behind one of the blocks, and kernels have
-spectral norm (not so the shared class embedding). Channels are `spec.width` times the
+In both networks self-attention follows the stages of `spec.attention`, and kernels have
+spectral norm (but not G's class embeddings). Channels are `spec.width` times the
 factors in `architecture.CHANNELS`. A block takes `units`, its number of output
-channels, and the arguments of the layers inside: `kernel` those of each convolution,
-`norm` those of each conditional batch norm (cBN). conv3 is a 3x3 convolution.
+channels, and two dicts of arguments: `kernel` for each convolution inside, `norm` for
+each conditional batch norm (cBN). conv3 is a 3x3 convolution.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class GeneratorBlock(layers.Layer):
     float [batch, h, w, in] -> [batch, 2h, 2w, units].
     """
 
-    upsample = True  # as some blocks of BigGAN-deep do not
+    upsample = True  # in every block; in BigGAN-deep only in some
 
     def __init__(self, units: int, kernel: dict, norm: dict, **kwargs: Any):
         super().__init__(**kwargs)
@@ -61,7 +61,7 @@ class DiscriminatorBlock(layers.Layer):
     """[ReLU]-conv3-ReLU-conv3[-pool] plus [pool-]conv1 of the input (Figure 15c).
 
     float [batch, h, w, in] -> [batch, h / 2, w / 2, units] if it downsamples, else
-    [batch, h, w, units]. The first block takes the image, and so without ReLU. If
+    [batch, h, w, units]. The first block takes the image, so it has no first ReLU. If
     neither side nor channels change, the input is added without a convolution.
     """
 
@@ -181,7 +181,7 @@ class Discriminator(Network):
         ]
 
     def halved(self, index: int) -> bool:
-        """Returns whether a stage ends with this block that halved the side."""
+        """Returns whether this block ends a stage that halved the side."""
         return self.blocks[index].downsample
 
     def call(

@@ -61,9 +61,9 @@ class Checkpoints:
         self._write(self._folder, step)
         self._step_on_disk = step
         found = _found(self._folder)
-        damaged = [path for path in found if step_of(path) > step]
+        newer = [path for path in found if step_of(path) > step]  # damaged ones
         earlier = [path for path in found if step_of(path) < step]
-        _delete(damaged + earlier[self._keep_last - 1 :])
+        _delete(newer + earlier[self._keep_last - 1 :])
 
     def _write(self, folder: Path, step: int) -> None:
         path = folder / f"ckpt-{step}"

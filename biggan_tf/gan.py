@@ -5,9 +5,9 @@ update of D makes one pass over fake and real images together. Every replica com
 slice of the global batch; losses and batch norm's moments are means over all slices.
 
 To save memory an update may compute its batch in micro-batches, one after the other
-(`update.Update`). Their gradients are summed, and their mean is applied once, so it is
-the gradient of the whole batch. The power-iteration vectors u move with the last one.
-Batch norm takes the moments of each micro-batch, and its running averages move with it.
+(`update.Update`). The optimiser applies the mean of their gradients once. Batch norm
+uses the moments of each micro-batch and moves its running averages each time. The
+power-iteration vectors u of G and D move in the last micro-batch only.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ class GanOptions:
 
     loss: str = option("hinge", "the adversarial loss", choices=losses.ADVERSARIAL)
     discriminator_steps: int = option(2, "updates of D in a step", low=1, high=1000)
-    generator_learning_rate: float = option(5e-5, "Adam's, of G", high=1)
-    discriminator_learning_rate: float = option(2e-4, "Adam's, of D", high=1)
-    beta1: float = option(0.0, "Adam's, of both", high=1)
-    beta2: float = option(0.999, "Adam's, of both", high=1)
-    adam_epsilon: float = option(1e-6, "Adam's, of both", high=1)
-    ema_decay: float = option(0.9999, "of the average of G's weights, a step", high=1)
-    ema_start_step: int = option(20_000, "before it the average is a copy")
-    discriminator_dropout: float = option(0.0, "of D's last features", high=0.99)
+    generator_learning_rate: float = option(5e-5, "of Adam, for G", high=1)
+    discriminator_learning_rate: float = option(2e-4, "of Adam, for D", high=1)
+    beta1: float = option(0.0, "of Adam, for G and D", high=1)
+    beta2: float = option(0.999, "of Adam, for G and D", high=1)
+    adam_epsilon: float = option(1e-6, "of Adam, for G and D", high=1)
+    ema_decay: float = option(0.9999, "of G's moving average, each step", high=1)
+    ema_start_step: int = option(20_000, "before this step the average copies G")
+    discriminator_dropout: float = option(0.0, "rate on D's last features", high=0.99)
     augment: tuple[str, ...] = option(
         (), "augmentations of D's images", choices=augment.AUGMENTATIONS
     )
-    freeze_generator: bool = option(False, "nothing of G moves, statistics included")
+    freeze_generator: bool = option(False, "G, its statistics and average stay fixed")
     freeze_discriminator: bool = option(False, "nothing of D moves")
 
     def check(self) -> None:
@@ -86,7 +86,7 @@ class Gan(tf.Module):
     Args:
         generator, discriminator: see `networks`.
         options: how they are trained.
-        batch_size: images an update, over all replicas.
+        batch_size: images per update, over all micro-batches and replicas.
         seed: of every latent, label and augmentation.
         micro_batches: how many an update's batch is cut into.
         jit_compile: whether XLA compiles the updates; on a TPU it always does.
@@ -178,7 +178,7 @@ class Gan(tf.Module):
 
         # G learns to make images that D takes for real. It needs no real ones.
         g_seed = latents.fold(seed, self.options.discriminator_steps)
-        g_scalars = self.update_generator(tuple, g_seed)
+        g_scalars = self.update_generator(lambda: (), g_seed)
         return {**d_scalars, **g_scalars}
 
     def discriminator_gradients(
@@ -187,10 +187,10 @@ class Gan(tf.Module):
         """D's loss and its gradients, for one micro-batch on one replica.
 
         Takes this replica's slice of real images and labels, and random numbers for
-        that slice; `training` says whether the power-iteration vectors u move. Returns
+        that slice; `training` says whether u moves, in G and D. Returns
         `D_SCALARS`, and the gradients of D's trainable variables.
         """
-        # Draw z and y, and make as many fake images.
+        # Draw z and y, and make as many fake images as there are real ones.
         fake_images, fake_labels = self.generate(draws, training)
 
         variables = self.discriminator.trainable_variables
@@ -276,7 +276,7 @@ class Gan(tf.Module):
     ) -> list[tf.Tensor]:
         """One pass of D over all images, augmented and with dropout if configured.
 
-        Takes slices of images and labels; returns the logits of each, [batch, 1].
+        Takes lists of image and label batches; returns each batch's logits, [batch, 1].
         """
         options, x, count = self.options, tf.concat(images, axis=0), len(images)
         if options.augment:
@@ -298,7 +298,7 @@ class Gan(tf.Module):
         return tf.split(logits, count)
 
     def _after_generator(self) -> None:
-        """Gives G the weights that regularisers want, and its average their part."""
+        """Changes G's weights as regularisers ask, and its average accordingly."""
         options, optimizer = self.options, self.generator_optimizer
         started = optimizer.iterations > options.ema_start_step
         decay = tf.where(started, options.ema_decay, 0.0)
@@ -315,7 +315,7 @@ class Gan(tf.Module):
 
     # --- many steps -------------------------------------------------------------------
 
-    # Autograph would only slow the tracing down: the one loop is written out.
+    # Autograph would only slow tracing down: the loop is already a tf.while_loop.
     @tf.function(autograph=False)
     def train(self, batches: Iterator, steps: tf.Tensor) -> Scalars:
         """Runs a tick of `steps` (int32, at least 1) on the device.

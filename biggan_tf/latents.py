@@ -43,8 +43,8 @@ def truncated_normal(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.
 
     Computed by inverting the cumulative distribution. So the latents of one seed at two
     thresholds belong together: each component moves monotonically with the threshold.
-    It is above 0; infinity does not truncate (in float32 such a draw ends at 5.4
-    standard deviations, beyond which lies one value in 2e7).
+    Thresholds are above 0; infinity does not truncate (in float32 such a draw ends at
+    5.4 standard deviations, beyond which lies one value in 2e7).
     """
     truncation = tf.convert_to_tensor(truncation, tf.float32)
     inside = tf.math.erf(truncation / math.sqrt(2.0))
@@ -107,8 +107,8 @@ def per_sample_sigma(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.
     return sigma * truncated_normal(shape, fold(seed, 0), truncation)
 
 
-# Convention of truncation, as the exported module records it: how to draw z with it.
-# "resample" and "scaled" are of N(0, 1); every other distribution has its own.
+# How to draw z, by the convention of truncation that an exported module records.
+# "resample" and "scaled" are for N(0, 1); every other distribution has its own.
 TRUNCATIONS = {
     "resample": truncated_normal,
     "scaled": scaled_normal,
@@ -146,7 +146,7 @@ class LatentOptions:
     def draw(
         self, shape: list, seed: tf.Tensor, step: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Returns untruncated z, float32, of a step of the training, or after it."""
+        """Returns untruncated z, float32, for a training step (None: for sampling)."""
         if self.distribution in TRUNCATIONS:
             return TRUNCATIONS[self.distribution](shape, seed, math.inf)
         z = tf.random.stateless_normal(shape, seed)
@@ -162,13 +162,13 @@ class LatentOptions:
         if chosen != "resample":
             raise BadInput(
                 f"export.truncation_convention = {chosen!r} with latents.distribution "
-                f"= {self.distribution!r}: leave it out, for it is of normal latents."
+                f"= {self.distribution!r}: leave it out; it is for normal latents only."
             )
         return self.distribution
 
 
 def check_truncation(convention: str, truncation: float, flag: str) -> None:
-    """Raises BadInput, which names the flag, unless the convention knows the value."""
+    """Raises BadInput, which names the flag, unless the convention allows the value."""
     if convention in DISCRETE:
         fits, right = math.isinf(truncation), "inf, for discrete latents have no tails"
     elif convention == "scaled":
@@ -206,7 +206,7 @@ class Draws:
         return self._slice(labels(self.batch_size, num_classes, fold(self.seed, 1)))
 
     def uniform(self, key: int, size: int, batches: int = 1) -> tf.Tensor:
-        """Returns `size` numbers an image in [0, 1), float32 [batches * slice, size].
+        """Returns `size` numbers in [0, 1) per image, float32 [batches * slice, size].
 
         Every use has a key of its own, 2 or more. They are for `batches` batches of
         images, one after the other.

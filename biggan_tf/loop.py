@@ -36,7 +36,7 @@ def sentences() -> Iterator[None]:
         told = f"{file} cannot be written: {why}; make room, and {again}."
         raise BadInput(told) from error
     except distribution.LOST_WORKER_ERRORS as error:
-        told = f"another worker is lost ({type(error).__name__}): on all, {again}."
+        told = f"another worker is lost ({type(error).__name__}): on each one, {again}."
         raise BadInput(told) from error
 
 
@@ -51,15 +51,15 @@ def train(
     or a checkpoint in one; see `run.take_over`.
 
     Raises:
-        BadInput: the configuration or the data is wrong; nothing was built or written.
-        Diverged: a loss became NaN or infinite, or an alarm rang that stops the run;
-            the last checkpoint before is kept.
+        BadInput: wrong configuration or data, an unusable file, or a lost worker.
+        Diverged: a loss or gradient became NaN or infinite, or an alarm stopped the
+            run; the last checkpoint before it is kept.
     """
     plan = make_plan()
     if continue_from is None and not plan.train.keep_moments:
         raise BadInput(
-            "train.keep_moments = False without --continue_from: name the run to go on "
-            "from, or leave it out."
+            "train.keep_moments = False without --continue_from: give --continue_from, "
+            "or leave train.keep_moments out."
         )
     plan.data.check_ready()
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
@@ -117,7 +117,7 @@ class _Loop:
             plan.train.keep_every_steps,
             write=workers.here_is_chief,
         )
-        self._logs = None
+        self._logs = None  # on all workers but the chief
         if workers.here_is_chief:
             keep_best = self._checkpoints.keep_best
             self._logs = Logs(plan, self._gan, folder, evaluator, keep_best)
@@ -155,7 +155,7 @@ class _Loop:
     def tick(self) -> str:
         """Trains to the end of the tick; returns the alarm to react to, or ""."""
         train = self._plan.train
-        # A run that stopped within a tick first finishes that tick.
+        # If total_steps ended the last run within a tick, finish that tick first.
         steps = train.tick_steps - self.step % train.tick_steps
         steps = min(steps, train.total_steps - self.step)
         scalars = self._gan.train(self._batches, tf.constant(steps))
@@ -180,8 +180,8 @@ class _Loop:
         if alarms.reaction != "rewind" or self._was_rewound():
             self._workers.agree_to_exit()
             raise Diverged(
-                f"{alarm or 'an alarm rang, which the chief names'}; "
-                f"{self._folder / 'checkpoints'} keeps the state before step "
+                f"{alarm or 'an alarm rang (the chief names it)'}; "
+                f"{self._folder / 'checkpoints'} keeps the last checkpoint up to step "
                 f"{self.step}: lower the learning rates, or see docs/stability.md."
             )
         if self._logs:
@@ -208,7 +208,7 @@ class _Loop:
 
 
 def train_batches(plan: Plan, step: int) -> Iterator:
-    """Returns this worker's real micro-batches, from a step on."""
+    """Returns this worker's micro-batches of real images, from `step` on."""
     micro_batches = plan.train.micro_batches
 
     def pipeline(context: tf.distribute.InputContext) -> tf.data.Dataset:

@@ -1,4 +1,4 @@
-"""What holds training off collapse: one class for each regulariser.
+"""What keeps training from collapse: one class for each regulariser.
 
 All are off by default. A regulariser is a room of options that overrides what it needs
 of `Regulariser`. Penalties are float32 scalars, means over the batch given. "Kernels"
@@ -26,14 +26,14 @@ CONSISTENCY_KEY = 4  # of random numbers, see `latents.Draws.uniform`
 
 
 class Seen(NamedTuple):
-    """D's inputs and outputs in one update, on one replica."""
+    """D's inputs and outputs in one micro-batch, on one replica."""
 
     discriminator: keras.Model
     images: tf.Tensor  # the real ones
     labels: tf.Tensor  # of them
     real_logits: tf.Tensor  # float32 [batch, 1]
     fake_logits: tf.Tensor  # float32 [batch, 1]
-    # (images, labels) -> logits of other images, augmented like these
+    # (images, labels) -> logits of other images, augmented with new random numbers
     judge: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     draws: Draws  # random numbers of this slice
     step: tf.Tensor  # of the training, an int64 scalar
@@ -83,8 +83,8 @@ class Regulariser:
 def turned_on(frozen: str = "") -> list[Regulariser]:
     """Returns the regularisers that gin turns on.
 
-    Raises BadInput if one of them acts on the frozen network alone: "generator" or
-    "discriminator".
+    Raises BadInput if one of them acts only on the network that is `frozen`,
+    "generator" or "discriminator".
     """
     every = [room() for room in ROOMS.values() if issubclass(room, Regulariser)]
     active = [one for one in every if one.on]
@@ -137,13 +137,13 @@ class Consistency(Regulariser):
 class LeCam(Regulariser):
     """E[(D(x) - a_fake)^2] + E[(D(G(z)) - a_real)^2] (Tseng et al. 2021).
 
-    The averages a_real and a_fake of D's logits move once an update of D, by the last
-    of its micro-batches.
+    The averages a_real and a_fake of D's logits move once per update of D, towards the
+    means of its last micro-batch.
     """
 
     network = "discriminator"
     weight: float = option(0.0, "of the penalty", high=1e3)
-    decay: float = option(0.99, "of the averages, an update of D", high=1)
+    decay: float = option(0.99, "of the averages, each update of D", high=1)
 
     @functools.cached_property
     def averages(self) -> Sequence[tf.Variable]:
@@ -203,11 +203,13 @@ class Orthogonal(Regulariser):
 
     network = "generator"
     weight: float = option(0.0, "beta; the paper's is 1e-4", high=1e3)
-    form: str = option("off_diagonal", "or |W^T W - I|^2", choices=ORTHOGONAL)
+    form: str = option("off_diagonal", "'full' is |W^T W - I|^2", choices=ORTHOGONAL)
 
     def generator_penalty(self, generator: keras.Model) -> tf.Tensor:
         form = ORTHOGONAL[self.form]
-        return self.weight * tf.add_n([form(w.matrix()) for w in kernels(generator)])
+        return self.weight * tf.add_n(
+            [form(w.matrix()) for w in kernel_layers(generator)]
+        )
 
 
 @options("sigma0")
@@ -215,7 +217,7 @@ class Sigma0(Regulariser):
     """Holds sigma0, the largest singular value of each of G's kernels (Section 4.1).
 
     The penalty is (sigma0 - target)^2; the clamp cuts sigma0 off at its target after
-    each update. The target is a number, or r * sigma1, a constant to the gradient.
+    each update. The target is a number or r * sigma1 (the second), without gradient.
     """
 
     network = "generator"
@@ -242,7 +244,7 @@ class Sigma0(Regulariser):
     def generator_penalty(self, generator: keras.Model) -> tf.Tensor | float:
         if self.clamp:
             return 0.0
-        groups = layers.by_shape(kernels(generator))
+        groups = layers.by_shape(kernel_layers(generator))
         return self.weight * tf.add_n([self.penalty(group) for _, group in groups])
 
     def after_generator(self, generator: keras.Model) -> list[Change]:
@@ -250,7 +252,7 @@ class Sigma0(Regulariser):
             return []
         return [
             (layer.kernel, tf.reshape(value, layer.kernel.shape))
-            for group, matrices in layers.by_shape(kernels(generator))
+            for group, matrices in layers.by_shape(kernel_layers(generator))
             for layer, value in zip(group, tf.unstack(self.clamped(matrices)))
         ]
 
@@ -272,7 +274,7 @@ class Sigma0(Regulariser):
         return matrices - tf.einsum("...,...i,...j->...ij", excess, v0, u0)
 
     def _target(self, sigma: tf.Tensor) -> tf.Tensor:
-        """Targets [...] for matrices with singular values [..., up to 2]."""
+        """Returns targets [...]; takes singular values [..., 1 or 2], descending."""
         if self.target is not None:
             return tf.fill(tf.shape(sigma)[:-1], float(self.target))
         return self.ratio * sigma[..., -1]  # r * sigma0 where there is no sigma1
@@ -296,7 +298,7 @@ class EmbeddingDecay(Regulariser):
         return self.weight * 0.5 * sum(squares)
 
 
-def kernels(network: keras.Model) -> list[layers.SpectralLayer]:
+def kernel_layers(network: keras.Model) -> list[layers.SpectralLayer]:
     """Returns the layers with a kernel, embeddings left out."""
     every = layers.spectral_layers(network)
     return [layer for layer in every if not isinstance(layer, layers.SpectralEmbedding)]

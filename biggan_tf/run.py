@@ -34,20 +34,20 @@ from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
 class TrainOptions:
     """How long a run trains, on what batches, and which checkpoints it keeps."""
 
-    batch_size: int = option(2048, "images an update, over all replicas", low=1)
+    batch_size: int = option(2048, "images per update, over all replicas", low=1)
     micro_batches: int = option(1, "micro-batches that an update computes", low=1)
     jit_compile: bool = option(False, "whether XLA compiles the updates", free=True)
     total_steps: int = option(150_000, "steps of the whole training", low=1, free=True)
     tick_steps: int = option(100, "steps until the host wakes", low=1, free=True)
     checkpoint_every_steps: int = option(1000, "multiple of the tick", low=1, free=True)
     keep_checkpoints: int = option(3, "how many of the newest stay", low=1, free=True)
-    keep_every_steps: int = option(10_000, "kept for good; 0: none", free=True)
+    keep_every_steps: int = option(10_000, "steps apart; 0: keeps none", free=True)
     keep_moments: bool = option(True, "of Adam, with --continue_from")
     seed: int = option(0, "of weights, latents, labels and the order of the data")
     deterministic: bool = option(False, "the same bits in every run on these devices")
 
     def check(self) -> None:
-        """Raises BadInput unless each period and batch is a multiple of the other."""
+        """Raises BadInput if a period or batch is not the multiple it has to be."""
         self.check_period("train.checkpoint_every_steps", self.checkpoint_every_steps)
         periods = ("keep_every_steps", "checkpoint_every_steps")
         for multiple, of in (("batch_size", "micro_batches"), periods):
@@ -73,16 +73,16 @@ def build_gan(
     keras.utils.set_random_seed(train.seed)
     g = networks.build(generator)
     d = networks.build(discriminator)
-    gan, sizes = GanOptions(), (train.batch_size, train.seed, train.micro_batches)
-    others = train.jit_compile, LatentOptions(), turned_on(gan.frozen)
-    return Gan(g, d, gan, *sizes, *others)
+    options, latent_options = GanOptions(), LatentOptions()
+    batch = train.batch_size, train.seed, train.micro_batches, train.jit_compile
+    return Gan(g, d, options, *batch, latent_options, turned_on(options.frozen))
 
 
 # --- the data of a run ----------------------------------------------------------------
 
 
 def write_data_spec(folder: Path, spec: DataSpec) -> None:
-    """Writes `data.json`: what an export needs to know of the data; the TensorFlow."""
+    """Writes `data.json`: what an export needs of the data; TensorFlow's version."""
     values = {**dataclasses.asdict(spec), "tensorflow": tf.__version__}
     files.write_json(folder / "data.json", values)
 
@@ -95,7 +95,7 @@ def read_data_spec(folder: Path) -> DataSpec:
         names = values["class_names"]
         spec = DataSpec(**{**values, "class_names": tuple(names)})
         if not all(isinstance(name, str) for name in names):
-            raise ValueError("class_names are no names")
+            raise ValueError("class_names are not all text")
         if spec.num_classes != len(names):
             raise ValueError("num_classes is not the number of class_names")
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -185,8 +185,8 @@ def inference_generator(
 ) -> tuple[InferenceGenerator, Sampler]:
     """Makes the generator of an export, and its sampler.
 
-    Unless statistics came with the weights, they are measured as `export` says, at
-    these truncations or else at the convention's grid.
+    Published statistics of the same convention are used, unless `export.accumulate`.
+    Otherwise they are measured at these truncations, or else at the convention's grid.
     """
     convention = LatentOptions().convention(export.truncation_convention)
     published = trained.published
@@ -237,14 +237,14 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
     """Restores networks, G's average, optimisers and step from another run.
 
-    What the checkpoint at `path` lacks stays as it is. Without `keep_moments` both
-    optimisers start as at step 0. Raises BadInput if the architectures differ.
+    Averages of regularisers start anew. Without `keep_moments` both optimisers start as
+    at step 0. Raises BadInput if the checkpoint at `path` does not fit.
     """
     if not keep_moments and gan.options.ema_start_step:
         raise BadInput(
             f"gan.ema_start_step = {gan.options.ema_start_step} with "
-            "train.keep_moments = False: set gan.ema_start_step = 0, for updates are "
-            "counted anew, and before that step G's average is a copy."
+            "train.keep_moments = False: set gan.ema_start_step = 0, for updates count "
+            "from 0 again, and until that step G's average would be a copy of G."
         )
     kept = tf.train.Checkpoint(
         generator=gan.generator,

@@ -35,12 +35,12 @@ class ExportOptions:
     )
     passes: int | None = option(
         None,
-        "batches that statistics are measured on; None: 50 or more, by the classes",
+        "batches to measure statistics on; None: 50, or more for many classes",
         low=1,
     )
-    batch_size: int = option(64, "images a pass, over all replicas", low=2)
+    batch_size: int = option(64, "images per pass, over all replicas", low=2)
     seed: int = option(0, "of the latents and labels of the passes")
-    accumulate: bool = option(False, "also if published weights brought statistics")
+    accumulate: bool = option(False, "measure statistics even if the weights have them")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ class InferenceGenerator:
 
     def measure(self, passes: int, seed: int) -> None:
         """Measures the standing statistics of all truncations."""
-        hidden = None if len(self._truncations) > 1 else True  # None: on a terminal
+        hidden = None if len(self._truncations) > 1 else True  # None: terminal only
         rows = tqdm(self._truncations, "standing statistics", disable=hidden)
         for row, truncation in enumerate(rows):
             moments = self._accumulator.moments(truncation, passes, seed)

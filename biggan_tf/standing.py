@@ -15,8 +15,8 @@ from biggan_tf import distribution, latents
 from biggan_tf.keras import keras
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
 
-# The truncations that have statistics of their own, by convention. Between two of them
-# statistics are interpolated, except between 2 and infinity.
+# For each convention of `latents.TRUNCATIONS`, the truncations that have statistics of
+# their own. Between two of them statistics are interpolated, unless one is infinity.
 RESAMPLE_GRID = (0.04, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, math.inf)
 SCALED_GRID = tuple(index / 50 for index in range(51))
 GRIDS = {
@@ -33,7 +33,7 @@ SAMPLES_PER_CLASS = 50
 
 
 def enough_passes(least: int, num_classes: int, batch_size: int) -> int:
-    """Returns how many batches give `SAMPLES_PER_CLASS`; `least` or more."""
+    """Returns the batches for `SAMPLES_PER_CLASS` on average, or `least` if more."""
     return max(least, -(-SAMPLES_PER_CLASS * num_classes // batch_size))
 
 
@@ -45,7 +45,7 @@ class PublishedStatistics:
     truncations: np.ndarray  # float32 [sets], ascending; infinity may be the last
     means: Mapping[str, np.ndarray]  # float32 [sets, channels] of "block0/norm1/norm"
     variances: Mapping[str, np.ndarray]  # likewise
-    sigmas: Mapping[str, np.ndarray]  # divide kernels; {}: a power iteration finds them
+    sigmas: Mapping[str, np.ndarray]  # of kernels; {}: power iteration computes them
 
 
 class StandingStatistics(tf.Module):
@@ -84,7 +84,7 @@ class StandingStatistics(tf.Module):
         truncation = tf.clip_by_value(truncation, grid[0], grid[-1])
         upper = tf.reduce_sum(tf.cast(grid < truncation, tf.int32))
         lower = tf.maximum(upper - 1, 0)
-        # On the grid this is 1 (or 0 / 0 on the first set) to the last bit.
+        # On the grid this is exactly 1; on its first truncation 0, from 0 / 0.
         weight = tf.math.divide_no_nan(
             truncation - grid[lower], grid[upper] - grid[lower]
         )

@@ -60,7 +60,7 @@ class Update:
     """Updates a network once from the gradients of its loss over a batch.
 
     The batch may come in micro-batches, one after the other, to save memory. The
-    gradient is the mean over micro-batches and replicas, so it is the whole batch's.
+    gradient is the mean over micro-batches and replicas.
 
     Args:
         network: what is updated.
@@ -107,9 +107,9 @@ class Update:
             for variable in self._variables
             if micro_batches > 1
         ]
-        self._first, self._last = self._accumulate, self._apply
-        if jit_compile:  # one program each, however often it is called
-            self._first, self._last = (
+        self._earlier, self._last = self._accumulate, self._apply
+        if jit_compile:  # XLA compiles each once, for all calls
+            self._earlier, self._last = (
                 tf.function(method, autograph=False, jit_compile=True)
                 for method in (self._accumulate, self._apply)
             )
@@ -125,7 +125,7 @@ class Update:
 
         # Sum the gradients of all micro-batches but the last.
         def accumulate(index: tf.Tensor, totals: Scalars) -> tuple[tf.Tensor, Scalars]:
-            scalars = self._on_replicas(self._first, next_batch(), seed, index)
+            scalars = self._on_replicas(self._earlier, next_batch(), seed, index)
             return index + 1, {name: totals[name] + scalars[name] for name in totals}
 
         totals: Scalars = dict.fromkeys(self._scalars, 0.0)

@@ -319,7 +319,9 @@ def test_a_directory_with_more_than_values_is_refused(tmp_path, line):
     (tmp_path / "config.gin").write_text(f"paint.coats = 1\n{line}\n")
     Varnish(kind="matt")
     for use in (config.read_back, config.claim):
-        with pytest.raises(BadInput, match=r"config\.gin:2: .* holds values alone"):
+        with pytest.raises(
+            BadInput, match=r"config\.gin:2: .* holds plain values only"
+        ):
             use(tmp_path)
 
 

@@ -549,7 +549,7 @@ def scaled_gan(precision: str, **options: Any) -> Gan:
     both = dict.fromkeys(("generator_precision", "discriminator_precision"), precision)
     g, d = specs(**both)
     options = GanOptions(**{"discriminator_steps": 1, **options})
-    g, d = networks.build(g), networks.build_discriminator(d)
+    g, d = networks.build(g), networks.build(d)
     return Gan(g, d, options, BATCH, regularisers=[LeCam(weight=1e-3)])
 
 

@@ -249,5 +249,7 @@ def test_sigma_is_each_sample_s_own():
 
 def test_scaled_truncation_is_for_normal_latents_alone():
     assert latent("normal").convention("scaled") == "scaled"
-    with pytest.raises(BadInput, match="'scaled' with .* for it is of normal latents"):
+    with pytest.raises(
+        BadInput, match="'scaled' with .* it is for normal latents only"
+    ):
         latent("uniform").convention("scaled")

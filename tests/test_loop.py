@@ -285,7 +285,7 @@ def test_a_hostile_config_is_not_followed(tmp_path, line):
     folder.mkdir()
     (tmp_path / "recipe.gin").write_text("train.seed = 1\n")
     (folder / "config.gin").write_text(f"{line}\ntrain.seed = 0\n")
-    with pytest.raises(BadInput, match=r"config\.gin:1: .*values alone"):
+    with pytest.raises(BadInput, match=r"config\.gin:1: .*plain values only"):
         config.read_back(folder)
 
 

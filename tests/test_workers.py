@@ -138,7 +138,7 @@ def test_an_alarm_rewinds_all_of_them_and_then_stops_all(tmp_path):
     for worker in workers:
         assert worker.wait(200) == 2, worker.output()
         *_, last = worker.output().strip().splitlines()
-        assert "keeps the state before step 2" in last, worker.output()
+        assert "keeps the last checkpoint up to step 2" in last, worker.output()
         assert worker.output().count("going on from") == 1
     rewind = json.loads((model_dir / "rewind.json").read_text())
     assert (rewind["at_step"], rewind["to_step"]) == (2, 0)

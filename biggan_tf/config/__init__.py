@@ -1,7 +1,7 @@
 """Configuration: two flags, strict gin files, and the config of a model directory.
 
-A binding that is misspelt, cannot be or changes nothing stops the program before any
-work, with one sentence that names the file and line. The files are read with the parser
+A binding that is misspelt, invalid or unused stops the program before any work, with
+one sentence that names the file and line. The files are read with the parser
 of gin-config; the bindings are kept here.
 """
 

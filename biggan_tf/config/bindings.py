@@ -16,7 +16,7 @@ class Macro(str):
 
 
 class Bound(NamedTuple):
-    """A value, in which macros may stand, and the "file:line" that says so."""
+    """A value, in which macros may stand, and the "file:line" that binds it."""
 
     value: Any
     where: str
@@ -66,7 +66,7 @@ def clear() -> None:
 
 
 def forget(room: str) -> None:
-    """Unbinds what is bound of a room so far, as by a run's own config."""
+    """Unbinds all options of a room, such as those from a run's own config."""
     for name in [name for name in BOUND if name.startswith(f"{room}.")]:
         del BOUND[name]
 

@@ -1,4 +1,4 @@
-"""The frame of every command-line program: its gin flags and how its errors end."""
+"""The frame of every command-line program: its gin flags, and how errors end it."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ from absl import app, flags, logging
 from biggan_tf.config.parsing import GIN_FOLDER
 from biggan_tf.errors import BadInput
 
-# Without CUDA, TensorFlow prints errors that are none; real ones arrive as exceptions.
+# Without CUDA, TensorFlow prints false errors; real ones arrive as exceptions.
 # This has to come before TensorFlow is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def define_flags() -> None:
-    """Defines --gin_file and --gin_param; both repeat, later ones win."""
+    """Defines --gin_file and --gin_param; both may be repeated; later ones win."""
     flags.DEFINE_multi_string("gin_file", [], f"A path, or a name in {GIN_FOLDER}.")
     flags.DEFINE_multi_string("gin_param", [], 'Such as "train.total_steps = 1000".')
 

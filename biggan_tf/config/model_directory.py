@@ -27,8 +27,8 @@ _RENAMED = {
 def claim(model_dir: str | os.PathLike[str]) -> None:
     """Makes `model_dir` belong to the operative config, or checks that it does.
 
-    The folder's `config.gin` is written if it has none, and brought up to date if only
-    bindings differ that may change between runs. Raises BadInput, which lists them, if
+    Writes the folder's `config.gin` if there is none, and rewrites it if only options
+    differ that may change between runs. Raises BadInput, which lists the options, if
     others differ.
     """
     path, here = Path(model_dir) / "config.gin", TAKEN
@@ -59,7 +59,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
 
 
 def read_back(model_dir: str | os.PathLike[str]) -> None:
-    """Binds the values in the `config.gin` of `model_dir`, but for unknown rooms.
+    """Binds the values in the `config.gin` of `model_dir`, but not of unknown rooms.
 
     Raises BadInput if there is none, or it does not fit this version of the program.
     """
@@ -84,8 +84,8 @@ def _bindings(path: Path) -> dict[str, bindings.Bound]:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             raise BadInput(
-                f"{path}:{number}: {line}: a model directory's config.gin holds values "
-                "alone; take a directory that you trust."
+                f"{path}:{number}: {line}: a model directory's config.gin holds plain "
+                "values only; take a directory that you trust."
             ) from None
         value = tuple(value) if isinstance(value, list) else value
         matches = ((re.fullmatch(old, name), new) for old, new in _RENAMED.items())

@@ -7,8 +7,8 @@ A room of options is a frozen dataclass. Gin files know it by the name of the ro
         total_steps: int = option(150_000, "steps of the whole training", low=1)
 
 `train.total_steps = 0` is then refused where it stands in a gin file, and so is
-`TrainOptions(total_steps=0)`. What a declaration cannot say (that two options
-contradict each other, say) a room checks in a method `check`.
+`TrainOptions(total_steps=0)`. A room has a method `check` for what a declaration cannot
+say, such as that two options contradict each other.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def option(
     choices: Sequence = (),
     free: bool = False,
 ) -> Any:
-    """Declares an option of a room; see `Option`. `gin.REQUIRED` is no default."""
+    """Declares an option of a room; see `Option`. `gin.REQUIRED`: no default."""
     declared = Option(meaning, low, high, tuple(choices), free)
     return dataclasses.field(default=default, metadata={"option": declared})
 
@@ -87,8 +87,8 @@ def option(
 def options(room: str, free: bool = False) -> Callable[[type], type]:
     """Makes a class a room of options: a frozen dataclass that gin files configure.
 
-    Options that its maker leaves out have the values that are bound, or else their
-    defaults. Fields without `option` cannot be bound: the maker hands them over. With
+    Options that the caller leaves out take the values that are bound, or else their
+    defaults. Fields without `option` cannot be bound: the caller passes them. With
     `free`, two runs in one model directory may differ in all of its options.
     """
 
@@ -102,7 +102,7 @@ def options(room: str, free: bool = False) -> Callable[[type], type]:
 
 
 def _filled(make: Callable) -> Callable:
-    """Returns a room's `__init__` that takes what its maker leaves out from `BOUND`."""
+    """Returns a room's `__init__`, filled from `BOUND` where the caller leaves gaps."""
 
     @functools.wraps(make)
     def init(self: Any, *args: Any, **given: Any) -> None:
@@ -136,7 +136,7 @@ def declared(room: type) -> dict[str, dataclasses.Field]:
 
 
 def check_value(room: str, name: str, value: Any, where: str = "") -> None:
-    """Raises BadInput, which begins with `where`, if an option cannot have a value."""
+    """Raises BadInput, which begins with `where`, unless the option takes `value`."""
     field = declared(ROOMS[room])[name]
     if value is gin.REQUIRED:
         raise BadInput(where + no_value(f"{room}.{name}"))

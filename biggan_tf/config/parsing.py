@@ -36,7 +36,7 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
 
 
 def read(path: Path) -> str:
-    """Returns the text of a file, which exists."""
+    """Returns the text of an existing file."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -46,7 +46,7 @@ def read(path: Path) -> str:
 def _of_file(
     name: str, folder: Path, origin: str, including: tuple[Path, ...] = ()
 ) -> dict[str, Bound]:
-    """Returns what a file binds; `origin` names it, and `including` led to it."""
+    """Returns what a file binds; `origin` names it, files `including` include it."""
     paths = folder / name, GIN_FOLDER / name
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
@@ -64,7 +64,7 @@ def _of_file(
 def _of_text(
     text: str, source: str, folder: Path, including: tuple[Path, ...] = ()
 ) -> dict[str, Bound]:
-    """Returns {"room.option", or macro: value}; `source` is the text's path or flag."""
+    """Returns {"room.option" or macro: value}; `source` is the text's path or flag."""
 
     def place(line: int) -> str:
         return source if source.startswith("--") else f"{source}:{line}"

@@ -3,7 +3,7 @@
 Three arguments have the same meaning everywhere:
 
     kernel      the arguments of each `SpectralLayer` inside, by name: how its kernel is
-                initialised, and whether its largest singular value divides it
+                initialised, and whether to divide it by its largest singular value
     training    whether the vector u that estimates this value moves, see `spectral`;
                 nothing else depends on it, and the output is the same either way
     statistics  the function that gives batch norm its mean and variance, see `norm`

@@ -13,7 +13,7 @@ from biggan_tf.layers.spectral import SpectralConv2D
 
 # Most scores (images * queries * keys) that are computed at once: 128 MiB in float32.
 LARGEST_SCORES = 2**25
-UNKNOWN_BATCH = 64  # is what counts where the number of images is not known beforehand
+UNKNOWN_BATCH = 64  # the number of images to assume where it is not known
 
 
 class SelfAttention(Layer):
@@ -24,8 +24,8 @@ class SelfAttention(Layer):
     h * w positions attends to h * w / 4. The dot products are not scaled. gamma is a
     trained scalar that starts at 0, so the layer starts as the identity.
 
-    Scores beyond `LARGEST_SCORES` are computed in chunks of queries, and again for the
-    gradient, so that they never lie in memory together.
+    More than `LARGEST_SCORES` scores are computed in chunks of queries, and computed
+    again for the gradient, so that memory holds one chunk at a time.
     """
 
     def __init__(self, kernel: dict, **kwargs: Any):
@@ -69,14 +69,14 @@ def attend(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
 
 
 def chunk_count(batch: int | None, queries: int, keys: int) -> int:
-    """Returns the least number of equal chunks with scores that are not too many."""
+    """Returns the least number of equal chunks that fit in `LARGEST_SCORES` each."""
     most = LARGEST_SCORES // ((batch or UNKNOWN_BATCH) * keys)  # queries at once
     counts = range(1, queries + 1)
     return next(n for n in counts if queries % n == 0 and queries // n <= max(1, most))
 
 
 def attend_in_chunks(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
-    """Returns `attend(theta, phi, g)`, some queries after the others."""
+    """Returns `attend(theta, phi, g)`, computed one chunk of queries at a time."""
     count = chunk_count(*theta.shape[:2], phi.shape[1])
 
     @tf.custom_gradient

@@ -8,7 +8,7 @@ module share one forward pass:
 - `batch_moments` takes those of the batch and moves nothing (G is frozen);
 - `running_statistics` takes the running averages;
 - `standing.StandingStatistics.at(truncation)` takes those that were measured for that
-  truncation, with the moving average of G's weights (sampling, exported module).
+  truncation, with the weights that sample (sampling, exported module).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class BatchNorm(Layer):
     """(x - mean) / sqrt(variance + epsilon) * scale + offset, as one multiply-add.
 
     Its variables are the running averages `moving_mean` and `moving_variance` (of the
-    unbiased variance), float32 [channels], which only `batch_statistics` moves.
+    unbiased variance), float32 [channels], which only `move_averages` moves.
 
     Args:
         momentum: weight of the old value in the running averages.

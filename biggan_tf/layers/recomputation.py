@@ -2,8 +2,8 @@
 
 This needs the memory of one block instead of all, for about a third more computation
 (Chen et al. 2016, arXiv 1604.06174). A block is then computed twice, but u and the
-running averages of batch norm must move once. So its kernels are normalised before it
-and handed in, and its batch norms hand out their moments.
+running averages of batch norm must move once. So its kernels are normalised
+beforehand and passed in, and its batch norms return their moments.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from biggan_tf.layers.spectral import spectral_layers
 
 
 def after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    """Returns x, as the result of a computation that needs `before`.
+    """Returns x, made to depend on `before`.
 
-    So what is made of x is neither made earlier, nor taken for what was made of x
-    before. XLA does not know control dependencies, so x gets a sum that is 0: it would
-    be 1 where `before` begins with a NaN, and then nothing else is right either.
+    So what is computed from the result cannot run earlier, nor be merged with the same
+    computation from x. XLA ignores control dependencies, so this adds a number to x: 0,
+    or 1 if `before` begins with a NaN, when nothing else is right either.
     """
     first = tf.cast(tf.reshape(before, [-1])[0], tf.float32)
     return x + tf.cast(tf.math.is_nan(first), x.dtype)

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from biggan_tf.layers.spectral import SpectralConv2D
 
-# Times three taps it is four: the three convolved with a box of two ones.
+# [4, 3]: makes four taps of three, by convolving them with two ones.
 BOX = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 1]])
 
 

@@ -102,7 +102,7 @@ class SpectralLayer(Layer):
             self.sigma = self.add_weight("sigma", [], initializer="ones", **state)
 
     def matrix(self) -> tf.Tensor:
-        """Returns W as the matrix [rest, units] whose singular values count."""
+        """Returns W as the matrix [rest, units] of which sigma is taken."""
         if self.kernel.shape.rank == 2:
             return tf.convert_to_tensor(self.kernel)
         return tf.reshape(self.kernel, [-1, self.kernel.shape[-1]])

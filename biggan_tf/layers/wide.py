@@ -1,8 +1,8 @@
-"""What is computed in float32 inside a network that stores 16 bits, and what is kept.
+"""Operations that compute in float32 inside a network whose tensors have 16 bits.
 
 A plain cast to float32 keeps a copy for the gradient beside the tensor of 16 bits, and
-sums of 16 bits lose their small terms. The functions here keep their inputs alone, and
-widen them once more in the backward pass.
+sums in 16 bits lose their small terms. The functions here keep only their inputs for
+the gradient, and widen them again in the backward pass.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import tensorflow as tf
 
 
 def widen(x: tf.Tensor) -> tf.Tensor:
-    """Returns 16 bits as float32, and float32 and float64 as they are."""
+    """Returns a 16-bit tensor as float32; others as they are."""
     return x if x.dtype.size >= 4 else tf.cast(x, tf.float32)
 
 
 def _widen_after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Returns `widen(x)`, made after `before`.
 
-    Without an order TensorFlow's graph optimiser would find the same cast in the
-    forward pass, and keep that.
+    Otherwise TensorFlow's graph optimiser would reuse the cast of the forward pass,
+    and keep its result in memory until then.
     """
     with tf.control_dependencies([before]):
         return widen(tf.identity(x))
@@ -29,7 +29,7 @@ def _widen_after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
 def moments(x: tf.Tensor) -> tuple:
     """Returns E[x] and E[x^2] of each channel, [batch, h, w, channels] -> [channels].
 
-    By rows first: one float32 sum of a hundred thousand terms loses four digits.
+    Rows are averaged first: one float32 sum of 100,000 terms loses four digits.
     """
 
     def mean(values: tf.Tensor) -> tf.Tensor:
@@ -86,7 +86,7 @@ def softmax(scores: tf.Tensor) -> tuple:
 def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Returns x + bias, in the type of x; the gradient of the bias is a float32 sum.
 
-    bias: float32 (or as x) [channels]. A sum in bfloat16 stops at 256 ones.
+    bias: float32 (or as x) [channels]. In bfloat16 a sum of ones stops at 256.
     """
 
     @tf.custom_gradient
