@@ -249,7 +249,7 @@ def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):
     for (image, label), expected in zip(resumed.as_numpy_iterator(), whole[6:]):
         np.testing.assert_array_equal(image, expected[0])
         np.testing.assert_array_equal(label, expected[1])
-    assert not caplog.records
+    assert str(tmp_path) not in caplog.text  # threads of other tests may still read
 
 
 def test_a_program_with_a_running_pipeline_can_end(tmp_path):

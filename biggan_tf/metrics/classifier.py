@@ -9,12 +9,14 @@ from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import finite_rows
 
 
-class InceptionScore(Metric, name="is"):
+class InceptionScore(Metric):
     """exp of the mean KL(p(y|x) || p(y)), in splits (Salimans et al. 2016).
 
     Uses the feature network's logits, or a linear head's if the data has own classes.
     Split i of s holds images i n / s to (i + 1) n / s of the n that are requested.
     """
+
+    name = "is"
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
@@ -66,8 +68,10 @@ class InceptionScore(Metric, name="is"):
             )
 
 
-class LabelAccuracy(Metric, name="accuracy"):
+class LabelAccuracy(Metric):
     """Fraction of images to which a linear head gives the label they were made for."""
+
+    name = "accuracy"
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:

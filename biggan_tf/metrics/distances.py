@@ -121,9 +121,10 @@ def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-class Prdc(Metric, name="prdc"):
+class Prdc(Metric):
     """Precision, recall, density and coverage of a bounded number of images."""
 
+    name = "prdc"
     needs_features = True
     is_one_number = False
 

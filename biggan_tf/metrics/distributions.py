@@ -50,9 +50,10 @@ def check_enough_images(name: str, count: int, feature_size: int) -> None:
         )
 
 
-class Fid(Metric, name="fid"):
+class Fid(Metric):
     """FID of all images."""
 
+    name = "fid"
     lower_is_better = True
 
     def __init__(self, request: Request, reference: Reference):
@@ -65,9 +66,10 @@ class Fid(Metric, name="fid"):
         return {"fid": frechet_distance(self._real, self._fake)}
 
 
-class IntraFid(Metric, name="intra_fid"):
+class IntraFid(Metric):
     """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
 
+    name = "intra_fid"
     lower_is_better = True
     needs_classes = True
 
@@ -111,7 +113,7 @@ def _check_class_sizes(kind: str, counts: Sequence[int], request: Request) -> No
         )
 
 
-class Kid(Metric, name="kid"):
+class Kid(Metric):
     """KID (Binkowski et al. 2018): unbiased squared MMD, in blocks.
 
     Each full block of generated features is compared with the next reference block.
@@ -119,6 +121,7 @@ class Kid(Metric, name="kid"):
     default, or all if there are fewer.
     """
 
+    name = "kid"
     lower_is_better = True
     needs_features = True
 

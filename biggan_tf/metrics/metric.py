@@ -54,8 +54,8 @@ class Metric(abc.ABC):
     needs_features = False  # of single real images
     needs_classes = False  # statistics of each class of real images
 
-    def __init_subclass__(cls, name: str) -> None:
-        cls.name, METRICS[name] = name, cls
+    def __init_subclass__(cls) -> None:
+        METRICS[cls.name] = cls
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
