@@ -112,9 +112,11 @@ class StandingStatistics(tf.Module):
         """Stores one set: E[x] and E[x^2], float64 [2, channels], of every norm."""
         tables = zip(self.means, self.variances, moments)
         for mean, variance, (first, second) in tables:
-            mean[row].assign(first.astype(np.float32))
             spread = np.maximum(second - np.square(first), 0.0)
-            variance[row].assign(spread.astype(np.float32))
+            for table, values in ((mean, first), (variance, spread)):
+                rows = table.numpy()  # a slice of a mirrored variable is of one replica
+                rows[row] = values
+                table.assign(rows)
 
 
 class Accumulator:
