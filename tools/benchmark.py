@@ -108,10 +108,17 @@ def kept_bytes(gradients: Callable, *arguments: object, **options: object) -> in
     kept = {
         tensor.ref(): tensor.shape.num_elements() * tensor.dtype.size
         for op in every[ends[0] :]
-        for tensor in op.inputs
+        for tensor in map(_aliased, op.inputs)
         if tensor.op in forward and tensor.op.type != "Placeholder"
     }
     return sum(kept.values())
+
+
+def _aliased(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the tensor whose memory this one has, too."""
+    while tensor.op.type in ("Identity", "IdentityN"):
+        tensor = tensor.op.inputs[tensor.value_index]
+    return tensor
 
 
 def peak(graph: tf.Graph) -> float:
