@@ -1,18 +1,17 @@
 """Makes the generator or discriminator that a spec describes."""
 
 import contextlib
+import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from biggan_tf import biggan, biggan_deep
-from biggan_tf.architecture import (
-    GeneratorSpec,
-    Network,
-    NetworkSpec,
-)
+from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
 from biggan_tf.keras import keras
+from biggan_tf.layers import by_path
 
 _FAMILIES = {"biggan": biggan, "biggan_deep": biggan_deep}
 
@@ -46,6 +45,15 @@ def without_values() -> Iterator[None]:
     """Gives networks built inside variables with shapes, but no memory and values."""
     with tf.Graph().as_default():
         yield
+
+
+@functools.cache
+def variables(spec: NetworkSpec) -> dict[str, tuple[tuple[int, ...], bool]]:
+    """Returns {path: (shape, whether it is trained)} of a network's variables."""
+    with without_values():
+        network = build(dataclasses.replace(spec, initializer="normal"))
+        found = by_path(network.variables)
+    return {path: (tuple(v.shape), v.trainable) for path, v in found.items()}
 
 
 def parameter_count(network: keras.Model) -> int:

@@ -24,7 +24,6 @@ from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
 from biggan_tf.keras import keras
 from biggan_tf.latents import LatentOptions
-from biggan_tf.layers import by_path
 from biggan_tf.regularisers import turned_on
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
 from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
@@ -87,11 +86,14 @@ def write_data_spec(folder: Path, spec: DataSpec) -> None:
     files.write_json(folder / "data.json", values)
 
 
-def read_data_spec(folder: Path) -> DataSpec:
-    """Reads `data.json`; raises BadInput if it is missing or damaged."""
+def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
+    """Reads `data.json`: the data, and the TensorFlow that the run was trained with.
+
+    Raises BadInput if it is missing or damaged.
+    """
     try:
         values = json.loads((folder / "data.json").read_text())
-        values.pop("tensorflow", None)
+        version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
         names = values["class_names"]
         spec = DataSpec(**{**values, "class_names": tuple(names)})
         if not all(isinstance(name, str) for name in names):
@@ -101,7 +103,7 @@ def read_data_spec(folder: Path) -> DataSpec:
     except (OSError, ValueError, TypeError, KeyError) as error:
         told = f"--model_dir={folder}: its data.json cannot be read ({error})."
         raise BadInput(told) from error
-    return spec
+    return spec, version
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:
@@ -111,14 +113,13 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
     """
     if not (folder / "data.json").is_file():
         return
-    there = read_data_spec(folder)
+    there, version = read_data_spec(folder)
     if there.class_names != spec.class_names:
         raise BadInput(
             f"--model_dir={folder}: give the {there.num_classes} classes of "
             f"{there.name}, on which it was trained, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
         )
-    version = json.loads((folder / "data.json").read_text()).get("tensorflow", "2.15")
     if version.split(".")[:2] != tf.__version__.split(".")[:2]:
         print(
             f"{folder} was trained with TensorFlow {version}; with {tf.__version__} it "
@@ -149,7 +150,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     its data nor its devices. Raises BadInput if there is no checkpoint that fits.
     """
     folder = Path(model_dir)
-    data = read_data_spec(folder)
+    data, _ = read_data_spec(folder)
     spec = GeneratorSpec(data.image_size, data.num_classes)
 
     read = checkpoints.read_best if best else checkpoints.read_latest
@@ -169,9 +170,7 @@ def check_fit(
     path: Path, weights: dict[str, np.ndarray], spec: GeneratorSpec | DiscriminatorSpec
 ) -> None:
     """Raises BadInput unless the weights in the checkpoint fit the spec."""
-    with networks.without_values():
-        variables = by_path(networks.build(spec).variables)
-    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    shapes = {name: shape for name, (shape, _) in networks.variables(spec).items()}
     there = {name: value.shape for name, value in weights.items()}
     if wrong := sorted(name for name, _ in shapes.items() ^ there.items()):
         raise BadInput(

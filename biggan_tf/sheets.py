@@ -31,15 +31,7 @@ def class_rows(
 ) -> list[Row]:
     """Returns a row of samples for each label."""
     z = sampler.latents(len(labels) * columns, truncation, seed)
-    return [
-        Row(
-            sampler.class_names[label],
-            some,
-            np.full(columns, label, np.int32),
-            truncation,
-        )
-        for label, some in zip(labels, np.split(z, len(labels)))
-    ]
+    return _row_per_label(sampler, labels, np.split(z, len(labels)), truncation)
 
 
 def latent_interpolation_rows(
@@ -48,14 +40,16 @@ def latent_interpolation_rows(
     """Returns a row for each label: in equal steps from one z to another."""
     z = sampler.latents(2 * len(labels), truncation, seed)
     steps = np.linspace(z[::2], z[1::2], columns, axis=1, dtype=np.float32)
+    return _row_per_label(sampler, labels, steps, truncation)
+
+
+def _row_per_label(
+    sampler: Sampler, labels: Sequence[int], z: Sequence[np.ndarray], truncation: float
+) -> list[Row]:
+    """Returns a row for each label, of its latents, float32 [columns, latent_size]."""
     return [
-        Row(
-            sampler.class_names[label],
-            some,
-            np.full(columns, label, np.int32),
-            truncation,
-        )
-        for label, some in zip(labels, steps)
+        Row(sampler.class_names[k], own, np.full(len(own), k, np.int32), truncation)
+        for k, own in zip(labels, z)
     ]
 
 

@@ -106,15 +106,15 @@ def _filled(make: Callable) -> Callable:
 
     @functools.wraps(make)
     def init(self: Any, *args: Any, **given: Any) -> None:
-        given.update(zip([field.name for field in dataclasses.fields(self)], args))
+        names = [field.name for field in dataclasses.fields(self)]
+        handed_over = {*names[: len(args)], *given}
         taken = {
-            f"{self.room}.{name}": BOUND.get(f"{self.room}.{name}", field.default)
+            name: BOUND.get(f"{self.room}.{name}", field.default)
             for name, field in declared(type(self)).items()
-            if name not in given
+            if name not in handed_over
         }
-        values = {name.partition(".")[2]: value for name, value in taken.items()}
-        make(self, **given, **values)
-        TAKEN.update(taken)
+        make(self, *args, **given, **taken)
+        TAKEN.update({f"{self.room}.{name}": value for name, value in taken.items()})
 
     return init
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,7 +15,6 @@ from biggan_tf import networks
 from biggan_tf.architecture import CHANNELS, Channels, NetworkSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
-from biggan_tf.layers import path_of
 
 Shape = tuple[int, ...]
 Tensors = Mapping[str, np.ndarray]  # of a file, by name
@@ -96,7 +93,7 @@ def match(
         trained: whether the tensors are for the trained variables alone.
     """
     values, used, sets = {}, set(), None
-    for path, (shape, is_trained) in variables(spec).items():
+    for path, (shape, is_trained) in networks.variables(spec).items():
         name, axes = rule(path, len(shape))
         if not name or (trained and not is_trained):
             continue
@@ -120,14 +117,6 @@ def match(
         if name not in used:
             problems.append(f"{file}: {name} {list(tensor.shape)} is left over")
     return values
-
-
-@functools.cache
-def variables(spec: NetworkSpec) -> dict[str, tuple[Shape, bool]]:
-    """Returns {path: (shape, whether it is trained)} of a network's variables."""
-    with networks.without_values():
-        network = networks.build(dataclasses.replace(spec, initializer="normal"))
-    return {path_of(v): (tuple(v.shape), v.trainable) for v in network.variables}
 
 
 def shape_in_file(shape: Shape, axes: Shape | None) -> Shape:

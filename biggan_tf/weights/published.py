@@ -24,9 +24,8 @@ class Published:
     # Values of G's variables, to sample with. Batch norm's moments are [sets,
     # channels]: one set, or several of truncations from 0 to 1.
     average: Values
-    generator: Values = dataclasses.field(
-        default_factory=dict
-    )  # to train on, if others
+    # Values of G's variables to train on, if they are others.
+    generator: Values = dataclasses.field(default_factory=dict)
     discriminator_arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     discriminator: Values = dataclasses.field(default_factory=dict)
     # By network: Adam's number of updates so far, its first and its second moments.

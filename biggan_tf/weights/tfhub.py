@@ -15,6 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from biggan_tf import networks
 from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.weights import matching
@@ -147,7 +148,7 @@ def _statistics(
     path: str, model: SavedModel, spec: GeneratorSpec, rule: Rule
 ) -> dict[str, np.ndarray]:
     """Returns the [sets, channels] moments in the graph, by the variables' names."""
-    means = [path for path in matching.variables(spec) if path.endswith("/moving_mean")]
+    means = [path for path in networks.variables(spec) if path.endswith("/moving_mean")]
     wanted = {}
     for index, mean in enumerate(means):  # in the order in which the graph makes them
         variance = mean.replace("moving_mean", "moving_variance")
