@@ -42,6 +42,7 @@ from biggan_tf import (
     run,
     saved_model,
 )
+from biggan_tf.alarms import AlarmOptions
 from biggan_tf.errors import BadInput
 from biggan_tf.latents import LatentOptions
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -66,8 +67,16 @@ _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbou
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
 
-# What a run's configuration binds for its training alone.
-OF_TRAINING = ("alarms", "distribution", "evaluation", "monitor")
+# The rooms that a run's configuration binds for its training alone.
+OF_TRAINING = tuple(
+    options.room
+    for options in (
+        AlarmOptions,
+        distribution.DistributionOptions,
+        evaluation.EvaluationOptions,
+        monitor.MonitorOptions,
+    )
+)
 
 
 def _checked_flags() -> tuple[tuple[str, ...], list[float]]:

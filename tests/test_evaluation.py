@@ -5,11 +5,14 @@ import dataclasses
 import functools
 import json
 import math
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from doors import Door
+from doors import ENVIRONMENT, ROOT, Door
 
 from biggan_tf import config, data, evaluation, features, files, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
@@ -229,6 +232,23 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path):
     Checkpoints(tmp_path, module).keep_best(4, "is", 1.0, lower=False)
     with pytest.raises(BadInput, match="no best checkpoint"):
         read_best(tmp_path / "other", restore)
+
+
+def test_the_program_itself(tmp_path):
+    """In a process of its own, which has imported nothing but the program."""
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    arguments = [f"--model_dir={tmp_path / 'run'}", "--network=none"]
+    result = subprocess.run(
+        [sys.executable, "-m", "biggan_tf.evaluate", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2, result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("error: feature network 'none': take "), result.stderr
 
 
 def check_the_door(model_dir):
