@@ -13,7 +13,9 @@ second with this machine's peak: the fastest convolution of the recipe, run alon
 take turns, so that other load on the machine affects all alike. `--loop` also runs the
 training loop, and prints the fraction of its time in which the device waits for the
 host. `--vary` prints instead the cost as the batch, width, resolution or number of
-replicas grows, and `--input` the speed of the input pipeline alone.
+replicas grows, and `--input` the speed of the input pipeline alone. `--memory` prints
+what training keeps in memory at any batch size and for each image, in float32, in
+bfloat16 and with `recompute`; it counts in the graphs, and runs no step.
 
 Every time is a median. The images are random; the input pipeline is measured
 separately.
@@ -43,10 +45,11 @@ from biggan_tf.architecture import CHANNELS
 from biggan_tf.errors import BadInput
 
 config.define_flags()
-_STEPS = flags.DEFINE_integer("steps", 7, "Steps to time.", lower_bound=1)
+_STEPS = flags.DEFINE_integer("steps", 7, "Steps to time.", 1, 10**6)
 _RATIOS = flags.DEFINE_bool("ratios", False, "Plain resampling and bfloat16 too.")
 _LOOP = flags.DEFINE_bool("loop", False, "Run train.total_steps of the loop too.")
 _INPUT = flags.DEFINE_bool("input", False, "The input pipeline alone.")
+_MEMORY = flags.DEFINE_bool("memory", False, "What training keeps in memory alone.")
 _VARY = flags.DEFINE_list("vary", [], "Of batch, width, resolution and replicas.")
 _PLOT = flags.DEFINE_string("plot", None, "PNG of what --vary measures.")
 
@@ -114,6 +117,16 @@ def kept_bytes(gradients: Callable, *arguments: object, **options: object) -> in
     return sum(kept.values())
 
 
+def kept_for_gradients(model: gan.Gan, side: int, batch: int) -> dict[str, int]:
+    """Bytes that an update of D, and of G, keeps for its gradients."""
+    real = tf.zeros([batch, side, side, 3]), tf.zeros([batch], tf.int32)
+    draws = latents.Draws(latents.root_seed(0), batch)
+    return {
+        "D": kept_bytes(model.discriminator_gradients, *real, draws, training=True),
+        "G": kept_bytes(model.generator_gradients, draws, training=True),
+    }
+
+
 def _aliased(tensor: tf.Tensor) -> tf.Tensor:
     """Returns the tensor whose memory this one has, too."""
     while tensor.op.type in ("Identity", "IdentityN"):
@@ -175,13 +188,7 @@ class Step:
         self.graph, self.kept = None, {}
         if not isinstance(plan.strategy, tf.distribute.MirroredStrategy):
             self.graph = step.get_concrete_function().graph
-            draws = latents.Draws(latents.root_seed(0), batch)
-            self.kept = {
-                "D": kept_bytes(
-                    self.gan.discriminator_gradients, *one, draws, training=True
-                ),
-                "G": kept_bytes(self.gan.generator_gradients, draws, training=True),
-            }
+            self.kept = kept_for_gradients(self.gan, side, batch)
         self.images = plan.train.batch_size * plan.gan.discriminator_steps
 
     def __call__(self) -> float:
@@ -264,6 +271,37 @@ def peak_memory() -> str:
     else:
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return f"{used / 2**30:.2f} GiB"
+
+
+def report_memory(plan: loop.Plan) -> None:
+    """A table of what training keeps: always, and for each image."""
+    rows = []
+    for name, change in (
+        ("as configured", {}),
+        ("bfloat16", {"precision": "mixed_bfloat16"}),
+        ("recompute", {"recompute": True}),
+    ):
+        model = _replaced(plan, change, change).build()
+        if not rows:
+            rows.append(("state", f"{state_bytes(model) / 2**30:.3f} GiB", ""))
+        side = plan.generator.resolution
+        one, three = (kept_for_gradients(model, side, batch) for batch in (1, 3))
+        for network in one:
+            image = (three[network] - one[network]) / 2
+            gibs = [x / 2**30 for x in (one[network] - image, image)]
+            rows.append((f"{network}, {name}", *(f"{x:.4f} GiB" for x in gibs)))
+    table(rows, ["", "at any batch size", "an image"])
+
+
+def state_bytes(model: gan.Gan) -> int:
+    """Of weights, Adam's moments and the moving average."""
+    networks = model.generator, model.discriminator
+    average = model.generator_optimizer
+    optimizers = average, average._optimizer, model.discriminator_optimizer
+    every = [v for network in networks for v in network.variables]
+    every += [v for optimizer in optimizers for v in optimizer.variables()]
+    every = {id(v): v for v in every}.values()
+    return sum(v.shape.num_elements() * v.dtype.size for v in every)
 
 
 def report_input(plan: loop.Plan) -> None:
@@ -395,6 +433,9 @@ def main() -> None:
             "micro-batch is what is measured; set it to 1, and train.batch_size to the "
             "size of a micro-batch."
         )
+    if _MEMORY.value:
+        report_memory(plan)
+        return
     if _VARY.value:
         costs = {what: report_varied(plan, what) for what in _VARY.value}
         if _PLOT.value:
