@@ -1,7 +1,8 @@
-"""Images between [-1, 1] and uint8, sheets of them, and PNG files."""
+"""Images between [-1, 1] and uint8, sheets of them, and picture files."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from biggan_tf.errors import BadInput
 
 SMALLEST_TILE = 64  # smaller tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
@@ -58,30 +60,71 @@ def _margin(
 ) -> np.ndarray:
     """Returns white, uint8 [total, width, 3], with a label beside each row."""
     size = max(12, tile // 6)
-    font = ImageFont.load_default(size)
-    labels = [
-        label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-        for label in labels
-    ]
-    width = size + max(round(font.getlength(label)) for label in labels)
+    texts = [_in_a_font(label, size) for label in labels]
+    width = size + max(round(font.getlength(text)) for text, font in texts)
     margin = Image.new("RGB", (width, total), "white")
     draw = ImageDraw.Draw(margin)
-    for row, label in enumerate(labels):
+    for row, (text, font) in enumerate(texts):
         middle = row * row_height + tile // 2
-        draw.text((width - size // 2, middle), label, "black", font, anchor="rm")
+        draw.text((width - size // 2, middle), text, "black", font, anchor="rm")
     return np.asarray(margin)
 
 
-def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
-    """Writes uint8 [height, width, 3], whole or not at all; makes the folder."""
+def _in_a_font(label: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
+    """Returns a label as it can be drawn, and the font for it.
+
+    The font is DejaVu, which has Latin, Greek and Cyrillic letters, or else the one of
+    this machine that has most of the characters. Others are drawn as their codes.
+    """
+    if len(label) > LONGEST_LABEL:
+        label = label[: LONGEST_LABEL - 1] + "…"
+    letters = {ord(letter) for letter in label if letter.isprintable()}
+    path = min(_font_files(letters), key=lambda path: len(letters - _letters(path)))
+    known = letters & _letters(path)
+    codes = (letter.encode("unicode_escape").decode() for letter in label)
+    text = "".join(
+        letter if ord(letter) in known else code for letter, code in zip(label, codes)
+    )
+    return text, ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _font_files(letters: set[int]) -> list[str]:
+    """Returns the file of DejaVu, and those of this machine if it lacks any letter."""
+    from matplotlib import font_manager, get_data_path  # a slow import
+
+    own = os.path.join(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return [
+        own,
+        *(sorted(font_manager.findSystemFonts()) if letters - _letters(own) else []),
+    ]
+
+
+@functools.cache
+def _letters(path: str) -> set[int]:
+    """Returns the characters of a font, by their codes; none if it cannot be used."""
+    from matplotlib import ft2font
+
+    try:
+        ImageFont.truetype(path)
+        return set(ft2font.FT2Font(path).get_charmap())
+    except (OSError, RuntimeError):  # of a kind that only others can read
+        return set()
+
+
+def write(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Writes uint8 [height, width, 3], whole or not at all; makes the folder.
+
+    The ending of the name, one of `FORMATS`, says in which format.
+    """
     with files.replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")
+        file_format = FORMATS[Path(path).suffix.lower()]
+        Image.fromarray(picture).save(temporary, file_format, quality=95)
 
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
     """Makes the folder of a file to be written; BadInput if its name will not do."""
     target = Path(path)
-    if target.suffix not in suffixes:
+    if target.suffix.lower() not in suffixes:
         names = " or ".join(suffixes)
         raise BadInput(f"{flag}={path}: give the name of a {names} file.")
     try:

@@ -243,7 +243,7 @@ class SampleSheets:
                 scalars["diversity"] = diversity(drawn, self._columns)
             sheet = images.sheet(images.to_uint8(drawn), self._columns)
             self._board.image(step, f"samples/{name}", sheet)
-            images.write_png(self._folder / f"{step:07d}_{name}.png", sheet)
+            images.write(self._folder / f"{step:07d}_{name}.png", sheet)
 
 
 def diversity(samples: np.ndarray, columns: int) -> float:

@@ -31,34 +31,34 @@ scales takes 0 to 1. Its README.md says which it is.
 
 from absl import flags
 
-from biggan_tf import config, images, latents, sheets
+from biggan_tf import config, images, labels, latents, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.saved_model import load
 
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
-_OUTPUT = flags.DEFINE_string("output", None, "A .png or .npz file.")
-_LABELS = flags.DEFINE_string("labels", "all", "Classes by name or number, or all.")
+_OUTPUT = flags.DEFINE_string("output", None, "A .png, .jpg, .webp or .npz file.")
+_LABELS = flags.DEFINE_string(
+    "labels", "all", "Classes by name or index (from 0), such as Bag,3,5-7; or all."
+)
 _COLUMNS = flags.DEFINE_integer(
-    "columns", 8, "Images a row; with --truncations, of each class in it."
+    "columns", 8, "Images a row; with --truncations, of each class in it.", 1, 10**6
 )
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
 _INTERPOLATE = flags.DEFINE_enum("interpolate", None, ["z", "class"], "Between what.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, latents.LARGEST_SEED)
 
 
 def main() -> None:
     for flag in (_MODULE, _OUTPUT):
         if not flag.value:
             raise BadInput(f"--{flag.name} is missing.")
-    if _COLUMNS.value < 1:
-        raise BadInput(f"--columns={_COLUMNS.value}: take 1 or more.")
     if _TRUNCATIONS.value and _INTERPOLATE.value:
         raise BadInput("--truncations and --interpolate exclude each other.")
-    images.check_output(_OUTPUT.value, "--output", (".png", ".npz"))
+    images.check_output(_OUTPUT.value, "--output", (*images.FORMATS, ".npz"))
     sampler = load(_MODULE.value)
-    labels = sheets.parse_labels(_LABELS.value, sampler.class_names, "--labels")
-    if _INTERPOLATE.value == "class" and len(labels) < 2:
+    classes = labels.parse(_LABELS.value, sampler.class_names, "--labels")
+    if _INTERPOLATE.value == "class" and len(classes) < 2:
         raise BadInput(
             f"--labels={_LABELS.value}: to interpolate between classes name two."
         )
@@ -67,11 +67,11 @@ def main() -> None:
         truncations = [_number(text) for text in _TRUNCATIONS.value]
         for truncation in truncations:
             latents.check_truncation(sampler.convention, truncation, "--truncations")
-        rows = sheets.truncation_rows(sampler, labels, columns, truncations, seed)
+        rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     else:
         latents.check_truncation(sampler.convention, _TRUNCATION.value, "--truncation")
         layout = sheets.LAYOUTS[_INTERPOLATE.value or "samples"]
-        rows = layout(sampler, labels, columns, _TRUNCATION.value, seed)
+        rows = layout(sampler, classes, columns, _TRUNCATION.value, seed)
     drawn = sheets.draw(sampler, rows)
     sheets.save(_OUTPUT.value, rows, drawn)
     if _TRUNCATIONS.value:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from biggan_tf import files, images
-from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
 
@@ -97,17 +96,17 @@ def draw(sampler: Sampler, rows: Sequence[Row]) -> list[np.ndarray]:
 def save(
     path: str | os.PathLike[str], rows: Sequence[Row], drawn: Sequence[np.ndarray]
 ) -> None:
-    """Writes a sheet (`.png`) or arrays (`.npz`).
+    """Writes arrays (`.npz`), or a sheet, by the ending of the name.
 
     The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
     float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
     and `truncation` float32 [n].
     """
     pixels = images.to_uint8(np.concatenate(drawn))
-    if Path(path).suffix == ".png":
+    if Path(path).suffix.lower() != ".npz":
         titles = [row.title for row in rows]
         sheet = images.sheet(pixels, len(pixels) // len(rows), titles)
-        images.write_png(path, sheet)
+        images.write(path, sheet)
         return
     truncation = np.array([row.truncation for row in rows for _ in row.z], np.float32)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
@@ -118,23 +117,3 @@ def save(
             labels=np.concatenate([row.y for row in rows]),
             truncation=truncation,
         )
-
-
-def parse_labels(text: str, class_names: Sequence[str], flag: str) -> list[int]:
-    """Returns the labels that "0,3", "Bag,Sandal" or "all" means; BadInput if none."""
-    if text == "all":
-        return list(range(len(class_names)))
-    labels = []
-    for word in map(str.strip, text.split(",")):
-        if word in class_names:
-            labels.append(class_names.index(word))
-        elif word.isdecimal() and int(word) < len(class_names):
-            labels.append(int(word))
-        else:
-            shown = ", ".join(class_names[:10])
-            more = ", ..." if len(class_names) > 10 else ""
-            raise BadInput(
-                f"{flag}={text}: there is no class {word!r}; take numbers from 0 to "
-                f"{len(class_names) - 1}, names ({shown}{more}) or all."
-            )
-    return labels

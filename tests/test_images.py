@@ -58,6 +58,35 @@ def test_sheet_writes_each_row_label_beside_its_row():
     assert inked == [True, False, True]
 
 
+def margins(*labels):
+    """What a sheet shows beside one row with each label."""
+    tile = np.zeros([1, 64, 64, 3], np.uint8)
+    return [images.sheet(tile, 1, [label])[:, :-64].tobytes() for label in labels]
+
+
+def test_no_two_names_look_alike():
+    """A font draws one box for every character that it lacks."""
+    names = [
+        "é",
+        "è",
+        "ü",
+        "Ω",
+        "Σ",
+        "Ж",
+        "Й",
+        "ł",
+        "犬",
+        "猫",
+        "ع",
+        "😀",
+        "😃",
+        "a\nb",
+        "\t",
+    ]
+    assert len(set(margins(*names, "e", "E"))) == len(names) + 2
+    assert margins("Größe") != margins("Gr\\xf6\\xdfe")
+
+
 def test_sheet_refuses_incomplete_rows():
     with pytest.raises(ValueError, match="5 tiles"):
         images.sheet(np.zeros([5, 64, 64, 3], np.uint8), columns=3)
@@ -66,10 +95,10 @@ def test_sheet_refuses_incomplete_rows():
 def test_png_is_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "new" / "a.png"
     picture = np.random.default_rng(0).integers(0, 256, [5, 7, 3], np.uint8)
-    images.write_png(path, picture)
+    images.write(path, picture)
     np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
     with pytest.raises(TypeError):
-        images.write_png(path, picture.astype(np.float64))
+        images.write(path, picture.astype(np.float64))
     np.testing.assert_array_equal(np.asarray(Image.open(path)), picture)
     assert os.listdir(path.parent) == ["a.png"]
 
@@ -77,7 +106,7 @@ def test_png_is_written_whole_or_not_at_all(tmp_path):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("sheet.jpg", "--output=.*sheet.jpg: give the name of a .png or .npz file"),
+        ("sheet.gif", "--output=.*sheet.gif: give the name of a .png or .npz file"),
         ("sheet", "sheet: give the name"),
         ("file/sheet.png", "cannot be written"),
         ("folder.png", "cannot be written"),
@@ -88,6 +117,16 @@ def test_output_that_cannot_be(tmp_path, name, complaint):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(BadInput, match=complaint):
         images.check_output(str(tmp_path / name), "--output", (".png", ".npz"))
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.jpg", "a.JPEG", "a.webp"])
+def test_the_ending_says_the_format(tmp_path, name):
+    picture = np.full([8, 9, 3], 200, np.uint8)
+    images.check_output(str(tmp_path / name), "--output", tuple(images.FORMATS))
+    images.write(tmp_path / name, picture)
+    with Image.open(tmp_path / name) as found:
+        assert found.format == images.FORMATS[name[1:].lower()]
+        np.testing.assert_allclose(np.asarray(found), picture, atol=2)
 
 
 def test_output_gets_its_folder(tmp_path):

@@ -13,7 +13,7 @@ RANKS = (
     {"errors", "keras"},
     {"augment", "files", "losses", "moving_average"},
     {"config"},
-    {"alarms", "checkpoints", "distribution", "images", "latents", "layers"},
+    {"alarms", "checkpoints", "distribution", "images", "labels", "latents", "layers"},
     {"architecture", "data", "features", "metrics", "update"},
     {"biggan", "regularisers", "standing"},
     {"biggan_deep"},

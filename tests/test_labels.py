@@ -1,0 +1,67 @@
+"""What people write for classes."""
+
+import pytest
+
+from biggan_tf import labels
+from biggan_tf.errors import BadInput
+
+NAMES = ("Bag", "Ankle boot", "a, b", "x=1", " padded", "name:é", "Größe", "犬")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("all", range(8)),
+        ("0, Ankle boot,7", [0, 1, 7]),
+        ("3-5,0", [3, 4, 5, 0]),
+        ("2 - 2", [2]),
+        ("a, b", [2]),
+        ('"a, b",Bag', [2, 0]),
+        ("x=1", [3]),
+        (" padded", [4]),
+        ("name:é,Größe,犬", [5, 6, 7]),
+        ("name:Bag,index:1,index:0-1", [0, 1, 0, 1]),
+    ],
+)
+def test_classes_by_name_and_by_index(text, found):
+    assert labels.parse(text, NAMES, "--labels") == list(found)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "8",
+        "-1",
+        "bag",
+        "",
+        "1,,2",
+        "1.0",
+        "2-8",
+        "5-3",
+        "²",
+        "index:Bag",
+        "name:0",
+        "0x1",
+    ],
+)
+def test_what_is_no_class_is_refused(wrong):
+    with pytest.raises(
+        BadInput, match="--labels=.*no such class; take indices .* to 7"
+    ):
+        labels.parse(wrong, NAMES, "--labels")
+
+
+def test_a_name_that_is_another_class_s_index_is_asked_about():
+    """As folders 1 to 10 have; a name that is its own class's index is no question."""
+    names = [*map(str, range(1, 11)), "0-1", "all"]
+    for word in ("1", "9", "3,1", "0-1", "all"):
+        with pytest.raises(BadInput, match="both a name and an index; write name:"):
+            labels.parse(word, names, "--labels")
+    assert labels.parse("name:1,index:1,0", names, "--labels") == [0, 1, 0]
+    assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
+    assert labels.parse("10", names[:10], "--labels") == [9]
+    assert labels.parse("0,2", ["0", "1", "2"], "--labels") == [0, 2]
+    for names in (["a", "b", "a,b"], ["a,b", "a", "b"]):
+        with pytest.raises(BadInput, match="one class, and a list of others"):
+            labels.parse("a,b", names, "--labels")
+        assert labels.parse('"a,b"', names, "--labels") == [names.index("a,b")]
