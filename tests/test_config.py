@@ -88,7 +88,7 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ("piant:\n  coats = 1", 2, ["there is no room piant"]),
         ("paint:\n  coats = 1\n  coat = 1", 3, ["there is no option coat"]),
         ("attic/paint.coats = 1", 1, ["there is no room attic/paint", "take paint"]),
-        ("paint.surface = @piant()", 1, ["@piant is not a value"]),
+        ("paint.surface = @piant()", 1, ["@piant() is not a value"]),
         ("paint.surface = @paint", 1, ["@paint is not a value"]),
         ("paint.colour = blue", 1, ["blue is not a value", "quotes"]),
         ("paint.coats 3", 1, ["paint.coats 3", "room.option = value"]),
@@ -104,6 +104,20 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ),
         ("paint.coats = [1,\n2", 2, ["ends inside a value"]),
         ("paint.coats = 3 4", 1, ["Expected newline"]),
+        (
+            "paint.surface = oak",
+            1,
+            ["quotes (paint.surface = 'oak'), and a macro"],
+        ),
+        ("paint.surface = /old/oak", 1, ["quotes (paint.surface = '/old/oak')."]),
+        ("paint.surface = ~/my oak", 1, ["quotes (paint.surface = '~/my oak')."]),
+        (r"paint.surface = 'C:\Users\me'", 1, ["= 'C:/Users/me', or two \\ for each"]),
+        (r"paint.surface = C:\oak", 1, ["write paint.surface = 'C:/oak', or two"]),
+        (
+            r"paint.surface = 'C:\new\table'",
+            1,
+            [r"paint.surface = 'C:\new\table': write / or two \ for each"],
+        ),
         ("paint.coats = {[1]: 2}", 1, ["not a value"]),
         ("a = 1\npaint:\n    coats = 1\n  rate = 2", 4, ["unindent"]),
         ("import os", 1, ["import os: ", "runs no code"]),
@@ -383,7 +397,7 @@ def door(tmp_path):
     (tmp_path / "tests_door_rooms.py").write_text(ROOMS)
     root = Path(config.__file__).parents[2]
 
-    def run(*arguments: str) -> subprocess.CompletedProcess:
+    def run(*arguments: str | bytes) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "door.py", *arguments],
             cwd=tmp_path,
@@ -415,6 +429,17 @@ def test_a_door_ends_in_one_line_and_status_2(door, arguments, sentence):
     assert done.returncode == 2
     assert done.stderr.startswith(sentence)
     assert done.stderr.count("\n") == 1
+
+
+def test_a_door_knows_the_home_folder_and_what_is_no_text(door, tmp_path):
+    (tmp_path / "mine.gin").write_text("paint.surface = 'oak'")
+    (tmp_path / "door.py").write_text(
+        f"import os\nos.environ['HOME'] = {str(tmp_path)!r}\n" + DOOR
+    )
+    assert door("--gin_file=~/mine.gin").stdout == "('red', 'oak')\n"
+    done = door(b"--gin_file=\xff.gin")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "\\udcff.gin: this is no valid UTF-8" in done.stderr
 
 
 def test_a_door_refuses_unknown_flags_and_explains_the_known(door):

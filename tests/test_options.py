@@ -22,6 +22,7 @@ class Kinds:
     chosen: tuple[str, ...] = config.option((), "which ones", choices=("x", "y"))
     band: tuple[float, float] | None = config.option(None, "from and to")
     perhaps: int | None = config.option(None, "how many", low=1)
+    where: str = config.option("", "of the images", path=True)
 
 
 DEFAULTS = {
@@ -34,6 +35,7 @@ DEFAULTS = {
     "chosen": (),
     "band": None,
     "perhaps": None,
+    "where": "",
 }
 
 
@@ -100,6 +102,26 @@ def test_other_values_are_refused_where_they_stand(tmp_path, name, wrong, right)
                 config.parse([str(path)], [])
             assert str(bound.value) == f"{path}:2: {sentence}"
     assert getattr(Kinds(), name) == DEFAULTS[name]  # none of them is bound
+
+
+@pytest.mark.parametrize("text", ["C:\new", "a\tb", "\0", "\x1b[0m", "\udcff", "\x7f"])
+def test_text_that_no_file_can_hold_is_refused(text):
+    for bind in (lambda: Kinds(text=text), lambda: bind_text(text)):
+        with pytest.raises(
+            BadInput, match=r"kinds.text = .*: write / or two \\ for each"
+        ):
+            bind()
+
+
+def bind_text(text):
+    config.parse([], [f"kinds.text = {text!r}"])
+
+
+def test_a_path_begins_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of mine")
+    assert Kinds(where="~/images").where == "/home/of mine/images"
+    assert Kinds(where="/a~/b", text="~/c") == Kinds(where="/a~/b", text="~/c")
+    assert Kinds(text="~/c").text == "~/c"
 
 
 def test_a_value_that_a_later_file_replaces_may_be_anything(tmp_path):

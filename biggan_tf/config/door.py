@@ -1,6 +1,7 @@
 """The frame of every command-line program: its gin flags, and how errors end it."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,8 @@ def run(main: Callable[[], None]) -> None:
         if len(arguments) > 1:
             raise app.UsageError(f"unexpected argument {arguments[1]!r}")
         try:
+            for argument in sys.argv:
+                _check_unicode(argument)
             main()
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
@@ -36,4 +39,15 @@ def run(main: Callable[[], None]) -> None:
     for name in ("gin_file", "gin_param"):
         if name in flags.FLAGS:  # --help shows the flags of the main module only
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    app.run(guarded)
+    # A shell leaves the ~ in --flag=~/folder as it is.
+    home = os.path.expanduser("~")
+    app.run(guarded, [re.sub("(?<=[=:])~(?=/)", home, word) for word in sys.argv])
+
+
+def _check_unicode(argument: str) -> None:
+    """Raises BadInput if what was typed cannot be written to a file or terminal."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        shown = argument.encode(errors="backslashreplace").decode()
+        raise BadInput(f"{shown}: this is no valid UTF-8; rename it.") from None

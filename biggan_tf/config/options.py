@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,8 @@ ROOMS: dict[str, type] = {}  # every room of options, by its name
 BOUND: dict[str, Any] = {}  # values of gin files and flags, by "room.option"
 TAKEN: dict[str, Any] = {}  # values that rooms took from them, or from the defaults
 _LARGEST = 2**31 - 1  # integers become int32 tensors
+# Control characters, such as \n in quotes is, and what is no valid Unicode.
+_UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
 # "int", "tuple[int, ...]", "tuple[int, int]", and each of them with " | None".
 _ANNOTATION = re.compile(r"(tuple\[)?(\w+)(.*?)\]?( \| None)?")
@@ -41,6 +44,7 @@ class Option:
     high: float
     choices: tuple  # the values that it, or each element of a tuple, may have
     free: bool  # two runs in one model directory may differ in it
+    path: bool  # it names a file or folder: a leading ~ is the home folder
 
     def problem(self, value: Any, annotation: str) -> str | None:
         """Returns what would be right, or None if `value` is."""
@@ -53,6 +57,11 @@ class Option:
             right = right and all(self._fits(element, kind) for element in value)
         if right or (or_none and value is None):
             return None
+        if isinstance(value, str) and _UNFIT.search(value):
+            return (
+                "write / or two \\ for each \\ in quotes, for \\n and \\t are control "
+                f"characters ({self.meaning})."
+            )
         return f"take {wanted}{' or None' if or_none else ''} ({self.meaning})."
 
     def _fits(self, value: Any, kind: str) -> bool:
@@ -60,7 +69,9 @@ class Option:
             return False
         if self.choices:
             return value in self.choices
-        return kind in ("bool", "str") or self.low <= value <= self.high
+        if kind == "str":
+            return not _UNFIT.search(value)
+        return kind == "bool" or self.low <= value <= self.high
 
     def _wanted(self, kind: str) -> str:
         if self.choices:
@@ -78,9 +89,10 @@ def option(
     high: float = _LARGEST,
     choices: Sequence = (),
     free: bool = False,
+    path: bool = False,
 ) -> Any:
     """Declares an option of a room; see `Option`. `gin.REQUIRED`: no default."""
-    declared = Option(meaning, low, high, tuple(choices), free)
+    declared = Option(meaning, low, high, tuple(choices), free, path)
     return dataclasses.field(default=default, metadata={"option": declared})
 
 
@@ -120,11 +132,13 @@ def _filled(make: Callable) -> Callable:
 
 
 def _check(self: Any) -> None:
-    for name in declared(type(self)):
+    for name, field in declared(type(self)).items():
         value = getattr(self, name)
         check_value(self.room, name, value)
         if isinstance(value, list):
             object.__setattr__(self, name, tuple(value))
+        if value and field.metadata["option"].path:
+            object.__setattr__(self, name, os.path.expanduser(value))
     if hasattr(self, "check"):
         self.check()
 

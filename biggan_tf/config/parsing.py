@@ -76,7 +76,8 @@ def _of_text(
     except (SyntaxError, tokenize.TokenError, TypeError) as error:
         line = parser.current_token.start[0] if parser else 1
         line = getattr(error, "lineno", None) or line
-        raise BadInput(f"{place(line)}: {_problem(error)}") from error
+        typed = [*text.splitlines(), ""][line - 1].strip()
+        raise BadInput(f"{place(line)}: {_problem(error, typed)}") from error
     for statement in statements:
         where = place(statement.location.line_num)
         if isinstance(statement, config_parser.ImportStatement):
@@ -100,17 +101,21 @@ class _Delegate(config_parser.ParserDelegate):
         return gin.REQUIRED if macro_name == "gin.REQUIRED" else Macro(macro_name)
 
 
-def _problem(error: Exception) -> str:
-    """Returns what is wrong with a text that gin's parser does not take."""
+def _problem(error: Exception, typed: str) -> str:
+    """Returns what is wrong with a typed line that gin's parser does not take."""
     if isinstance(error, tokenize.TokenError):
         return "the text ends inside a value; close its brackets or quotes."
     if isinstance(error, TypeError):  # a dict with a list for a key
         return f"this is not a value ({error})."
-    word = re.search(r"Failed to parse token '(.*)'", error.msg, re.DOTALL)
-    if word:
-        return f"{word[1]} is not a value; text needs quotes, and a macro a leading %."
-    line = (error.text or "").strip()
+    name, _, value = (part.strip() for part in typed.partition("="))
+    if "\\" in value:
+        right = value.strip("'\"").replace("\\", "/")
+        return f"{typed}: write {name} = '{right}', or two \\ for each one."
+    if re.fullmatch(r"[\w.]+", name) and re.match(r"[^\W\d]|[/~.@]", value):
+        macro = ", and a macro a leading %" if value.isidentifier() else ""
+        told = f"text needs quotes ({name} = {value!r}){macro}"
+        return f"{value} is not a value; {told}."
     return (
-        f"{line}: a line reads room.option = value, name = value or "
+        f"{typed}: a line reads room.option = value, name = value or "
         f"include 'file.gin' ({error.msg.rstrip('.')})."
     )

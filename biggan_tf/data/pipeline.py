@@ -36,8 +36,12 @@ class DataOptions:
     image_size: int = option(gin.REQUIRED, "side in pixels", low=8, high=4096)
     source: str = option("embedded", "where images come from", choices=tuple(SOURCES))
     name: str | None = option(None, "tfds: a builder, such as 'imagenet2012'")
-    path: str | None = option(None, "folder: has a sub-folder per class", free=True)
-    data_dir: str | None = option(None, "tfds: where it prepares sets", free=True)
+    path: str | None = option(
+        None, "folder: has a sub-folder per class", free=True, path=True
+    )
+    data_dir: str | None = option(
+        None, "tfds: where it prepares sets", free=True, path=True
+    )
     split: str | None = option(None, "tfds: to train on; None is 'train'")
     held_out_split: str | None = option(None, "tfds: None is 'validation' or 'test'")
     held_out_fraction: float | None = option(
