@@ -58,14 +58,18 @@ _METRICS = flags.DEFINE_list("metrics", ["fid", "is"], ", ".join(metrics.METRICS
 _NETWORK = flags.DEFINE_string("network", "inception", ", ".join(features.NETWORKS))
 _TRUNCATION = flags.DEFINE_float("truncation", math.inf, "Of the latents.")
 _SWEEP = flags.DEFINE_list("sweep", None, "Thresholds of the truncation curve.")
-_NUM_IMAGES = flags.DEFINE_integer("num_images", 50_000, "Generated for each score.")
+_NUM_IMAGES = flags.DEFINE_integer(
+    "num_images", 50_000, "Generated for each score.", 1, 10**8
+)
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
 _REFERENCE = flags.DEFINE_string(
     "reference", None, "File of tools/make_reference.py; made if it is not there."
 )
 _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of the latents and labels.", 0, latents.LARGEST_SEED
+)
 
 # The rooms that a run's configuration binds for its training alone.
 OF_TRAINING = tuple(
@@ -158,7 +162,7 @@ def main() -> None:
     if _NEIGHBOURS.value:
         sheets = evaluation.nearest_neighbours(evaluator, sampler, truncations[-1])
         for name, sheet in sheets.items():
-            images.write_png(folder / f"neighbours_{name}.png", sheet)
+            images.write(folder / f"neighbours_{name}.png", sheet)
 
 
 def _show_curve(
@@ -169,7 +173,7 @@ def _show_curve(
     evaluation.write_csv(folder / "truncation_curve.csv", rows)
     title = f"{evaluator.reference_protocol['data']}, {_NUM_IMAGES.value:,} images"
     picture = evaluation.picture(rows, fid, score, f"{title} a point")
-    images.write_png(folder / "truncation_curve.png", picture)
+    images.write(folder / "truncation_curve.png", picture)
     board = monitor.TensorBoard(folder, config.operative())
     board.image(step, "truncation_curve", picture)
     real = evaluator.real_inception_score()

@@ -48,7 +48,7 @@ def main() -> None:
     trained = run.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
     discriminator = _discriminator(trained) if _WITH_DISCRIMINATOR.value else None
     generator, sampler = run.inference_generator(trained, options)
-    module = saved_model.make_module(generator, sampler, discriminator)
+    module, signatures = saved_model.make_module(generator, sampler, discriminator)
     text = saved_model.readme(
         sampler,
         options,
@@ -58,7 +58,7 @@ def main() -> None:
         data=trained.data.name,
         config=(trained.folder / "config.gin").read_text(),
     )
-    saved_model.write(module, path, text, replace)
+    saved_model.write(module, signatures, path, text, replace)
     print(
         f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
         "README.md says how to call it"

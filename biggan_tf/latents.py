@@ -16,6 +16,8 @@ import tensorflow as tf
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 
+LARGEST_SEED = 2**63 - 1  # of flags; a run's own seed is an option of 32 bits
+
 
 def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
     """Returns a seed that depends on a seed and on each of the numbers in turn.
@@ -28,9 +30,12 @@ def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
     return seed
 
 
-def root_seed(seed: int) -> tf.Tensor:
-    """Returns the seed, int32 [2], from which all seeds of a run are folded."""
-    return tf.constant([seed, 0], tf.int32)
+def root_seed(seed: int | tf.Tensor) -> tf.Tensor:
+    """Returns the seed, int32 [2], from which all seeds of a run are folded.
+
+    `seed`: a whole number of at most 64 bits; the result is its lower and upper half.
+    """
+    return tf.bitcast(tf.cast(seed, tf.int64), tf.int32)
 
 
 def labels(count: int, num_classes: int, seed: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,8 @@ else.
 
 from __future__ import annotations
 
+import inspect
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -50,6 +52,7 @@ def readme(
     meaning = meaning or "such latents\nare discrete, and truncation is always inf"
     discriminator = DISCRIMINATOR if with_discriminator else ""
     facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
+    facts["last_label"] = str(sampler.num_classes - 1)
     return README.format(sampler=sampler, options=options, **facts)
 
 
@@ -57,54 +60,55 @@ def make_module(
     generator: InferenceGenerator,
     sampler: Sampler,
     discriminator: keras.Model | None = None,
-) -> tf.train.Checkpoint:
-    """Returns the object that is saved: functions, their variables and attributes.
+) -> tuple[tf.train.Checkpoint, dict[str, Callable]]:
+    """Returns the object that is saved, and its signatures, see `write`.
 
     Takes a generator, a sampler made by it, and a D for inference or None.
     """
     size, classes, side = sampler.latent_size, sampler.num_classes, sampler.image_size
     draw_latents = latents.TRUNCATIONS[sampler.convention]
-    z_spec = tf.TensorSpec([None, size], tf.float32, "z")
-    y_spec = tf.TensorSpec([None, classes], tf.float32, "y")
-    truncation_spec = tf.TensorSpec([], tf.float32, "truncation")
-    batch_spec = tf.TensorSpec([], tf.int32, "batch")
-    seed_spec = tf.TensorSpec([], tf.int32, "seed")
-    labels_spec = tf.TensorSpec([None], tf.int32, "labels")
 
-    def taking(*specs: tf.TensorSpec | dict[str, tf.TensorSpec]) -> Callable:
-        return tf.function(input_signature=specs, autograph=False)
+    def images(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+        # Some kernels fail on no images: draw one more then, and drop it.
+        count = tf.shape(z)[0]
+        z, y = (tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y))
+        return generator.images(z, y, truncation)[:count]
 
-    @taking({"z": z_spec, "y": y_spec, "truncation": truncation_spec})
-    def call(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        return generator.images(**inputs)
-
-    @taking(batch_spec, truncation_spec, seed_spec)
     def sample_latents(
         batch: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        return draw_latents([batch, size], tf.stack([seed, 0]), truncation)
+        return draw_latents([batch, size], latents.root_seed(seed), truncation)
 
-    @taking(labels_spec, truncation_spec, seed_spec)
     def generate(
         labels: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
         known = tf.reduce_all((labels >= 0) & (labels < classes))
         tf.debugging.Assert(known, ["labels are 0 to", classes - 1, labels])
         z = sample_latents(tf.size(labels), truncation, seed)
-        return generator.images(z, tf.one_hot(labels, classes), truncation)
+        return images(z, tf.one_hot(labels, classes), truncation)
 
-    @taking(z_spec, y_spec, truncation_spec)
-    def serve(
-        z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        return {"images": generator.images(z, y, truncation)}
+    z = _specs("z", [None, size], tf.float32, tf.float64, tf.float16)
+    y = _specs("y", [None, classes], tf.float32, tf.float64, tf.int32, tf.int64)
+    truncation = _specs("truncation", [], tf.float32, tf.float64, tf.int32)
+    labels = _specs("labels", [None], tf.int64, tf.int32)
+    batch = _specs("batch", [], tf.int64, tf.int32)
+    seed = _specs("seed", [], tf.int64, tf.int32)
+    inputs = [
+        {"z": one, "y": two, "truncation": three}
+        for one, two, three in itertools.product(z, y, truncation)
+    ]
 
     def attribute(value: Any, dtype: tf.DType) -> tf.Variable:
         return tf.Variable(value, dtype=dtype, trainable=False)
 
+    call = _accepting(lambda inputs: images(**inputs), inputs=inputs)
     module = _callable(call, generator.network, generator.statistics.variables)
-    module.sample_latents, module.generate = sample_latents, generate
-    module.serve = serve
+    module.sample_latents = _accepting(
+        sample_latents, batch=batch, truncation=truncation, seed=seed
+    )
+    module.generate = _accepting(
+        generate, labels=labels, truncation=truncation, seed=seed
+    )
     module.num_classes = attribute(classes, tf.int32)
     module.latent_size = attribute(size, tf.int32)
     module.image_size = attribute(side, tf.int32)
@@ -114,13 +118,65 @@ def make_module(
     module.step = attribute(sampler.step, tf.int64)
 
     if discriminator is not None:
-
-        @taking({"x": tf.TensorSpec([None, side, side, 3], tf.float32), "y": y_spec})
-        def judge(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-            return discriminator(inputs["x"], inputs["y"])
-
+        x = _specs("x", [None, side, side, 3], tf.float32)
+        pairs = [{"x": x[0], "y": one} for one in y]
+        judge = _accepting(lambda inputs: discriminator(**inputs), inputs=pairs)
         module.discriminator = _callable(judge, discriminator)
-    return module
+    signatures = {
+        "serving_default": _signature(images, "images", z, y, truncation),
+        "generate": _signature(generate, "images", labels, truncation, seed),
+        "sample_latents": _signature(sample_latents, "z", batch, truncation, seed),
+    }
+    return module, signatures
+
+
+def _specs(name: str, shape: list, *dtypes: tf.DType) -> list[tf.TensorSpec]:
+    """Returns what an argument may be; the first is what it is cast to."""
+    return [tf.TensorSpec(shape, dtype, name) for dtype in dtypes]
+
+
+def _accepting(function: Callable, **arguments: Sequence) -> Callable:
+    """Returns a function that takes each argument in several dtypes, and casts it.
+
+    A function with one signature refuses other dtypes, and where TensorFlow 2.15 loads
+    it, a refused call keeps a lock: every other thread then waits for ever. So this
+    one refuses nothing before it has looked through its signatures. Arguments that are
+    missing or too many match none of them.
+
+    Args:
+        arguments: by name, the specs (or dicts of specs) that it may be; the first is
+            what `function` takes.
+    """
+    wanted = tuple(specs[0] for specs in arguments.values())
+    exact = tf.function(function, input_signature=wanted, autograph=False)
+
+    def accepting(*given: Any) -> tf.Tensor:
+        cast = tf.nest.map_structure(lambda x, to: tf.cast(x, to.dtype), given, wanted)
+        return exact(*cast)
+
+    kinds = inspect.Parameter
+    accepting.__signature__ = inspect.Signature(
+        [
+            *(
+                kinds(name, kinds.POSITIONAL_OR_KEYWORD, default=None)
+                for name in arguments
+            ),
+            kinds("more", kinds.VAR_POSITIONAL),
+            kinds("others", kinds.VAR_KEYWORD),
+        ]
+    )
+    made = tf.function(accepting, autograph=False)
+    for specs in itertools.product(*arguments.values()):
+        made.get_concrete_function(*specs)
+    return made
+
+
+def _signature(function: Callable, output: str, *arguments: Sequence) -> Callable:
+    """Returns a function for TensorFlow Serving: tensors by name, one dtype each."""
+    named = tf.function(lambda **inputs: {output: function(**inputs)}, autograph=False)
+    return named.get_concrete_function(
+        **{specs[0].name: specs[0] for specs in arguments}
+    )
 
 
 def _callable(
@@ -148,19 +204,24 @@ def check_free(path: Path, replace: bool) -> None:
 
 
 def write(
-    module: tf.train.Checkpoint, path: Path, text: str, replace: bool = False
+    module: tf.train.Checkpoint,
+    signatures: dict[str, Callable],
+    path: Path,
+    text: str,
+    replace: bool = False,
 ) -> None:
     """Saves a module, and the text of its README.md, complete or not at all.
 
-    With `replace` it replaces an earlier export. Raises BadInput if the folder `path`
-    is taken otherwise, or cannot be written.
+    `signatures` are functions by name, which servers call. With `replace` it replaces
+    an earlier export. Raises BadInput if the folder `path` is taken otherwise, or
+    cannot be written.
     """
     check_free(path, replace)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     earlier = path.with_name(f".{path.name}.{os.getpid()}.earlier")
     try:
         temporary.mkdir(parents=True)
-        tf.saved_model.save(module, str(temporary), signatures=module.serve)
+        tf.saved_model.save(module, str(temporary), signatures)
         (temporary / "README.md").write_text(text, encoding="utf-8")
         if path.exists():
             path.rename(earlier)

@@ -1,5 +1,6 @@
 """A wheel built from the project, installed elsewhere, is the whole program."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -70,3 +71,11 @@ def test_an_installed_wheel_takes_a_recipe_by_its_bare_name(wheel, tmp_path):
     assert "train.total_steps = 8" in planned.stdout
     assert "8,000 images" in planned.stdout
     assert not list(elsewhere.iterdir())
+
+
+def test_every_integer_flag_has_both_bounds():
+    """So that the flag's own message names what would be right."""
+    for path in [*ROOT.glob("biggan_tf/**/*.py"), *ROOT.glob("tools/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if "DEFINE_integer" in ast.unparse(getattr(node, "func", ast.Name("", 0))):
+                assert len(node.args) == 5, f"{path}:{node.lineno}"

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -74,11 +75,11 @@ def export(model, path, convention="resample", with_discriminator=True, **kwargs
     discriminator = None
     if with_discriminator:
         discriminator = folded_discriminator(model.discriminator)
-    module = saved_model.make_module(generator, sampler, discriminator)
+    module, signatures = saved_model.make_module(generator, sampler, discriminator)
     facts = {"name": path.name, "family": "biggan", "data": "letters"}
     facts["config"] = "gan.beta1 = 0.0\n"
     text = saved_model.readme(sampler, ExportOptions(), with_discriminator, **facts)
-    saved_model.write(module, path, text, **kwargs)
+    saved_model.write(module, signatures, path, text, **kwargs)
 
 
 def folded_discriminator(source):
@@ -354,12 +355,113 @@ def test_attributes(module):
     np.testing.assert_allclose(module.standing_truncations, RESAMPLE_GRID, rtol=1e-6)
 
 
-def test_serving_signature(module):
+def test_serving_signatures(module):
+    """Of exact dtypes, as servers ask for them by name; an empty batch is one too."""
     z, y = z_and_y()
-    serve = module.signatures["serving_default"]
-    served = serve(z=z, y=y, truncation=tf.constant(0.5))
+    truncation, seed = tf.constant(0.5), tf.constant(2**40, tf.int64)
+    served = module.signatures["serving_default"](z=z, y=y, truncation=truncation)
     expected = module({"z": z, "y": y, "truncation": 0.5})
     np.testing.assert_allclose(served["images"], expected, atol=1e-6)
+    for labels in ([0, 3], []):
+        labels = tf.constant(labels, tf.int64)
+        served = module.signatures["generate"](
+            labels=labels, truncation=truncation, seed=seed
+        )["images"]
+        assert served.shape == (len(labels), 32, 32, 3)
+        np.testing.assert_allclose(
+            served, module.generate(labels, 0.5, 2**40), atol=1e-6
+        )
+        served = module.signatures["sample_latents"](
+            batch=tf.size(labels, tf.int64), truncation=truncation, seed=seed
+        )["z"]
+        expected = module.sample_latents(len(labels), 0.5, 2**40)
+        np.testing.assert_array_equal(served, expected)
+
+
+def test_what_can_be_meant_is_taken(module):
+    """Any sensible dtype, as tensors, NumPy arrays and Python numbers."""
+    z, y = z_and_y(2)
+    right = module({"z": z, "y": y, "truncation": 1.0})
+    for cast_z, cast_y, truncation in (
+        (tf.float64, tf.int64, tf.constant(1)),
+        (tf.float64, tf.float64, np.float64(1)),
+        (tf.float32, tf.int32, 1),
+    ):
+        inputs = {"z": tf.cast(z, cast_z), "y": tf.cast(y, cast_y)}
+        inputs["truncation"] = truncation
+        np.testing.assert_allclose(module(inputs), right, atol=1e-6)
+    half = {"z": tf.cast(z, tf.float16), "y": y, "truncation": 1.0}
+    np.testing.assert_allclose(module(half), right, atol=0.02)
+    right = module.generate([0, 9], 0.5, 3)
+    for labels, truncation, seed in (
+        (tf.constant([0, 9]), tf.constant(0.5), tf.constant(3)),
+        (tf.constant([0, 9], tf.int64), 0.5, tf.constant(3, tf.int64)),
+        (np.array([0, 9]), np.float64(0.5), np.int64(3)),
+        (np.array([0, 9], np.int32), np.float32(0.5), np.int32(3)),
+    ):
+        found = module.generate(labels=labels, truncation=truncation, seed=seed)
+        np.testing.assert_allclose(found, right, atol=1e-6)
+
+
+def test_seeds_and_labels_past_32_bits_are_not_wrapped(module):
+    seeds = (0, 1, 2**31, 2**32, 2**32 + 1, 2**33, -1, 2**63 - 1)
+    drawn = {module.sample_latents(1, 0.5, seed).numpy().tobytes() for seed in seeds}
+    assert len(drawn) == len(seeds)
+    for label in (2**32, 2**33 + 1, -(2**32)):
+        for labels in ([label], np.array([label]), tf.constant([label], tf.int64)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="labels are 0 to"):
+                module.generate(labels, 0.5, 3)
+
+
+def test_no_call_hangs_another_thread(path):
+    """Right, wrong and absurd calls from eight threads; the right ones all succeed."""
+    module = hub.load(str(path))
+    z, y = z_and_y(2)
+    right = module.generate([4, 2], 0.5, 3).numpy()
+
+    def drawn():
+        np.testing.assert_allclose(module.generate([4, 2], 0.5, 3), right, atol=1e-6)
+
+    wrong = [
+        lambda: module(),
+        lambda: module(z, y, 0.5),
+        lambda: module({"z": z}),
+        lambda: module({"z": z, "y": y, "truncation": 0.5}, training=True),
+        lambda: module({"z": z[:, :3], "y": y, "truncation": 0.5}),
+        lambda: module({"z": z, "y": "Bag", "truncation": 0.5}),
+        lambda: module({"z": z, "y": y[None], "truncation": [0.5]}),
+        lambda: module.generate([4]),
+        lambda: module.generate([4], 0.5, 3, 1),
+        lambda: module.generate([4], 0.5, seeds=3),
+        lambda: module.generate([[4]], 0.5, 3),
+        lambda: module.generate([0.5], 0.5, 3),
+        lambda: module.generate(["Bag"], 0.5, 3),
+        lambda: module.generate([10], 0.5, 3),
+        lambda: module.generate(tf.constant([1], tf.uint8), 0.5, 3),
+        lambda: module.sample_latents("many", 0.5, 3),
+        lambda: module.sample_latents(2, None, 3),
+        lambda: module.signatures["generate"](labels=tf.constant([1.5])),
+    ]
+    calls = [drawn, *wrong] * 4
+    failures = []
+
+    def client(own):
+        for index in np.random.default_rng(own).permutation(len(calls)):
+            try:
+                calls[index]()
+                fine = calls[index] is drawn
+            except Exception as error:
+                fine = calls[index] is not drawn and str(error)
+            if not fine:
+                failures.append(index)
+
+    threads = [threading.Thread(target=client, args=[n], daemon=True) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not failures
 
 
 def test_discriminator_comes_along_if_asked(module, model):
@@ -447,35 +549,41 @@ def test_readme_says_what_it_is(path):
 def test_a_failed_save_leaves_no_trace(tmp_path, path):
     """What a function needs but the module does not hold cannot be saved."""
     stray = tf.Variable(1.0)
-    broken = tf.train.Checkpoint(
-        serve=tf.function(lambda: {"value": stray + 1}, input_signature=[])
+    broken = (
+        tf.train.Checkpoint(),
+        {
+            "serving_default": tf.function(
+                lambda: {"value": stray + 1}, input_signature=[]
+            )
+        },
     )
     target = tmp_path / "export"
     export_of_before = path / "saved_model.pb"
     target.mkdir()
     (target / "saved_model.pb").write_bytes(export_of_before.read_bytes())
     with pytest.raises(AssertionError, match="untracked"):
-        saved_model.write(broken, target, "", replace=True)
+        saved_model.write(*broken, target, "", replace=True)
     assert os.listdir(tmp_path) == ["export"]
     assert os.listdir(target) == ["saved_model.pb"]
 
 
 def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
-    whole = tf.train.Checkpoint(
-        serve=tf.function(lambda: {"value": 1.0}, input_signature=[])
+    whole = (
+        tf.train.Checkpoint(),
+        {"serving_default": tf.function(lambda: {"value": 1.0}, input_signature=[])},
     )
     target = tmp_path / "some" / "export"
-    saved_model.write(whole, target, "first")
+    saved_model.write(*whole, target, "first")
     with pytest.raises(BadInput, match="name a new folder"):
-        saved_model.write(whole, target, "second")
+        saved_model.write(*whole, target, "second")
     assert (target / "README.md").read_text() == "first"
-    saved_model.write(whole, target, "second", replace=True)
+    saved_model.write(*whole, target, "second", replace=True)
     assert (target / "README.md").read_text() == "second"
     assert os.listdir(target.parent) == ["export"]
 
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):
-        saved_model.write(whole, target, "third", replace=True)
+        saved_model.write(*whole, target, "third", replace=True)
     with pytest.raises(BadInput, match="cannot be written to"):
         saved_model.check_free(target / "README.md" / "export", False)
 

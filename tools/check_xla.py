@@ -43,7 +43,7 @@ from biggan_tf.standing import Accumulator, StandingStatistics
 _FAMILIES = flags.DEFINE_list("families", list(FAMILIES), "Of networks.")
 _RESOLUTIONS = flags.DEFINE_list("resolutions", list(map(str, RESOLUTIONS)), "Pixels.")
 _PRECISION = flags.DEFINE_string("precision", "mixed_bfloat16", "Of G and D.")
-_WIDTH = flags.DEFINE_integer("width", 8, "Channels of multiplier 1.")
+_WIDTH = flags.DEFINE_integer("width", 8, "Channels of multiplier 1.", 1, 1024)
 BATCH, CLASSES = 2, 10
 TRUNCATIONS = (0.5, 1.0)
 

@@ -20,10 +20,12 @@ from biggan_tf.errors import BadInput
 
 config.define_flags()
 _DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.")
+_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.", 8, 4096)
 _NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
-_FEATURES = flags.DEFINE_integer("features", evaluation.KEPT, "Of how many images.")
+_FEATURES = flags.DEFINE_integer(
+    "features", evaluation.KEPT, "Of how many images.", 1, 10**7
+)
 _OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
 
 

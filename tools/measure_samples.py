@@ -25,8 +25,12 @@ from biggan_tf.keras import keras
 
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
-_SAMPLES = flags.DEFINE_integer("samples_per_class", 100, "Samples of each class.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of latents and of the classifier.")
+_SAMPLES = flags.DEFINE_integer(
+    "samples_per_class", 100, "Samples of each class.", 1, 10**6
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of latents and of the classifier.", 0, 2**31 - 1
+)
 
 
 def _arrays(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -40,7 +40,7 @@ _DATA_DIR = flags.DEFINE_string(
     "data_dir", None, "Where to put it; where TFDS keeps data sets by default."
 )
 _BEAM = flags.DEFINE_list("beam_options", None, "Pipeline options of Apache Beam.")
-_SHARDS = flags.DEFINE_integer("shards", 1024, "Units of work under Beam.")
+_SHARDS = flags.DEFINE_integer("shards", 1024, "Units of work under Beam.", 1, 10**5)
 
 VERSION = "1.0.0"
 SPLITS = {"train": "train", "validation": "held_out"}  # the new name: the source's
