@@ -81,6 +81,8 @@ for dtype in (torch.bfloat16, torch.float16, torch.float64):
     save(name + "_old", cast, _use_new_zipfile_serialization=False)
 save("old_wrapped", {"model": twice}, _use_new_zipfile_serialization=False)
 save("network", G)
+save("numbered", {0: g["linear.bias"]})
+save("optimizer", adam.state_dict())
 torch.jit.save(torch.jit.script(nn.Linear(3, 2)), folder + "/script.pth")
 """
 
@@ -238,7 +240,8 @@ def test_files_of_pytorch_that_are_no_state_dicts_are_named(made, tmp_path):
     for path, complaint in {
         made / "network.pth": "asks for __main__.Both, .* save the state_dict",
         made / "script.pth": "a program of TorchScript; .* save the state_dict",
-        made / "g_.pth": "cannot be read: No such file",
+        made / "numbered.pth": "give tensors by names; 0 is none",
+        made / "optimizer.pth": "one network; 'state' is no tensor .* but a dict",
     }.items():
         with pytest.raises(BadInput, match=complaint):
             read_tensors(str(path), "--generator", "generator")

@@ -44,6 +44,8 @@ def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
     state_dicts = dict(_inner(content, _has_tensors))
     content = _choose(state_dicts, network, file) if state_dicts else content
     for name, value in content.items():
+        if not isinstance(name, str):
+            raise BadInput(f"{file}: give tensors by names; {name!r} is none.")
         if not isinstance(value, np.ndarray) or not _is_of_numbers(value.dtype):
             found = getattr(value, "dtype", type(value).__name__)
             raise BadInput(
