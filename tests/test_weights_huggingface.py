@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +34,16 @@ def folders(tmp_path_factory) -> dict[int, Path]:
 
 @pytest.fixture(scope="module")
 def model_dirs(folders) -> dict[int, Path]:
-    """They, imported."""
+    """They, imported; one with names as downloaded, by the name of a file."""
+    given = dict(folders)
+    for name in ("config.json", "pytorch_model.bin"):
+        given[256] = folders[256] / f"biggan-deep-256-{name}"
+        (folders[256] / name).rename(given[256])
     found = {r: folder / "imported" for r, folder in folders.items()}
     outcomes = called(
         "import_weights",
         *(
-            ["--source=huggingface", f"--path={folders[r]}", f"--model_dir={found[r]}"]
+            ["--source=huggingface", f"--path={given[r]}", f"--model_dir={found[r]}"]
             for r in RESOLUTIONS
         ),
     )
@@ -68,8 +73,37 @@ def test_same_images(folders, model_dirs, resolution):
         np.testing.assert_allclose(x, right, atol=1e-3)
 
 
+def test_files_are_found_by_the_names_that_they_are_downloaded_by(tmp_path):
+    def taken(name: str = "") -> str:
+        """The weights that are read with a path; they are empty, which is said."""
+        with pytest.raises(BadInput) as refused:
+            huggingface.read(str(tmp_path / name))
+        path, _, reason = str(refused.value).partition(": ")
+        return path.rpartition("/")[2] if reason.startswith("it is empty") else reason
+
+    layers = [[bool(layer % 2), 1, 1] for layer in range(10)]
+    config = {"output_dim": 128, "layers": layers, "attention_layer_position": 8}
+    config |= {"num_classes": 5, "channel_width": 8, "z_dim": 8, "eps": 1e-4}
+    text = json.dumps(config)
+    model = "biggan-deep-128-pytorch_model.bin"
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / model).touch()
+    assert taken() == model  # one file of each kind
+    (tmp_path / "config.json").rename(tmp_path / "biggan-deep-128-config.json")
+    assert taken() == model
+    with tarfile.open(tmp_path / "x.tgz", "w:gz") as archive:
+        for name in (model, "biggan-deep-128-config.json"):
+            archive.add(tmp_path / name, f"models/{name}")
+    assert taken("x.tgz") == model
+    (tmp_path / "biggan-deep-256-config.json").write_text(text)
+    (tmp_path / "biggan-deep-256-model.safetensors").touch()
+    assert taken("biggan-deep-256-config.json") == "biggan-deep-256-model.safetensors"
+    assert taken("biggan-deep-128-config.json") == taken(model) == model
+    assert f"one of its files, not the folder: {model}, biggan-deep-256" in taken()
+
+
 def test_folders_that_hold_no_such_model_are_refused(folders, tmp_path):
-    with pytest.raises(BadInput, match="a folder with config.json in it"):
+    with pytest.raises(BadInput, match="a folder with config.json and .* is neither"):
         huggingface.read(str(tmp_path))
     (tmp_path / "pytorch_model.bin").write_bytes(b"")
     config = json.loads((folders[128] / "config.json").read_text())
@@ -77,7 +111,7 @@ def test_folders_that_hold_no_such_model_are_refused(folders, tmp_path):
         ({"output_dim": 512}, "names 10 layers, .* 512 px has 14"),
         ({"output_dim": 100}, "100 px"),
         ({"eps": None, "layers": 3}, "config of a BigGAN"),
-        ({}, "pytorch_model.bin is no file of PyTorch"),
+        ({}, "pytorch_model.bin: it is empty"),
     ):
         (tmp_path / "config.json").write_text(json.dumps({**config, **changes}))
         with pytest.raises(BadInput, match=complaint):

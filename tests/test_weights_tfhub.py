@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import shutil
+import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +89,69 @@ def test_an_export_answers_as_the_released_module(modules, model_dirs):
     for truncation, right in zip(truncations, module.images(folder, *truncations)):
         inputs = {"z": module.z, "y": module.y, "truncation": truncation}
         np.testing.assert_allclose(loaded(inputs), right, atol=1e-3)
+
+
+def test_an_archive_of_a_module_is_read(modules, tmp_path, monkeypatch):
+    """As tfhub.dev gives it, or in a folder, or zipped; nothing stays behind."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    folder = Path(modules["biggan-128"][1])
+    for name, top in {"module.tar.gz": ".", "module.tgz": "biggan-128_2"}.items():
+        with tarfile.open(tmp_path / name, "w:gz") as archive:
+            archive.add(folder, top)
+    shutil.make_archive(str(tmp_path / "module"), "zip", folder)
+    stored = weights.tfhub.read(str(folder)).average["seed/kernel"]
+    for path in (
+        tmp_path / "module.tar.gz",
+        tmp_path / "module.tgz",
+        tmp_path / "module.zip",
+        folder / "saved_model.pb",
+    ):
+        found = weights.tfhub.read(str(path)).average["seed/kernel"]
+        np.testing.assert_array_equal(found, stored)
+    whole = (tmp_path / "module.tar.gz").read_bytes()
+    for part in (0, 0.01, 0.5, 0.99):
+        cut = tmp_path / "cut.tar.gz"
+        cut.write_bytes(whole[: int(part * len(whole))])
+        with pytest.raises(BadInput, match=r"--path=.*cut\.tar\.gz: .*(whole|empty)"):
+            weights.tfhub.read(str(cut))
+    assert not [path for path in temporary.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "complaint"),
+    [
+        ("../planted", tarfile.REGTYPE, "leads to another place"),
+        ("a/../../planted", tarfile.REGTYPE, "leads to another place"),
+        ("{folder}/planted", tarfile.REGTYPE, "leads to another place"),
+        ("link", tarfile.SYMTYPE, "is a link"),
+        ("link", tarfile.LNKTYPE, "is a link"),
+        ("pipe", tarfile.FIFOTYPE, "is a link or a device"),
+        ("biggan/saved_model.txt", tarfile.REGTYPE, r"folder with saved_model\.pb"),
+        ("saved_model.pb", tarfile.REGTYPE, "x.tar.gz/saved_model.pb: it is empty"),
+    ],
+)
+def test_an_archive_writes_nowhere_else(name, kind, complaint, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    path = tmp_path / "x.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        item = tarfile.TarInfo(name.format(folder=tmp_path))
+        item.type, item.linkname = kind, str(tmp_path)
+        archive.addfile(item, io.BytesIO())
+    with pytest.raises(BadInput, match=complaint):
+        weights.tfhub.read(str(path))
+    assert sorted(f.name for f in tmp_path.rglob("*")) == ["temporary", "x.tar.gz"]
+
+
+def test_a_pointer_of_git_lfs_in_a_module_is_named(modules, tmp_path):
+    folder = Path(shutil.copytree(modules["biggan-128"][1], tmp_path / "module"))
+    [data] = folder.glob("variables/*.data-*")
+    data.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(BadInput, match=rf"{data.name}: it is a pointer of Git LFS"):
+        weights.tfhub.read(str(folder))
 
 
 def test_folders_that_hold_no_such_module_are_refused(modules, tmp_path):

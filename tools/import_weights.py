@@ -4,10 +4,11 @@
     python tools/import_weights.py --source=biggan_pytorch --model_dir=runs/aj \
         --generator=G.pth --generator_ema=G_ema.pth --discriminator=D.pth \
         --optimizers=G_optim.pth,D_optim.pth
-    # pytorch-pretrained-biggan: config.json and pytorch_model.bin
+    # pytorch-pretrained-biggan: config.json and pytorch_model.bin, by these names or
+    # as downloaded (biggan-deep-128-config.json ...)
     python tools/import_weights.py --source=huggingface --model_dir=runs/hf \
         --path=biggan-deep-128
-    # DeepMind's modules: saved_model.pb and variables/
+    # DeepMind's modules: saved_model.pb and variables/, or the .tar.gz of them
     python tools/import_weights.py --source=tfhub --model_dir=runs/hub \
         --path=biggan-512_2
 
@@ -50,7 +51,9 @@ _SOURCE = flags.DEFINE_enum(
 )
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "To make; must not be there yet.")
 _FILES = {
-    name: flags.DEFINE_string(name, None, f"biggan_pytorch: {what}, .pth or .npz.")
+    name: flags.DEFINE_string(
+        name, None, f"biggan_pytorch: {what}, .pth, .safetensors, .npz."
+    )
     for name, what in {
         "generator": "G",
         "generator_ema": "the moving average of G",
@@ -60,7 +63,11 @@ _FILES = {
 _OPTIMIZERS = flags.DEFINE_list(
     "optimizers", [], "biggan_pytorch: states of the Adam of G, or of G and of D, .pth."
 )
-_PATH = flags.DEFINE_string("path", None, "huggingface, tfhub: the folder.")
+_PATH = flags.DEFINE_string(
+    "path",
+    None,
+    "huggingface, tfhub: the folder, .tar.gz or .zip of it, or a file in it.",
+)
 
 
 def main() -> None:
@@ -87,10 +94,10 @@ def _read() -> weights.Published:
     if files or _OPTIMIZERS.value:
         raise BadInput(
             f"--{next(iter(files), 'optimizers')}: leave it out; --source={source} "
-            "takes --path, a folder."
+            "takes --path."
         )
     if not path:
-        raise BadInput(f"--source={source}: give --path, the folder.")
+        raise BadInput(f"--source={source}: give --path, where it is.")
     return getattr(weights, source).read(path)
 
 

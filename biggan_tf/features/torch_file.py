@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
+import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 
@@ -31,16 +32,31 @@ def _view(
     return np.lib.stride_tricks.as_strided(values, shape, strides)
 
 
+def _parameter(tensor: np.ndarray, *_: object) -> np.ndarray:
+    return tensor
+
+
 # The names that a file may ask for; storages are arrays of these dtypes.
 _KNOWN = {
     "collections.OrderedDict": OrderedDict,
+    "torch.Size": tuple,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._utils._rebuild_tensor": _view,
     "torch._utils._rebuild_tensor_v2": _view,
+    "torch.BFloat16Storage": tf.bfloat16.as_numpy_dtype,
+    "torch.BoolStorage": "?",
+    "torch.ByteStorage": "u1",
+    "torch.CharStorage": "i1",
     "torch.DoubleStorage": "<f8",
     "torch.FloatStorage": "<f4",
     "torch.HalfStorage": "<f2",
     "torch.IntStorage": "<i4",
     "torch.LongStorage": "<i8",
+    "torch.ShortStorage": "<i2",
 }
+_CUT_SHORT = "it is cut short; download it again"
+_SAVE = "load it where you trust it and save the state_dict() of the network alone"
 
 
 class _TensorsOnly(pickle.Unpickler):
@@ -58,7 +74,7 @@ class _TensorsOnly(pickle.Unpickler):
         name = f"{module}.{name}"
         if name not in _KNOWN:
             raise pickle.UnpicklingError(
-                f"it asks for {name}, beyond what tensors need"
+                f"it asks for {name}, beyond what tensors need; {_SAVE}"
             )
         return _KNOWN[name]
 
@@ -87,18 +103,28 @@ def read(path: str | os.PathLike[str]) -> Any:
             file.seek(0)
             return _read_pickles(file, os.path.getsize(path))
     except Exception as error:  # a broken pickle can raise anything
-        raise BadInput(f"{path} is no file of PyTorch's tensors: {error}.") from error
+        is_cut = isinstance(error, EOFError) or "truncated" in str(error)
+        reason = _CUT_SHORT if is_cut else error
+        raise BadInput(f"{path} is no file of PyTorch's tensors: {reason}.") from error
 
 
 def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
     """The form since 1.6: NAME/data.pkl, and each storage in NAME/data/KEY."""
     names = set(archive.namelist())
-    (index,) = (name for name in names if name.endswith("/data.pkl"))
-    folder = index.removesuffix("/data.pkl")
+    indices = [name for name in names if name.endswith("/data.pkl")]
+    if len(indices) != 1:
+        some = ", ".join(sorted(names)[:3])
+        raise ValueError(
+            f"it is a zip archive of {len(names)} other files ({some}); unpack it and "
+            "give the file of tensors in it, if there is one"
+        )
+    folder = indices[0].removesuffix("/data.pkl")
+    if any(name.startswith(f"{folder}/code/") for name in names):
+        raise ValueError(f"it is a program of TorchScript; {_SAVE}")
     order = f"{folder}/byteorder"
     if order in names and archive.read(order) != b"little":
         raise ValueError("its numbers are big-endian")
-    with archive.open(index) as file:
+    with archive.open(indices[0]) as file:
         unpickler = _TensorsOnly(file, size)
         content = unpickler.load()
     for key, storage in unpickler.storages.items():
@@ -111,7 +137,7 @@ def _read_pickles(file: IO[bytes], size: int) -> Any:
     """The form before 1.6: five pickles, then each storage, its length first."""
     magic, _, machine = (_TensorsOnly(file, size).load() for _ in range(3))
     if magic != _MAGIC or not machine["little_endian"]:
-        raise ValueError("it starts otherwise")
+        raise ValueError("it starts otherwise than a little-endian one")
     unpickler = _TensorsOnly(file, size)
     content = unpickler.load()
     keys = _TensorsOnly(file, size).load()
@@ -128,5 +154,5 @@ def _read_pickles(file: IO[bytes], size: int) -> Any:
 def _fill(storage: np.ndarray, file: IO[bytes]) -> None:
     data = file.read(storage.nbytes)
     if len(data) != storage.nbytes:
-        raise ValueError("it is cut short")
+        raise EOFError
     storage[:] = np.frombuffer(data, storage.dtype)

@@ -18,6 +18,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.weights import matching
 from biggan_tf.weights.matching import PYTORCH_AXES, Rule, Tensors, Values, indices
 from biggan_tf.weights.published import Published, describe
+from biggan_tf.weights.state_dicts import read_optimizer, read_tensors
 
 # What a state dict holds beside parameters.
 BUFFER = re.compile(r"\.(u0|sv0|stored_mean|stored_var)$")
@@ -44,8 +45,9 @@ def read(
 ) -> Published:
     """Returns the model in these state dicts; BadInput if one is not of such a model.
 
-    Takes files, `.pth` or `.npz`; one of G's is enough. `optimizers` are the states of
-    G's Adam and then, if given, of D's, `.pth`.
+    Takes files, `.pth`, `.safetensors` or `.npz`; one of G's is enough. A file may hold
+    several networks. `optimizers` are the states of G's Adam and then, if given, of
+    D's, `.pth`.
     """
     files = {"generator_ema": generator_ema, "generator": generator}
     files = {name: path for name, path in files.items() if path}
@@ -61,7 +63,7 @@ def read(
     arguments, weights, adam, problems = {}, {}, {}, []
     for name, path in files.items():
         file, of_generator = f"--{name}={path}", name != "discriminator"
-        tensors = _canonical(matching.read_tensors(path, f"--{name}"))
+        tensors = _canonical(read_tensors(path, f"--{name}", name))
         what = f"a {'G' if of_generator else 'D'} of BigGAN-PyTorch"
         with matching.recognising(file, what, tensors):
             here = _arguments(tensors, of_generator)
@@ -78,7 +80,7 @@ def read(
         weights[name] = translate(file, tensors, spec, problems)
         if name in states:
             file = f"--optimizers={states[name]}"
-            updates, *moments = _adam(states[name], file, tensors)
+            updates, *moments = _adam(states[name], name, tensors)
             moments = [translate(file, m, spec, problems, True) for m in moments]
             adam[name] = (updates, *moments)
     matching.refuse(problems)
@@ -179,7 +181,6 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     """Returns tensors by one set of names, whatever switches the repository had."""
     result = {}
     for name, tensor in tensors.items():
-        name = re.sub(r"^module\.", "", name)  # torch.nn.DataParallel
         # --cross_replica and --mybn keep batch norm's averages one level down.
         name = re.sub(r"\.bn\.(running|stored)_", ".stored_", name)
         # Counters, and singular vectors after the first, which are only logged.
@@ -188,11 +189,12 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     return result
 
 
-def _adam(path: str, file: str, tensors: Tensors) -> tuple[int, Tensors, Tensors]:
+def _adam(path: str, network: str, tensors: Tensors) -> tuple[int, Tensors, Tensors]:
     """Returns the number of updates, and first and second moments, of torch's Adam."""
+    file = f"--optimizers={path}"
     # It numbers parameters in the order of the network's state dict.
     names = [name for name in tensors if not BUFFER.search(name)]
-    content = matching.read_dict(path, "--optimizers")
+    content = read_optimizer(path, "--optimizers", network)
     with matching.recognising(file, "the state of torch's Adam", content):
         order = content["param_groups"][0]["params"]
         states = dict(zip(names, (content["state"][index] for index in order)))

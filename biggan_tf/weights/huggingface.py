@@ -1,4 +1,4 @@
-"""A folder of `pytorch-pretrained-biggan`: config.json and pytorch_model.bin.
+"""Models of `pytorch-pretrained-biggan`: config.json and pytorch_model.bin.
 
 DeepMind's BigGAN-deep generators with their 51 sets of batch-norm statistics. Kernels
 are as torch.nn.utils.spectral_norm keeps them: W, u and v, with sigma = u^T W v.
@@ -10,11 +10,13 @@ from typing import Any
 
 from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights import matching
+from biggan_tf.weights import downloads, matching
 from biggan_tf.weights.matching import PYTORCH_AXES, Rule
 from biggan_tf.weights.published import Published
+from biggan_tf.weights.state_dicts import read_tensors
 
-CONFIG, WEIGHTS = "config.json", "pytorch_model.bin"
+# How the names of the files end; before it may stand, say, "biggan-deep-128-".
+CONFIG, WEIGHTS = "config.json", ("pytorch_model.bin", "model.safetensors")
 # Our words -> the package's, but for the numbers of layers.
 ENDS = {
     "condition/embedding/kernel": "embeddings.weight",  # without spectral norm
@@ -30,16 +32,52 @@ MOMENTS = {"moving_mean": "running_means", "moving_variance": "running_vars"}
 
 
 def read(path: str) -> Published:
-    """Returns the generator in a folder; BadInput if it holds none."""
-    folder = Path(path)
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise BadInput(f"--path={path}: give a folder with {name} in it.")
-    with matching.recognising(f"--path={folder / CONFIG}", "the config of a BigGAN"):
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    """Returns the generator that is published; BadInput if there is none.
+
+    `path` is a folder, a `.tar.gz` or `.zip` of one, or one of the two files.
+    """
+    with downloads.unpacked(path, CONFIG, *WEIGHTS) as folder:
+        return _read(*_files(path, folder))
+
+
+def _files(path: str, folder: Path) -> tuple[Path, Path]:
+    """Returns the config and the weights in a folder, or those of the file `path`."""
+    found = sorted(f for f in folder.glob("[!.]*") if f.is_file())
+    configs = [f for f in found if f.name.endswith(CONFIG)]
+    weights = [f for f in found if f.name.endswith(WEIGHTS)]
+    configs, weights = (
+        [Path(path)] if Path(path) in files else files for files in (configs, weights)
+    )
+    pairs = {
+        config: file
+        for config in configs
+        for file in weights
+        if file.name in [config.name.replace(CONFIG, end) for end in WEIGHTS]
+    }
+    if not pairs and len(configs) == len(weights) == 1:
+        pairs = {configs[0]: weights[0]}
+    if not pairs:
+        here = ", ".join(file.name for file in configs + weights) or "neither"
+        raise BadInput(
+            f"--path={path}: give a folder with {CONFIG} and {WEIGHTS[0]} in it; there "
+            f"is {here}."
+        )
+    if len(pairs) > 1:
+        names = ", ".join(file.name for file in pairs.values())
+        raise BadInput(
+            f"--path={path}: give one of its files, not the folder: {names}."
+        )
+    return next(iter(pairs.items()))
+
+
+def _read(config_file: Path, weights_file: Path) -> Published:
+    file = f"--path={config_file}"
+    downloads.refuse_failed(config_file, "--path")
+    with matching.recognising(file, "the config of a BigGAN"):
+        config = json.loads(config_file.read_text(encoding="utf-8"))
         arguments = _arguments(config)
         spec = GeneratorSpec(**arguments)
-    tensors = matching.read_tensors(str(folder / WEIGHTS), "--path")
+    tensors = read_tensors(str(weights_file), "--path", "generator")
     for name in [name for name in tensors if name.endswith(".weight_v")]:
         layer, v = name.removesuffix(".weight_v"), tensors.pop(name)
         u, matrix = (tensors.get(f"{layer}.weight_{end}") for end in ("u", "orig"))
@@ -47,7 +85,7 @@ def read(path: str) -> Published:
             tensors[f"{layer}.sigma"] = u @ matrix.reshape(u.size, v.size) @ v
         tensors.pop(f"{layer}.weight", None)  # W / sigma, in files of PyTorch 0.4
     problems: list[str] = []
-    file = f"--path={folder / WEIGHTS}"
+    file = f"--path={weights_file}"
     average = matching.match(file, tensors, spec, _rule(spec), problems)
     matching.refuse(problems)
     return Published(arguments, average, convention="scaled", sigmas_are_final=True)

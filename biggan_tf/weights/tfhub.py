@@ -18,7 +18,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from biggan_tf import networks
 from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.weights import matching
+from biggan_tf.weights import downloads, matching
 from biggan_tf.weights.matching import Rule, Tensors
 from biggan_tf.weights.published import Published
 
@@ -51,10 +51,19 @@ HARMLESS = {"Const", "Pack", "Identity", "Reshape", "ExpandDims", "Cast", "Conca
 
 
 def read(path: str) -> Published:
-    """Returns the generator in a module's folder; BadInput if it holds none."""
-    folder = Path(path)
+    """Returns the generator of a module; BadInput if there is none.
+
+    `path` is its folder, a `.tar.gz` or `.zip` of that, or its `saved_model.pb`.
+    """
+    with downloads.unpacked(path, MODEL) as folder:
+        return _read(path, folder)
+
+
+def _read(path: str, folder: Path) -> Published:
     if not (folder / MODEL).is_file():
         raise BadInput(f"--path={path}: give a folder with {MODEL} in it.")
+    for file in (folder / MODEL, *folder.glob("variables/*")):
+        downloads.refuse_failed(file, "--path")
     with matching.recognising(f"--path={path}", "variables that can be read"):
         tensors = _variables(folder)
     with matching.recognising(f"--path={path}", "a BigGAN of DeepMind", tensors):

@@ -1,0 +1,103 @@
+"""What people have where a file should be: archives, and downloads that failed."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from biggan_tf.errors import BadInput
+
+WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
+
+
+def refuse_failed(file: Path, flag: str) -> None:
+    """Raises BadInput if there is something else in place of what was to be downloaded.
+
+    So if the file cannot be opened.
+    """
+    try:
+        with open(file, "rb") as opened:
+            start = opened.read(1024).lower()
+    except OSError as error:
+        raise BadInput(f"{flag}={file}: cannot be read: {error.strerror}.") from error
+    if not start:
+        problem = "it is empty; download it again"
+    elif start.startswith(b"version https://git-lfs"):
+        problem = (
+            "it is a pointer of Git LFS, not the file itself; run `git lfs pull` where "
+            "it was cloned, or download the file"
+        )
+    elif start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(WEB_PAGES):
+        problem = (
+            "it is a web page, so the download failed; see in a browser what it says, "
+            "and download the file again"
+        )
+    else:
+        return
+    raise BadInput(f"{flag}={file}: {problem}.")
+
+
+@contextlib.contextmanager
+def unpacked(path: str, *endings: str) -> Iterator[Path]:
+    """Gives the folder with the files whose names have these endings.
+
+    That is `path`; or, if it is one of these files, its folder; or, if it is a tar or
+    zip archive, a temporary folder. BadInput if it is another file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        yield file
+    elif file.name.endswith(endings):
+        yield file.parent
+    else:
+        refuse_failed(file, "--path")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                _unpack(file, Path(folder))
+            except Exception as error:  # a broken archive can raise anything
+                raise BadInput(
+                    f"--path={path}: give a folder, or a whole .tar.gz or .zip of one; "
+                    f"this file cannot be unpacked: {error}."
+                ) from error
+            found = [f for f in Path(folder).rglob("*") if f.name.endswith(endings)]
+            found.sort(key=lambda f: (len(f.parts), f))
+            try:
+                yield found[0].parent if found else Path(folder)
+            except BadInput as error:
+                raise BadInput(str(error).replace(folder, path)) from error
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Writes the files of an archive below a folder; ValueError if it holds others."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as opened:
+            for item in opened.infolist():
+                if not item.is_dir():
+                    with opened.open(item) as content:
+                        _write(folder, item.filename, content)
+        return
+    with tarfile.open(archive) as opened:
+        for item in opened:
+            if item.isdir():
+                continue
+            if not item.isfile():
+                raise ValueError(f"{item.name} in it is a link or a device")
+            _write(folder, item.name, opened.extractfile(item))
+
+
+def _write(folder: Path, name: str, content: IO[bytes]) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise ValueError(f"{name} in it leads to another place")
+    if parts.name.startswith("._"):  # what macOS adds to each file
+        return
+    target = folder / parts
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "xb") as file:
+        shutil.copyfileobj(content, file)

@@ -1,0 +1,169 @@
+"""State dicts of networks and optimisers in files, however they are wrapped."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from biggan_tf.errors import BadInput
+from biggan_tf.features import torch_file
+from biggan_tf.weights import downloads, safetensors
+
+T = TypeVar("T")
+
+# Parts of a key, or of a name before its first full stop, that say nothing of which
+# network it is: "state_dict", "module", "netG", "_orig_mod", "optimizer_D", ...
+NEUTRAL = (
+    "state_?dict|checkpoint|optimi[sz]er|optim|orig_mod|module|model|network|net|"
+    "weights|params|[^a-z]"
+)
+# What is left of it, by network.
+ROLES = {
+    "generator": "g|gen|generator",
+    "discriminator": "d|dis|disc|discriminator",
+    "generator_ema": "ema|ema(g|gen|generator)|(g|gen|generator)ema",
+}
+FORMATS = ".pth, .safetensors or .npz"
+
+
+def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
+    """Returns the tensors of one network, float32, by name in the file's order.
+
+    Dicts around the state dict and words before all names are taken off. If there are
+    several networks, `network` (a key of `ROLES`) says which. BadInput if the file
+    cannot be read without running code, or does not hold just one such network.
+    """
+    file, content = f"{flag}={path}", _read_dict(path, flag)
+    state_dicts = dict(_inner(content, _has_tensors))
+    content = _choose(state_dicts, network, file) if state_dicts else content
+    for name, value in content.items():
+        if not isinstance(name, str):
+            raise BadInput(f"{file}: give tensors by names; {name!r} is none.")
+        if not isinstance(value, np.ndarray) or not _is_of_numbers(value.dtype):
+            found = getattr(value, "dtype", type(value).__name__)
+            raise BadInput(
+                f"{file}: give the state dict of one network; {name!r} is no tensor of "
+                f"numbers but a {found}."
+            )
+    content.pop("n_averaged", None)  # of torch's AveragedModel
+    content = _without_prefixes(content, network, file)
+    return {name: np.asarray(value, np.float32) for name, value in content.items()}
+
+
+def read_optimizer(path: str, flag: str, network: str) -> dict[str, Any]:
+    """Returns the state of the optimiser of a network; see `read_tensors`."""
+    content = _read_dict(path, flag)
+    states = dict(_inner(content, lambda inner: "param_groups" in inner))
+    return _choose(states, network, f"{flag}={path}") if states else content
+
+
+def _read_dict(path: str, flag: str) -> dict[Any, Any]:
+    """Returns the dict in a file, whose format its content tells; tensors are arrays.
+
+    Raises BadInput if the file cannot be read without running code.
+    """
+    downloads.refuse_failed(Path(path), flag)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(64)
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                of_numpy = all(name.endswith(".npy") for name in archive.namelist())
+            if of_numpy:
+                with np.load(path, allow_pickle=False) as file:
+                    return dict(file)
+        elif start[8:9] == b"{":
+            return safetensors.read(path)
+        elif start.startswith(b"\x1f\x8b") or tarfile.is_tarfile(path):
+            raise ValueError("it is an archive; unpack it and give the file in it")
+        elif start.startswith(b"PK\x03\x04"):
+            raise ValueError("it is a zip file that is cut short; download it again")
+        elif not start.startswith(b"\x80"):  # of pickles
+            raise ValueError(
+                f"it begins with {start[:12]!r}, so it is none of {FORMATS}; give such "
+                "a file, or download it again"
+            )
+        content = torch_file.read(path)
+    except BadInput as error:
+        raise BadInput(f"{flag}: {error}") from error
+    except Exception as error:  # a broken archive can raise anything
+        raise BadInput(f"{flag}={path}: cannot be read: {error}.") from error
+    if isinstance(content, dict):
+        return content
+    raise BadInput(f"{flag}={path}: give a dict, not a {type(content).__name__}.")
+
+
+def _is_of_numbers(dtype: np.dtype) -> bool:
+    return dtype.kind in "fiu" or dtype == tf.bfloat16.as_numpy_dtype
+
+
+def _has_tensors(content: Mapping) -> bool:
+    return any(isinstance(value, np.ndarray) for value in content.values())
+
+
+def _inner(
+    content: Mapping,
+    is_wanted: Callable[[Mapping], bool],
+    key: str = "",
+    levels: int = 5,
+) -> Iterator[tuple[str, dict]]:
+    """Yields the innermost dicts that are wanted, and the keys that lead there.
+
+    It looks into so many levels: a file can nest dicts without end.
+    """
+    if not levels or not all(isinstance(name, str) for name in content):
+        return
+    deeper = False
+    for name, value in content.items():
+        if isinstance(value, dict):
+            inner_key = f"{key}.{name}" if key else name
+            for found in _inner(value, is_wanted, inner_key, levels - 1):
+                deeper = True
+                yield found
+    if not deeper and is_wanted(content):
+        yield key, dict(content)
+
+
+def _role(key: str) -> str | None:
+    """Returns the network that a key means, "" for any, None if it means none."""
+    rest = re.sub(NEUTRAL, "", key.lower())
+    if not rest:
+        return ""
+    return next((role for role, p in ROLES.items() if re.fullmatch(p, rest)), None)
+
+
+def _choose(found: Mapping[str, T], network: str, file: str) -> T:
+    """Returns what belongs to a network, of all that was found by key."""
+    for role in (network, ""):
+        fitting = [key for key in found if _role(key) == role]
+        if len(fitting) == 1:
+            return found[fitting[0]]
+    if len(found) == 1:
+        return next(iter(found.values()))
+    raise BadInput(
+        f"{file}: give the state dict of the {network} alone; which of "
+        f"{', '.join(found)} it is cannot be told."
+    )
+
+
+def _without_prefixes(
+    tensors: dict[str, np.ndarray], network: str, file: str
+) -> dict[str, np.ndarray]:
+    """Takes off words such as "module." while all names begin with such."""
+    while True:
+        groups: dict[str, dict[str, np.ndarray]] = {}
+        for name, tensor in tensors.items():
+            word, stop, rest = name.partition(".")
+            if not stop or _role(word) is None:
+                return tensors
+            groups.setdefault(word, {})[rest] = tensor
+        if not groups:
+            return tensors
+        tensors = _choose(groups, network, file)
