@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,9 +225,15 @@ def train_batches(plan: Plan, step: int) -> Iterator:
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that SIGTERM and Ctrl-C add their number to; a second one kills."""
+    """A list that SIGTERM and Ctrl-C add their number to; a second one kills.
+
+    Only the main thread of a program gets signals; in another one the list stays empty.
+    """
     received: list[int] = []
     before = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def receive(number: int, _: object) -> None:
         received.append(number)

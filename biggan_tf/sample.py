@@ -31,9 +31,8 @@ scales takes 0 to 1. Its README.md says which it is.
 
 from absl import flags
 
-from biggan_tf import config, images, labels, latents, sheets
+from biggan_tf import api, config, latents
 from biggan_tf.errors import BadInput
-from biggan_tf.saved_model import load
 
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
 _OUTPUT = flags.DEFINE_string("output", None, "A .png, .jpg, .webp or .npz file.")
@@ -55,30 +54,16 @@ def main() -> None:
             raise BadInput(f"--{flag.name} is missing.")
     if _TRUNCATIONS.value and _INTERPOLATE.value:
         raise BadInput("--truncations and --interpolate exclude each other.")
-    images.check_output(_OUTPUT.value, "--output", (*images.FORMATS, ".npz"))
-    sampler = load(_MODULE.value)
-    classes = labels.parse(_LABELS.value, sampler.class_names, "--labels")
-    if _INTERPOLATE.value == "class" and len(classes) < 2:
-        raise BadInput(
-            f"--labels={_LABELS.value}: to interpolate between classes name two."
-        )
-    columns, seed = _COLUMNS.value, _SEED.value
-    if _TRUNCATIONS.value:
-        truncations = [_number(text) for text in _TRUNCATIONS.value]
-        for truncation in truncations:
-            latents.check_truncation(sampler.convention, truncation, "--truncations")
-        rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
-    else:
-        latents.check_truncation(sampler.convention, _TRUNCATION.value, "--truncation")
-        layout = sheets.LAYOUTS[_INTERPOLATE.value or "samples"]
-        rows = layout(sampler, classes, columns, _TRUNCATION.value, seed)
-    drawn = sheets.draw(sampler, rows)
-    sheets.save(_OUTPUT.value, rows, drawn)
-    if _TRUNCATIONS.value:
-        for row, x in zip(rows, drawn):
-            fraction = images.saturated_fraction(x)
-            print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
-    print(f"{_OUTPUT.value}: {sum(map(len, drawn))} images")
+    several = [_number(text) for text in _TRUNCATIONS.value or ()]
+    api.sample(
+        _MODULE.value,
+        _LABELS.value,
+        _COLUMNS.value,
+        several or _TRUNCATION.value,
+        _SEED.value,
+        _INTERPOLATE.value or "samples",
+        _OUTPUT.value,
+    )
 
 
 def _number(text: str) -> float:

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from biggan_tf import config
-from biggan_tf.config.options import BOUND, declared
+from biggan_tf.config.options import current, declared
 from biggan_tf.errors import BadInput
 
 
@@ -475,7 +475,7 @@ def test_every_default_stands_in_base_gin():
         if room.__module__.startswith("biggan_tf.")
         for option, field in declared(room).items()
         if field.default is not gin.REQUIRED  # which every recipe states
-    } == BOUND
+    } == current().bound
 
 
 # What training of an earlier version wrote, with values that are no defaults.
@@ -556,7 +556,7 @@ def test_a_directory_of_an_earlier_version_is_read_by_the_names_of_today(tmp_pat
     importlib.import_module("biggan_tf.loop")  # which imports every room
     (tmp_path / "config.gin").write_text(OLD)
     config.read_back(tmp_path)
-    assert BOUND == NEW
+    assert current().bound == NEW
 
 
 def test_a_directory_of_an_earlier_version_is_claimed_by_what_it_means(tmp_path):

@@ -1,0 +1,95 @@
+"""Drawing images with an exported module."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from biggan_tf import images, latents, saved_model, sheets
+from biggan_tf import labels as class_labels
+from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
+
+
+def load(module: PathLike) -> Sampler:
+    """Opens an exported module, by its folder or another handle that `hub.load` takes.
+
+    `Sampler.generate(labels, truncation, seed)` returns images, float32 in [-1, 1].
+    """
+    handle = os.fspath(module)
+    return saved_model.load(handle if "://" in handle else as_path(handle))
+
+
+def sample(
+    module: PathLike | Sampler,
+    labels: str | Sequence[int] = "all",
+    columns: int = 8,
+    truncation: float | Sequence[float] = 0.5,
+    seed: int = 0,
+    layout: str = "samples",
+    output: PathLike | None = None,
+) -> np.ndarray:
+    """Draws images of classes, in rows.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        labels: indices of classes, or a text as `labels.parse` takes it.
+        columns: images a row; with several truncations, of each class in it.
+        truncation: of the latents; several give a row for each (the paper's Figure 2),
+            and the fraction of saturated values (|x| > 0.99) is printed.
+        seed: of the latents, 0 to 2^63 - 1.
+        layout: "samples", a row for each class; "z", each class from one latent to
+            another; "class", one latent, from each class to the next.
+        output: a file to write them to: a sheet, or arrays (.npz); see `sheets.save`.
+
+    Returns uint8 [rows, columns, side, side, 3].
+    """
+    if output:
+        output = as_path(output)
+        images.check_output(str(output), "--output", (*images.FORMATS, ".npz"))
+    sampler = module if isinstance(module, Sampler) else load(module)
+    classes = _classes(labels, sampler)
+    truncations = [truncation] if np.isscalar(truncation) else [*truncation]
+    for value in truncations:
+        latents.check_truncation(sampler.convention, value, "--truncation")
+    problem = ""
+    if not 1 <= columns <= 10**6:
+        problem = f"columns = {columns}: take 1 to 1,000,000."
+    if not 0 <= seed <= latents.LARGEST_SEED:
+        problem = f"seed = {seed}: take 0 to {latents.LARGEST_SEED:,}."
+    if layout not in sheets.LAYOUTS:
+        problem = f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}."
+    if len(truncations) > 1 and layout != "samples":
+        problem = f"layout = {layout!r}: take 'samples' with several truncations."
+    if layout == "class" and len(classes) < 2:
+        problem = f"labels = {labels!r}: to interpolate between classes name two."
+    if problem:
+        raise BadInput(problem)
+    if len(truncations) > 1:
+        rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
+    else:
+        make_rows = sheets.LAYOUTS[layout]
+        rows = make_rows(sampler, classes, columns, truncations[0], seed)
+    drawn = sheets.draw(sampler, rows)
+    if output:
+        sheets.save(output, rows, drawn)
+        print(f"{output}: {sum(map(len, drawn))} images")
+    if len(truncations) > 1:
+        for row, x in zip(rows, drawn):
+            fraction = images.saturated_fraction(x)
+            print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
+    return images.to_uint8(np.stack(drawn))
+
+
+def _classes(labels: str | Sequence[int], sampler: Sampler) -> list[int]:
+    if isinstance(labels, str):
+        return class_labels.parse(labels, sampler.class_names, "--labels")
+    classes = [int(label) for label in labels]
+    if wrong := [label for label in classes if not 0 <= label < sampler.num_classes]:
+        raise BadInput(
+            f"labels={wrong[0]}: take indices from 0 to {sampler.num_classes - 1}."
+        )
+    return classes
