@@ -121,15 +121,16 @@ def main() -> None:
     else:
         with strategy.scope():
             sampler = saved_model.load(_MODULE.value)
-        convention, of_data = sampler.convention, sampler
+        convention = sampler.convention
+        sizes = sampler.image_size, sampler.num_classes, sampler.class_names
+        of_data = data.DataSpec("", "", *sizes, 0, 0, "", "")
         folder = _folder_of_module(sampler, truncations)
     for truncation in truncations:
         flag = "--sweep" if _SWEEP.value else "--truncation"
         latents.check_truncation(convention, truncation, flag)
     folder = Path(_OUTPUT_DIR.value or folder)
     images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
-    size, named = of_data.image_size, _DATA.value
-    source = data.named(named, size, "--data") if named else data.load()
+    source = _real_images(of_data)
     rooms = ("data", *OF_TRAINING, *([] if _MODEL_DIR.value else ["export"]))
     config.refuse_dead_bindings(rooms)
     if _SWEEP.value or _NEIGHBOURS.value:  # they look at real images in any case
@@ -159,6 +160,26 @@ def main() -> None:
         sheets = evaluation.nearest_neighbours(evaluator, sampler, truncations[-1])
         for name, sheet in sheets.items():
             images.write_png(folder / f"neighbours_{name}.png", sheet)
+
+
+def _real_images(of_model: data.DataSpec) -> data.Data:
+    """Returns the data to compare with, its labels those of the model.
+
+    BadInput if images are to be held out of those that a run was trained on.
+    """
+    readers = [f"--split={_SPLIT.value}"] if _SPLIT.value == "held_out" else []
+    readers += ["--sweep"] if _SWEEP.value else []
+    given = {"before": of_model, "held_out_for": " and ".join(readers)}
+    if _DATA.value:
+        return data.named(_DATA.value, of_model.image_size, "--data", **given)
+    if of_model.source == "folder" and not of_model.held_out_images:
+        if _SPLIT.value == "held_out":
+            raise BadInput(
+                "--split=held_out: take --split=train, or other images with "
+                f"--data=folder:PATH; the run was trained on all of {of_model.name}."
+            )
+        given["held_out_for"] = ""
+    return data.load(**given)
 
 
 def _show_curve(

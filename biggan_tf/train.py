@@ -51,9 +51,10 @@ def main() -> None:
     config.parse(gin_files, flags.FLAGS.gin_param)
     folder = Path(model_dir or f"runs/{Path(gin_files[-1]).stem}")
     if _DRY_RUN.value:
-        plan = loop.make_plan()
+        plan = loop.make_plan(folder, source)
         print(plan.describe())
         plan.data.check_ready()
+        print(*plan.data.remarks(), sep="\n")
         plan.evaluator(folder)
         return
     loop.train(folder, source)
