@@ -159,7 +159,7 @@ def test_transparent_palette_is_white(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("x.png", "<u2"), ("x.pgm", "<u2"), ("x.tif", "<u2"), ("x.tif", ">u2")],
+    [("x.png", "<u2"), ("x.pgm", "<i4"), ("x.tif", "<u2"), ("x.tif", ">u2")],
 )
 def test_16_bits_of_grey_keep_their_range(tmp_path, name, kind):
     ramp = np.linspace(0, 65535, 256).astype(kind).reshape(16, 16)
