@@ -56,7 +56,7 @@ def train(
         Diverged: a loss or gradient became NaN or infinite, or an alarm stopped the
             run; the last checkpoint before it is kept.
     """
-    plan = make_plan()
+    plan = make_plan(model_dir, continue_from)
     if continue_from is None and not plan.train.keep_moments:
         raise BadInput(
             "train.keep_moments = False without --continue_from: give --continue_from, "
@@ -66,6 +66,7 @@ def train(
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
     evaluator = plan.evaluator(folder) if workers.here_is_chief else None
     if workers.here_is_chief:
+        print(*plan.data.remarks(), sep="\n", flush=True)
         run.check_goes_on(folder, plan.data.spec)
         config.claim(folder)
         run.write_data_spec(folder, plan.data.spec)

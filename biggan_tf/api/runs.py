@@ -42,7 +42,7 @@ def train(
     """
     with _configured(gin_files, bindings, continue_from, model_dir):
         folder = _run_folder(gin_files, model_dir)
-        loop.train(folder, continue_from)
+        loop.train(folder, continue_from and as_path(continue_from))
     return folder
 
 
@@ -57,10 +57,11 @@ def dry_run(
     It is checked as `train` checks it, the data too, and nothing is trained.
     """
     with _configured(gin_files, bindings, continue_from, model_dir):
-        plan = make_plan()
+        folder = _run_folder(gin_files, model_dir)
+        plan = make_plan(folder, continue_from and as_path(continue_from))
         plan.data.check_ready()
-        plan.evaluator(_run_folder(gin_files, model_dir))
-        return plan.describe()
+        plan.evaluator(folder)
+        return "\n".join([plan.describe(), *plan.data.remarks()])
 
 
 def export(

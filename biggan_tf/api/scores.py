@@ -129,9 +129,7 @@ def evaluate(
             sampler = model.sampler(truncations)
         rows = [_score(evaluator, sampler, value, folder) for value in truncations]
         if curve:
-            _show_curve(
-                evaluator, truncations, rows, folder, sampler.step, num_images
-            )
+            _show_curve(evaluator, truncations, rows, folder, sampler.step, num_images)
         if neighbours:
             found = evaluation.nearest_neighbours(evaluator, sampler, truncations[-1])
             for name, sheet in found.items():
@@ -151,13 +149,15 @@ def _check(
     if bool(module) == bool(model_dir):
         raise BadInput("--module and --model_dir: name what to score by one of them.")
     if module and checkpoint != "latest":
-        raise BadInput(f"--checkpoint={checkpoint}: leave it out; it is of --model_dir.")
+        raise BadInput(
+            f"--checkpoint={checkpoint}: leave it out; it is of --model_dir."
+        )
     if module and not data:
         raise BadInput("--data is missing: take embedded, tfds:NAME or folder:PATH.")
     if not {"fid", "is"} <= set(names):
         raise BadInput(
-            f"--metrics={','.join(names)} with --sweep: take fid and is, which the curve "
-            "shows."
+            f"--metrics={','.join(names)} with --sweep: take fid and is, which the "
+            "curve shows."
         )
 
 
@@ -178,6 +178,28 @@ def _module(module: PathLike) -> _Model:
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent
     return _Model(loaded.convention, data, folder, lambda _: loaded)
+
+
+def _real_images(
+    of_model: datasets.DataSpec, named: str | None, split: str, curve: bool
+) -> datasets.Data:
+    """Returns the data to compare with, its labels those of the model.
+
+    BadInput if images are to be held out of those that a run was trained on.
+    """
+    readers = [f"--split={split}"] if split == "held_out" else []
+    readers += ["--sweep"] if curve else []
+    given = {"before": of_model, "held_out_for": " and ".join(readers)}
+    if named:
+        return datasets.named(named, of_model.image_size, "--data", **given)
+    if of_model.source == "folder" and not of_model.held_out_images:
+        if split == "held_out":
+            raise BadInput(
+                "--split=held_out: take --split=train, or other images with "
+                f"--data=folder:PATH; the run was trained on all of {of_model.name}."
+            )
+        given["held_out_for"] = ""
+    return datasets.load(**given)
 
 
 def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
