@@ -135,6 +135,7 @@ def main() -> None:
     config.refuse_dead_bindings(rooms)
     if _SWEEP.value or _NEIGHBOURS.value:  # they look at real images in any case
         source.check_ready()
+        print(*source.remarks(), sep="\n", flush=True)
     with strategy.scope():
         network = features.load(_NETWORK.value)
     count, reference, seed = _NUM_IMAGES.value, _REFERENCE.value, _SEED.value
