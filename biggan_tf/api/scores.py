@@ -119,6 +119,7 @@ def evaluate(
         config.refuse_dead_bindings(rooms)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
+            print(*real.remarks(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
         evaluator = evaluation.Evaluator(
