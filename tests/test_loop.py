@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_survival import full_disk
 
 from biggan_tf import config, logs, loop, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
@@ -135,6 +136,30 @@ def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
         file.write('{"step": 6, "loss/generator": 1.0}\n{"step": 8, "lo')
     start(tmp_path)
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
+
+
+def test_a_disk_that_is_full_at_a_resume_is_one_sentence(tmp_path, capsys):
+    spectra = "monitor.spectra_every_steps = 4"
+    start(tmp_path, spectra, "train.total_steps = 4")
+    saved = sorted((tmp_path / "checkpoints").iterdir())
+    before = [path.read_bytes() for path in saved]
+    first_that_does_not_fit = {
+        0: "run.lock",
+        100: "config.gin",
+        20_000: "spectra.jsonl",
+        100_000: "ckpt-8",
+    }
+    for most_bytes, name in first_that_does_not_fit.items():
+        told = re.escape(name) + " cannot be written .*File too large"
+        with full_disk(most_bytes), pytest.raises(BadInput, match=told) as error:
+            start(tmp_path, spectra)
+        assert str(tmp_path) in str(error.value)
+        assert "\n" not in str(error.value)
+        assert [path.read_bytes() for path in saved] == before
+    capsys.readouterr()
+    start(tmp_path, spectra)
+    assert "going on from" in capsys.readouterr().out
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
