@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -14,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_survival import full_disk
 
-from biggan_tf import config, logs, loop, run
+from biggan_tf import config, logs, loop, monitor, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
@@ -223,6 +224,25 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(Diverged, match="step 5"):
         start(tmp_path)
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == path
+
+
+def resident_mebibytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def test_numbers_that_were_logged_take_no_memory(tmp_path):
+    """TensorFlow keeps every Python number that it makes a tensor of, for good."""
+    board = monitor.TensorBoard(tmp_path, "config")
+
+    def log(steps):
+        for step in steps:
+            board.scalars(step, {f"sigma{i}": step + i / 500 for i in range(500)})
+
+    log(range(20))
+    before = resident_mebibytes()
+    log(range(20, 140))  # 60,000 numbers, which would take 60 MiB
+    assert resident_mebibytes() - before < 15
 
 
 def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
