@@ -40,22 +40,30 @@ def _computing_in(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-@contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """Gives networks built inside variables with shapes, but no memory and values."""
-    with tf.Graph().as_default():
-        yield
-
-
 @functools.cache
 def variables(spec: NetworkSpec) -> dict[str, tuple[tuple[int, ...], bool]]:
-    """Returns {path: (shape, whether it is trained)} of a network's variables."""
-    with without_values():
+    """Returns {path: (shape, whether it is trained)} of a network's variables.
+
+    They get no values, and so no memory: the function that makes them is traced alone.
+    """
+    found = {}
+
+    class Traced(Exception):
+        """Ends the trace before the variables get their values."""
+
+    @tf.function(autograph=False)
+    def trace() -> None:
         network = build(dataclasses.replace(spec, initializer="normal"))
-        found = by_path(network.variables)
-    return {path: (tuple(v.shape), v.trainable) for path, v in found.items()}
+        for path, variable in by_path(network.variables).items():
+            found[path] = tuple(variable.shape), variable.trainable
+        raise Traced
+
+    with contextlib.suppress(Traced):
+        trace()
+    return found
 
 
-def parameter_count(network: keras.Model) -> int:
+def parameter_count(spec: NetworkSpec) -> int:
     """Returns how many trained numbers a network has."""
-    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    shapes = variables(spec).values()
+    return sum(math.prod(shape) for shape, trained in shapes if trained)

@@ -66,10 +66,7 @@ class Plan:
 
     def describe(self) -> str:
         """Returns the configuration, the networks' sizes, the data and the devices."""
-        count = networks.parameter_count
-        with networks.without_values():
-            g = count(networks.build(self.generator))
-            d = count(networks.build(self.discriminator))
+        g, d = map(networks.parameter_count, (self.generator, self.discriminator))
         spec, train = self.data.spec, self.train
         images = f"{spec.train_images:,} images" if spec.train_images else "unprepared"
         devices = self.strategy.extended.worker_devices

@@ -1,8 +1,8 @@
 """A model directory: what a run writes there, and how it is read back.
 
 `config.gin` (see `config`), `data.json`, `checkpoints/` (see `checkpoints`),
-`statistics.npz` of published weights and `rewind.json`. `monitor` writes the logs and
-`evaluation` the scores.
+`statistics.npz` of published weights, `rewind.json` and `run.lock`. `monitor` writes
+the logs and `evaluation` the scores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -116,6 +117,23 @@ def data_before(
             return None
         folder, _ = locate(continue_from)
     return read_data_spec(Path(folder))[0]
+
+
+def lock(folder: Path) -> BinaryIO:
+    """Keeps other runs out of a model directory until the returned file is closed.
+
+    Raises BadInput, which names the other process, if one trains there.
+    """
+    try:
+        return files.lock(folder / "run.lock")
+    except BlockingIOError as error:
+        raise BadInput(
+            f"--model_dir={folder}: {error.strerror} trains there; wait until it ends, "
+            "or name another directory."
+        ) from error
+    except OSError as error:
+        told = f"its run.lock cannot be written ({error.strerror})"
+        raise BadInput(f"--model_dir={folder}: {told}.") from error
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:

@@ -309,7 +309,9 @@ def test_values_are_compared_and_not_how_they_are_written(tmp_path):
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput, match=r"--model_dir=.*file/run: it cannot be written"):
+    with pytest.raises(
+        BadInput, match=r"--model_dir=.*file/run: its config.gin cannot be"
+    ):
         config.claim(tmp_path / "file" / "run")
 
 

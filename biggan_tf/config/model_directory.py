@@ -54,7 +54,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
     try:
         files.write_text(path, bindings.operative())
     except OSError as error:
-        problem = f"it cannot be written ({error.strerror})"
+        problem = f"its config.gin cannot be written ({error.strerror})"
         raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
 
 
