@@ -1,12 +1,13 @@
 """Makes the generator or discriminator that a spec describes."""
 
 import contextlib
-import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from biggan_tf import biggan, biggan_deep
 from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
@@ -44,23 +45,19 @@ def _computing_in(policy: str) -> Iterator[None]:
 def variables(spec: NetworkSpec) -> dict[str, tuple[tuple[int, ...], bool]]:
     """Returns {path: (shape, whether it is trained)} of a network's variables.
 
-    They get no values, and so no memory: the function that makes them is traced alone.
+    The network is traced alone, and its variables get no values and no memory.
     """
-    found = {}
 
-    class Traced(Exception):
-        """Ends the trace before the variables get their values."""
+    def without_value(_: Callable, **asked: Any) -> tf.Variable:
+        wanted = {key: asked[key] for key in ("trainable", "shape", "dtype", "name")}
+        return UninitializedVariable(**wanted)
 
-    @tf.function(autograph=False)
-    def trace() -> None:
-        network = build(dataclasses.replace(spec, initializer="normal"))
-        for path, variable in by_path(network.variables).items():
-            found[path] = tuple(variable.shape), variable.trainable
-        raise Traced
-
-    with contextlib.suppress(Traced):
-        trace()
-    return found
+    # A plain tf.Graph would turn all Keras layers of the process into those of Keras 1.
+    graph = tf.__internal__.FuncGraph("without_values")
+    with tf.variable_creator_scope(without_value), graph.as_default():
+        network = build(spec)
+    found = by_path(network.variables)
+    return {path: (tuple(v.shape), v.trainable) for path, v in found.items()}
 
 
 def parameter_count(spec: NetworkSpec) -> int:

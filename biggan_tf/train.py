@@ -35,10 +35,8 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")
 
 def main() -> None:
     given = flags.FLAGS.gin_file, _MODEL_DIR.value, flags.FLAGS.gin_param
-    if _DRY_RUN.value:
-        print(api.dry_run(*given, _CONTINUE_FROM.value))
-    else:
-        api.train(*given, _CONTINUE_FROM.value)
+    begin = api.dry_run if _DRY_RUN.value else api.train
+    begin(*given, _CONTINUE_FROM.value)
 
 
 if __name__ == "__main__":

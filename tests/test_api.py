@@ -60,7 +60,7 @@ def journeys(tmp_path_factory):
 
     thread = threading.Thread(target=first)
     thread.start()
-    found["b"] = journey(folders["b"], generator_width=4, discriminator_width=4)
+    found["b"] = journey(folders["b"], generator_width=6, discriminator_width=6)
     thread.join()
     logging.getLogger("tensorflow").removeHandler(listener)
     assert current().bound == {"train.seed": 7}
@@ -84,8 +84,8 @@ def test_calls_keep_their_settings_apart(journeys):
     configs = {
         name: (run / "config.gin").read_text() for name, (run, *_) in found.items()
     }
-    assert "generator.width = 4" in configs["b"]
-    assert "generator.width = 4" not in configs["a"]
+    assert "generator.width = 6" in configs["b"]
+    assert "generator.width = 6" not in configs["a"]
     assert "train.seed = 7" not in configs["a"] + configs["b"]
     assert np.any(found["a"][2] != found["b"][2])
     assert not [text for text in heard if "retracing" in text]
@@ -132,7 +132,7 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
     sampler = journeys[0]["a"][1]
     for wrong, sentence in (
         ({"labels": "Bag,10"}, "10: there is no such class"),
-        ({"labels": [10]}, "labels = 10"),
+        ({"labels": [10]}, "labels=10: take"),
         ({"labels": [0], "layout": "class"}, "name two"),
         ({"layout": "z", "truncation": [1, 2]}, "several truncations"),
         ({"layout": "spiral"}, "layout = 'spiral'"),

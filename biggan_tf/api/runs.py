@@ -51,17 +51,18 @@ def dry_run(
     model_dir: PathLike | None = None,
     bindings: Bindings = (),
     continue_from: PathLike | None = None,
-) -> str:
-    """Returns in words what `train` would do: configuration, networks, data, devices.
+) -> None:
+    """Prints what `train` would do: configuration, networks, devices and data.
 
-    It is checked as `train` checks it, the data too, and nothing is trained.
+    Raises BadInput as `train` does, also if data is missing; nothing is trained.
     """
     with _configured(gin_files, bindings, continue_from, model_dir):
         folder = _run_folder(gin_files, model_dir)
         plan = make_plan(folder, continue_from and as_path(continue_from))
+        print(plan.describe())
         plan.data.check_ready()
+        print(*plan.data.remarks(), sep="\n")
         plan.evaluator(folder)
-        return "\n".join([plan.describe(), *plan.data.remarks()])
 
 
 def export(
