@@ -7,6 +7,10 @@ A row of samples for each class:
     python -m biggan_tf.sample --module=runs/demo/export --output=sheet.png \
         --labels="Bag,Sandal" --columns=12
 
+`--labels` takes names and indices, which count the classes from 0, and ranges such as
+0-4. A name with a comma stands in double quotes; "name:2" and "index:2" say which of
+both is meant.
+
 From one latent to another, or from each class to the next with one latent:
 
     python -m biggan_tf.sample --module=runs/demo/export --output=walk.png \
