@@ -442,7 +442,7 @@ def test_no_call_hangs_another_thread(path):
         lambda: module.sample_latents(2, None, 3),
         lambda: module.signatures["generate"](labels=tf.constant([1.5])),
     ]
-    calls = [drawn, *wrong] * 4
+    calls = [drawn, *wrong] * 7  # over a thousand in all
     failures = []
 
     def client(own):
