@@ -16,7 +16,7 @@ export.accumulate = True). A module must have statistics for each threshold.
 `--neighbours` writes samples beside the training images nearest to them, by features
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 
-Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
+Every score goes to `metrics.jsonl`, one line for each protocol. `--data` is embedded,
 tfds:NAME or folder:PATH, by default the run's own; it drops all data.* bindings of the
 run, and --gin_param gives others, such as data.data_dir. One device is used,
 whatever trained the run, unless `distribution.kind` asks for more. Files are written to
@@ -34,7 +34,6 @@ from biggan_tf import (
     distribution,
     evaluation,
     features,
-    files,
     images,
     latents,
     metrics,
@@ -142,7 +141,7 @@ def main() -> None:
         network = features.load(_NETWORK.value)
     count, reference, seed = _NUM_IMAGES.value, _REFERENCE.value, _SEED.value
     evaluator = evaluation.Evaluator(
-        strategy, network, source, names, count, _SPLIT.value, reference, seed
+        strategy, network, source, names, count, _SPLIT.value, reference, seed=seed
     )
     evaluator.check(of_data.num_classes, of_data.image_size)
     if _MODEL_DIR.value:
@@ -152,7 +151,7 @@ def main() -> None:
     for truncation in truncations:
         scores = evaluator.score(sampler, truncation)
         record = evaluator.record(sampler, truncation, scores)
-        files.append_json(folder / "metrics.jsonl", record)
+        evaluation.write_record(folder / "metrics.jsonl", record)
         print(f"step {sampler.step}, truncation {truncation:g}:")
         for name, value in scores.items():
             print(f"  {name} = {value:.5g}", flush=True)

@@ -7,10 +7,11 @@ A row of samples for each class:
     python -m biggan_tf.sample --module=runs/demo/export --output=sheet.png \
         --labels="Bag,Sandal" --columns=12
 
-From one latent to another, or from each class to the next with one latent:
+From one latent to another, or from each class to the next with one latent. `z` takes a
+straight line, on which the norm falls in the middle; `great_circle` keeps the norm:
 
     python -m biggan_tf.sample --module=runs/demo/export --output=walk.png \
-        --interpolate=z --labels=0,3
+        --interpolate=great_circle --labels=0,3
     python -m biggan_tf.sample --module=runs/demo/export --output=morph.png \
         --interpolate=class --labels=0,3,8
 
@@ -35,6 +36,13 @@ from biggan_tf import config, images, labels, latents, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.saved_model import load
 
+# What --interpolate takes, and what is said of the pictures.
+PATHS = {
+    "z": "z on a straight line",
+    "great_circle": "z on a great circle",
+    "class": "classes on a straight line",
+}
+
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
 _OUTPUT = flags.DEFINE_string("output", None, "A .png, .jpg, .webp or .npz file.")
 _LABELS = flags.DEFINE_string(
@@ -45,7 +53,9 @@ _COLUMNS = flags.DEFINE_integer(
 )
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
-_INTERPOLATE = flags.DEFINE_enum("interpolate", None, ["z", "class"], "Between what.")
+_INTERPOLATE = flags.DEFINE_enum(
+    "interpolate", None, list(PATHS), "From one z or class to another, and how."
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, latents.LARGEST_SEED)
 
 
@@ -78,7 +88,8 @@ def main() -> None:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
-    print(f"{_OUTPUT.value}: {sum(map(len, drawn))} images")
+    path = f", {PATHS[_INTERPOLATE.value]}" if _INTERPOLATE.value else ""
+    print(f"{_OUTPUT.value}: {sum(map(len, drawn))} images{path}")
 
 
 def _number(text: str) -> float:

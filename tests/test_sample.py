@@ -42,6 +42,21 @@ def test_latent_interpolation(module):
         assert len(set(row.y)) == 1
 
 
+@pytest.mark.parametrize("truncation", [0.5, float("inf")])
+def test_latents_on_a_great_circle_keep_their_norm(module, truncation):
+    ends = module.latents(4, truncation, 0).reshape(2, 2, -1)
+    rows = sheets.great_circle_rows(module, [1, 2], 5, truncation, 0)
+    for row, (first, last) in zip(rows, ends):
+        np.testing.assert_allclose(row.z[[0, -1]], [first, last], atol=1e-5)
+        norms = np.linalg.norm(row.z, axis=1)
+        np.testing.assert_allclose(norms, np.linspace(*norms[[0, -1]], 5), rtol=1e-5)
+        ways = row.z / norms[:, None]
+        angles = np.arccos((ways[1:] * ways[:-1]).sum(1))
+        np.testing.assert_allclose(angles, angles[0], rtol=1e-3)
+        # In the plane of both ends.
+        assert np.linalg.matrix_rank(row.z, tol=1e-3) == 2
+
+
 def test_class_interpolation(module):
     rows = sheets.class_interpolation_rows(module, [1, 2, 9], 5, 0.5, 0)
     assert [row.title for row in rows] == ["b to c", "c to j"]
@@ -74,6 +89,7 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("again.png", "--labels=0,d", "--columns=3"),
         arguments("seed.png", "--labels=0,d", "--columns=3", "--seed=1"),
         arguments("z.png", "--labels=0", "--columns=3", "--interpolate=z"),
+        arguments("arc.png", "--labels=0", "--columns=3", "--interpolate=great_circle"),
         arguments("dump.npz", "--columns=2", "--truncation=inf"),
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
         arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
@@ -87,7 +103,14 @@ def test_what_the_door_draws(path, module, tmp_path):
     assert sheet.shape[1] > 3 * 64 + 4
     np.testing.assert_array_equal(sheet, again)
     assert np.any(sheet != seed)
-    assert np.asarray(Image.open(tmp_path / "z.png")).std() > 0
+    straight, arc = (
+        np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("z", "arc")
+    )
+    np.testing.assert_array_equal(straight[:, -64:], arc[:, -64:])
+    assert np.any(straight != arc)
+    told = [result.printed.strip() for result in results[3:5]]
+    assert told[0].endswith("3 images, z on a straight line")
+    assert told[1].endswith("3 images, z on a great circle")
 
     dump = np.load(tmp_path / "dump.npz")
     assert dump["images"].shape == (20, 32, 32, 3)

@@ -17,6 +17,7 @@ import biggan_tf
 from biggan_tf import features, latents, metrics
 from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
+from biggan_tf.evaluation import reference as reference_files
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
 from biggan_tf.sampling import Draw, Sampler
@@ -38,8 +39,9 @@ class Evaluator:
         names: of `metrics.METRICS`.
         num_images: generated images for each score.
         split: of the real images to compare with, "train" or "held_out".
-        reference: file of their statistics, which is made if it is not there; None
-            keeps them in memory.
+        reference: file of their statistics, which is made if it is not there.
+        cache: the same, but made anew if it is of other images or another protocol.
+            Without a file they stay in memory.
         seed: of latents, labels and the choice of real images.
     """
 
@@ -52,50 +54,47 @@ class Evaluator:
         num_images: int,
         split: str = "train",
         reference: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
         self._strategy, self.network, self._seed = strategy, network, seed
         self._data, self._split = data.unflipped(), split
-        self._path = Path(reference) if reference else None
+        self._path = Path(reference or cache) if reference or cache else None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
         drawn = functools.partial(drawn_counts, num_images, spec.num_classes, seed)
         self._request = metrics.Request(
             num_images, size, spec.class_names, spec.own_classes, KEPT, drawn
         )
-        metrics.check_enough_images("num_images", num_images, size)
+        metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)
         self._needs_classes = any(one.needs_classes for one in self._metrics)
-        self._statistics = self._read_reference()
+        comparing = [one for one in self._metrics if one.needs_statistics]
+        self._statistics = None
         self._looks: dict[Draw, Callable] = {}
-        if self._statistics is None or self._needs_head or self._needs_classes:
+        told, count = f"images of the split {split}", None
+        if comparing and self._path and self._path.is_file():
+            read = reference_files.given if reference else reference_files.cached
+            found = read(self._path, self.reference_protocol, comparing)
+            if found:
+                self._statistics, count = found, found.count
+                told = f"images in {self._path}"
+        self._needs_statistics = bool(comparing) and self._statistics is None
+        if self._needs_statistics or self._needs_head or self._needs_classes:
             data.check_ready()
-            images = f"images of the split {split}"
-            metrics.check_enough_images(images, self._real_count(split), size)
+            count = count or self._real_count(split)
+        if comparing:
+            metrics.check_enough_images(told, count, comparing, size)
 
-    def _read_reference(self) -> FeatureStatistics | None:
-        if not self._path or not self._path.is_file():
-            return None
-        statistics = FeatureStatistics.load(self._path)
-        statistics.require(self.reference_protocol, str(self._path))
-        needing = [one.name for one in self._metrics if one.needs_features]
-        if needing and not len(statistics.features):
-            raise BadInput(
-                f"{self._path} keeps no features: make it with them, for "
-                f"{', '.join(needing)}."
-            )
-        size, images = self.network.feature_size, f"images in {self._path}"
-        metrics.check_enough_images(images, statistics.count, size)
-        return statistics
-
-    @property
+    @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:
         """What reference statistics must have been made with."""
         spec, held_out = self._data.spec, self._split == "held_out"
         return {
             "data": spec.name,
+            "images_sha256": self._data.fingerprint(self._split),
             "split": spec.held_out_split if held_out else spec.train_split,
             "image_size": spec.image_size,
             **self.network.protocol,
@@ -112,37 +111,52 @@ class Evaluator:
                     f"trained on; {spec.name} has {theirs}."
                 )
 
-    def statistics(self, keep: int = KEPT) -> FeatureStatistics:
-        """Returns statistics of the real images, from the file or made once.
+    def make_reference(self, keep: int) -> int:
+        """Writes the reference file, with the features of `keep` images.
 
-        The features of `keep` images stay with them, or of all held-out images.
+        Returns how many images there are.
         """
-        if self._statistics is None:
-            count = self._real_count(self._split)
-            if self._split == "held_out":  # which may come class after class
-                keep = count if keep else 0
-            protocol = {**self.reference_protocol, "count": count}
-            made = FeatureStatistics(protocol, keep)
-            for batch in self.real(self._split):
-                made.update(batch.features)
-            if self._path:
-                made.save(self._path)
-            self._statistics = made
-        return self._statistics
+        self._look_at_real_images(keep)
+        return self._statistics.count
 
     @functools.cached_property
     def reference(self) -> metrics.Reference:
         """All that metrics compare with."""
-        statistics, names = self.statistics(), self._data.spec.class_names
-        classes, head = [FeatureStatistics() for _ in names], None
-        if self._needs_classes:
-            for batch in self.real(self._split):
-                metrics.update_classes(classes, batch)
+        classes, seen = self._look_at_real_images(KEPT)
+        head = None
         if self._needs_head:
-            batches = [(b.features, b.labels) for b in self.real(most=KEPT)]
-            x, y = map(np.concatenate, zip(*batches))
-            head = features.fit_linear_head(x, y, len(names))
-        return metrics.Reference(statistics, classes, head, self._seed)
+            if self._split == "held_out":
+                seen = [(b.features, b.labels) for b in self.real(most=KEPT)]
+            x, y = map(np.concatenate, zip(*seen))
+            head = features.fit_linear_head(x[:KEPT], y[:KEPT], len(classes))
+        return metrics.Reference(self._statistics, classes, head, self._seed)
+
+    def _look_at_real_images(self, keep: int) -> tuple[list[FeatureStatistics], list]:
+        """Makes, in one pass, the statistics of all and of each class, if needed.
+
+        Also returns features and labels of the first images, for a head.
+        """
+        classes = [FeatureStatistics() for _ in self._data.spec.class_names]
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
+        of_head = self._needs_head and self._split == "train"
+        all_of_them = self._needs_statistics or self._needs_classes
+        if not all_of_them and not of_head:
+            return classes, seen
+        count = self._real_count(self._split)
+        protocol = {**self.reference_protocol, "count": count}
+        made = FeatureStatistics(protocol, keep, self._seed)
+        for batch in self.real(self._split, most=count if all_of_them else KEPT):
+            if self._needs_statistics:
+                made.update(batch.features)
+            if self._needs_classes:
+                metrics.update_classes(classes, batch)
+            if of_head and sum(len(y) for _, y in seen) < KEPT:
+                seen.append((batch.features, batch.labels))
+        if self._needs_statistics:
+            if self._path:
+                made.save(self._path)
+            self._statistics, self._needs_statistics = made, False
+        return classes, seen
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
         """Returns scores by name; names end in the network's unless it is Inception.
@@ -186,7 +200,7 @@ class Evaluator:
                 "seed": self._seed,
                 **self.reference_protocol,
                 "reference": str(self._path) if self._path else "of the same data",
-                "reference_images": self.statistics().count,
+                "reference_images": self._statistics and self._statistics.count,
                 "biggan_tf": biggan_tf.__version__,
                 "tensorflow": tf.__version__,
                 "numpy": np.__version__,

@@ -37,24 +37,19 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, true] * np.sqrt(values[true])
 
 
-def check_enough_images(name: str, count: int, feature_size: int) -> None:
-    """Raises BadInput, with the name of the count, unless it is above `feature_size`.
-
-    Otherwise the covariance is singular, and FID depends on the number of images more
-    than on what is in them.
-    """
-    if count <= feature_size:
-        raise BadInput(
-            f"{name} = {count}: take {feature_size + 1} or more; {count} images are "
-            f"too few for FID with features of size {feature_size}."
-        )
-
-
 class Fid(Metric):
-    """FID of all images."""
+    """FID of all images.
+
+    With no more images than features a covariance is singular, and FID depends on the
+    number of images more than on what is in them.
+    """
 
     name = "fid"
     lower_is_better = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return feature_size + 1
 
     def __init__(self, request: Request, reference: Reference):
         self._real, self._fake = reference.statistics, FeatureStatistics()
@@ -124,6 +119,10 @@ class Kid(Metric):
     name = "kid"
     lower_is_better = True
     needs_features = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return 2
 
     def __init__(
         self, request: Request, reference: Reference, block_size: int | None = None

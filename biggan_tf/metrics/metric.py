@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from biggan_tf.errors import BadInput
 from biggan_tf.metrics.statistics import FeatureStatistics
 
 METRICS: dict[str, type[Metric]] = {}
@@ -36,7 +37,7 @@ class Request(NamedTuple):
 class Reference(NamedTuple):
     """The real images that generated ones are compared with."""
 
-    statistics: FeatureStatistics  # of all; with features if a metric needs those
+    statistics: FeatureStatistics | None  # of all, if a metric needs them
     classes: Sequence[FeatureStatistics]  # one for each class, if a metric needs them
     head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
     seed: int  # of random choices
@@ -51,6 +52,7 @@ class Metric(abc.ABC):
     name: str
     lower_is_better = False
     is_one_number = True  # so a run can keep its best checkpoint by it
+    needs_statistics = True  # of all real images
     needs_features = False  # of single real images
     needs_classes = False  # statistics of each class of real images
 
@@ -61,6 +63,11 @@ class Metric(abc.ABC):
     def needs_head(cls, request: Request) -> bool:
         """Returns whether it needs a linear head, fitted to real images."""
         return False
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        """Returns how many images it needs at least; of real ones too, if any."""
+        return 1
 
     @classmethod
     def check(cls, request: Request) -> None:
@@ -76,3 +83,16 @@ class Metric(abc.ABC):
     @abc.abstractmethod
     def result(self) -> dict[str, float]:
         """Returns the scores by name, the main one first."""
+
+
+def check_enough_images(
+    told: str, count: int, metrics: Iterable[type[Metric]], feature_size: int
+) -> None:
+    """Raises BadInput, with what the count is told as, if a metric needs more."""
+    for metric in metrics:
+        fewest = metric.fewest_images(feature_size)
+        if count < fewest:
+            raise BadInput(
+                f"{told} = {count}: take {fewest} or more, which {metric.name} needs "
+                f"with features of size {feature_size}."
+            )
