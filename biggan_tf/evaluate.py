@@ -62,7 +62,9 @@ _NUM_IMAGES = flags.DEFINE_integer(
 )
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
 _REFERENCE = flags.DEFINE_string(
-    "reference", None, "File of tools/make_reference.py; made if it is not there."
+    "reference",
+    None,
+    "File of make_reference.py, made if it is not there; or .npz of ADM.",
 )
 _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")

@@ -81,7 +81,7 @@ def test_every_score_carries_its_network_and_head(scored):
     names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
     names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
     assert list(scores) == [f"{name}_lite0_32" for name in names]
-    assert set(metrics.METRICS) == set(ALL)
+    assert set(metrics.METRICS) == {*ALL, "sfid"}
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -400,3 +400,52 @@ def test_training_scores_and_keeps_the_best(tmp_path):
     record = check_the_door(tmp_path)
     assert record["step"] == best["step"]
     assert record["fid_lite0_32"] == pytest.approx(best["value"], 1e-4)
+
+
+def test_reference_files_of_other_programs(fashion, tmp_path):
+    network = features.load("lite0_32")
+    images, _ = next(iter(fashion.batches("held_out", 1300)))
+    pixels = np.uint8(np.round((images.numpy() + 1) * 127.5))
+    rows = np.concatenate(
+        [network(pixels[i : i + 100])["features"] for i in range(0, 1300, 100)]
+    )
+    moments = {"mu": rows.mean(0), "sigma": np.cov(rows, rowvar=False)}
+    files = {
+        "pytorch_fid.npz": moments,
+        "adm.npz": {**moments, "mu_s": np.zeros(3), "sigma_s": np.eye(3)},
+        "images.npz": {"arr_0": pixels},
+    }
+    scores = []
+    for name, arrays in files.items():
+        np.savez(tmp_path / name, **arrays)
+        made = evaluator(fashion, reference=tmp_path / name)
+        scores.append(made.score(subject())["fid_lite0_32"])
+        protocol = made.record(subject(), math.inf, {})["protocol"]
+        assert protocol["reference_holds"].startswith(
+            ("mu and sigma", "arr_0, 1300 of")
+        )
+        assert protocol["reference"].endswith(name)
+    expected = metrics.FeatureStatistics()
+    expected.update(rows)
+    fake = metrics.FeatureStatistics()
+    fake.update(made.generated(subject(), math.inf, IMAGES).features)
+    distance = metrics.frechet_distance(expected, fake)
+    np.testing.assert_allclose(scores, distance, rtol=1e-3)
+
+    def refused(arrays, message, names=("fid",)):
+        np.savez(tmp_path / "other.npz", **arrays)
+        with pytest.raises(BadInput, match=rf"other\.npz.*{message}"):
+            evaluator(fashion, names, reference=tmp_path / "other.npz")
+
+    refused({"mu": np.zeros(768), "sigma": np.eye(768)}, "768.* size 1280")
+    refused({"mu": np.zeros(1280), "sigma": np.eye(768)}, r"\(768, 768\).* size 1280")
+    refused(moments, "leave out prdc", ("fid", "prdc"))
+    refused({"x": np.zeros(3)}, "it holds x instead of")
+    refused({"arr_0": np.zeros(3)}, "float64 .* uint8")
+    refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
+    pointer = tmp_path / "pointer.npz"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(BadInput, match="pointer of Git LFS"):
+        evaluator(fashion, reference=pointer)
+    with pytest.raises(BadInput, match="sfid: .* take an Inception"):
+        evaluator(fashion, ("sfid",))

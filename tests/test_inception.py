@@ -56,7 +56,10 @@ def test_features_are_those_of_pytorch_fid(path):
 def test_features_and_logits_are_those_of_torch_fidelity(path):
     import torch
 
-    theirs = inceptions.torch_fidelity(path)
+    theirs, of_sfid = inceptions.torch_fidelity(path), []
+    # Where the TensorFlow graph has mixed_6/conv.
+    layer = theirs.Mixed_6d.branch1x1
+    layer.register_forward_hook(lambda *args: of_sfid.append(args[-1][:, :7]))
     ours = features.load(f"torch_fidelity={path}")
     for height, width in SIZES:
         images = pictures(height, width)
@@ -64,7 +67,7 @@ def test_features_and_logits_are_those_of_torch_fidelity(path):
         found = ours(images)
         assert_close(found["features"], expected[0])
         assert_close(found["logits"], expected[1])
-        assert found["spatial"].shape == (2, 17, 17, 7)
+        assert_close(found["spatial"], of_sfid[-1].permute(0, 2, 3, 1))
 
 
 def test_the_resize_is_that_of_clean_fid():

@@ -45,7 +45,7 @@ def main() -> None:
         strategy,
         network,
         data.named(_DATA.value, _IMAGE_SIZE.value, "--data"),
-        ["fid"],
+        ["fid", *(["sfid"] if network.spatial_size else [])],
         num_images=2**31 - 1,
         split=_SPLIT.value,
         reference=_OUTPUT.value,

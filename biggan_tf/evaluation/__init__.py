@@ -1,8 +1,8 @@
 """From a sampler and real images to scores that say how they were made.
 
-`scoring` makes the scores, `reference` reads what they compare with, `records` keeps
-them, `curve` the truncation curve, `neighbours` the check for
-memorising, and `periodic` is the action of the training.
+`looking` has a feature network see images, `scoring` makes the scores, `reference`
+reads what they compare with, `records` keeps them, `curve` the truncation curve,
+`neighbours` the check for memorising, and `periodic` is the action of the training.
 """
 
 from biggan_tf.evaluation.curve import paper_columns, picture, write_csv

@@ -5,25 +5,24 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import biggan_tf
 from biggan_tf import features, latents, metrics
 from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import reference as reference_files
+from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
-from biggan_tf.sampling import Draw, Sampler
+from biggan_tf.sampling import Sampler
 
 SPLITS = ("train", "held_out")
-BATCH_SIZE = 128  # images a pass, over all replicas
 KEPT = 10_000  # real images of KID; real and generated images of PRDC
 
 
@@ -57,27 +56,37 @@ class Evaluator:
         cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
     ):
-        self._strategy, self.network, self._seed = strategy, network, seed
+        self.network, self._seed = network, seed
         self._data, self._split = data.unflipped(), split
         self._path = Path(reference or cache) if reference or cache else None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
         drawn = functools.partial(drawn_counts, num_images, spec.num_classes, seed)
         self._request = metrics.Request(
-            num_images, size, spec.class_names, spec.own_classes, KEPT, drawn
+            num_images,
+            size,
+            spec.class_names,
+            spec.own_classes,
+            KEPT,
+            drawn,
+            network.spatial_size,
         )
         metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)
         self._needs_classes = any(one.needs_classes for one in self._metrics)
+        self._needs_spatial = any(one.needs_spatial for one in self._metrics)
+        self._look = Look(strategy, network, len(spec.class_names), self._needs_spatial)
         comparing = [one for one in self._metrics if one.needs_statistics]
         self._statistics = None
-        self._looks: dict[Draw, Callable] = {}
         told, count = f"images of the split {split}", None
         if comparing and self._path and self._path.is_file():
-            read = reference_files.given if reference else reference_files.cached
-            found = read(self._path, self.reference_protocol, comparing)
+            if cache and not reference:
+                protocol = self.reference_protocol
+                found = reference_files.cached(self._path, protocol, comparing)
+            else:
+                found = self._given_reference(comparing)
             if found:
                 self._statistics, count = found, found.count
                 told = f"images in {self._path}"
@@ -85,8 +94,18 @@ class Evaluator:
         if self._needs_statistics or self._needs_head or self._needs_classes:
             data.check_ready()
             count = count or self._real_count(split)
-        if comparing:
+        if comparing and count is not None:
             metrics.check_enough_images(told, count, comparing, size)
+
+    def _given_reference(self, comparing: Sequence[type[Metric]]) -> FeatureStatistics:
+        path, network = self._path, self.network
+        names = reference_files.names(path)
+        if "protocol" in names:
+            return reference_files.given(path, self.reference_protocol, comparing)
+        needs_images = any(m.needs_features for m in comparing) or self._needs_classes
+        if {"mu", "sigma"} <= names and not (needs_images and "arr_0" in names):
+            return reference_files.moments(path, network, comparing)
+        return self._of_images(reference_files.images(path, names))
 
     @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:
@@ -119,6 +138,35 @@ class Evaluator:
         self._look_at_real_images(keep)
         return self._statistics.count
 
+    def _of_images(self, images: np.ndarray) -> FeatureStatistics:
+        """Returns statistics of other people's images, uint8 [n, h, w, 3]."""
+        protocol = {"images": f"arr_0, {len(images)} of {images.shape[1]} px"}
+        made = self._new_statistics({**protocol, **self.network.protocol}, KEPT)
+        pairs = (images / np.float32(127.5) - 1, np.zeros(len(images), np.int32))
+        batches = tf.data.Dataset.from_generator(
+            lambda: (
+                tuple(each[start : start + BATCH_SIZE] for each in pairs)
+                for start in range(0, len(images), BATCH_SIZE)
+            ),
+            output_signature=(
+                tf.TensorSpec([None, *images.shape[1:]], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+            ),
+        )
+        for batch in self._look(as_it_is, batches, len(images), str(self._path)):
+            self._update(made, batch)
+        return made
+
+    def _new_statistics(self, protocol: dict[str, Any], keep: int) -> FeatureStatistics:
+        made = FeatureStatistics(protocol, keep, self._seed)
+        made.spatial = FeatureStatistics() if self._needs_spatial else None
+        return made
+
+    def _update(self, statistics: FeatureStatistics, batch: Batch) -> None:
+        statistics.update(batch.features)
+        if statistics.spatial:
+            statistics.spatial.update(batch.spatial)
+
     @functools.cached_property
     def reference(self) -> metrics.Reference:
         """All that metrics compare with."""
@@ -144,10 +192,10 @@ class Evaluator:
             return classes, seen
         count = self._real_count(self._split)
         protocol = {**self.reference_protocol, "count": count}
-        made = FeatureStatistics(protocol, keep, self._seed)
+        made = self._new_statistics(protocol, keep)
         for batch in self.real(self._split, most=count if all_of_them else KEPT):
             if self._needs_statistics:
-                made.update(batch.features)
+                self._update(made, batch)
             if self._needs_classes:
                 metrics.update_classes(classes, batch)
             if of_head and sum(len(y) for _, y in seen) < KEPT:
@@ -199,13 +247,23 @@ class Evaluator:
                 "num_images": self._request.num_images,
                 "seed": self._seed,
                 **self.reference_protocol,
-                "reference": str(self._path) if self._path else "of the same data",
-                "reference_images": self._statistics and self._statistics.count,
+                **self._of_the_reference(),
                 "biggan_tf": biggan_tf.__version__,
                 "tensorflow": tf.__version__,
                 "numpy": np.__version__,
             },
         }
+
+    def _of_the_reference(self) -> dict[str, Any]:
+        """Returns what a record says of the file of statistics."""
+        statistics = self._statistics
+        told = {
+            "reference": str(self._path) if self._path else "of the same data",
+            "reference_images": statistics and statistics.count,
+        }
+        if statistics and "images" in statistics.protocol:  # other people's
+            told["reference_holds"] = statistics.protocol["images"]
+        return told
 
     def real(
         self, split: str = "train", ordered: bool = False, most: float = math.inf
@@ -219,7 +277,7 @@ class Evaluator:
         else:
             batches = self._data.train_batches(BATCH_SIZE, self._seed)
         count = min(self._real_count(split), most)
-        return self._look(_as_it_is, batches, count, f"real, {split}")
+        return self._look(as_it_is, batches, count, f"real, {split}")
 
     def _real_count(self, split: str) -> int:
         spec = self._data.spec
@@ -248,56 +306,6 @@ class Evaluator:
         title = f"generated, truncation {truncation:g}"
         return self._look(sampler.draw, batches, count, title, truncation)
 
-    def _look(
-        self,
-        draw: Draw,
-        batches: tf.data.Dataset,
-        count: int,
-        title: str,
-        truncation: float = math.inf,
-    ) -> Iterator[Batch]:
-        """Yields the first `count` images of batches, seen by the feature network."""
-        look = self._looks.setdefault(draw, self._look_function(draw))
-        options = tf.data.Options()
-        off = tf.data.experimental.AutoShardPolicy.OFF
-        options.experimental_distribute.auto_shard_policy = off
-        batches = batches.take(-(-count // BATCH_SIZE)).map(_filled)
-        batches = batches.with_options(options).prefetch(2)
-        truncation = tf.constant(truncation, tf.float32)
-        local, left = self._strategy.experimental_local_results, count
-        bar = tqdm(total=count, desc=title, unit=" images", disable=None)
-        with features.without_tf32(), bar:
-            for x, labels in self._strategy.experimental_distribute_dataset(batches):
-                seen = look(x, labels, truncation)
-                *seen, fine = (np.concatenate(local(each)) for each in seen)
-                batch = Batch(*(each[:left] for each in seen))
-                if not fine.all():
-                    raise BadInput(
-                        f"{title}: images are NaN or not in [-1, 1]; the weights are "
-                        "broken, or what drew them is no generator of this program."
-                    )
-                left -= len(batch.labels)
-                bar.update(len(batch.labels))
-                yield batch
-
-    def _look_function(self, draw: Draw) -> Callable:
-        classes = len(self._request.class_names)
-
-        def on_replica(
-            x: tf.Tensor, labels: tf.Tensor, truncation: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
-            images = draw(x, tf.one_hot(labels, classes), truncation)
-            # NaN is not below anything. tanh in bfloat16 reaches 1 at most.
-            fine = tf.reduce_all(tf.abs(images) <= 1.0 + 1e-5)
-            pixels = tf.saturate_cast(tf.floor((images + 1) * 128), tf.uint8)
-            seen = self.network(pixels)
-            return pixels, seen["features"], seen["logits"], labels, fine[None]
-
-        # saturate_cast of NaN is anything, but such images go no further.
-        return tf.function(
-            lambda *args: self._strategy.run(on_replica, args), autograph=False
-        )
-
 
 def drawn_counts(num_images: int, num_classes: int, seed: int) -> np.ndarray:
     """Returns how many samples of each class there will be, int [classes]."""
@@ -307,21 +315,6 @@ def drawn_counts(num_images: int, num_classes: int, seed: int) -> np.ndarray:
         for index in tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
     ]
     return np.bincount(np.concatenate(labels)[:num_images], minlength=num_classes)
-
-
-def _as_it_is(image: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
-    del y, truncation
-    return image
-
-
-def _filled(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fills a batch up: all replicas get slices of the same static shape."""
-    missing = BATCH_SIZE - tf.shape(labels)[0]
-    x = tf.pad(x, [[0, missing], *([[0, 0]] * (len(x.shape) - 1))])
-    labels = tf.pad(labels, [[0, missing]])
-    x.set_shape([BATCH_SIZE, *x.shape[1:]])
-    labels.set_shape([BATCH_SIZE])
-    return x, labels
 
 
 def parse_metrics(names: Sequence[str], flag: str) -> tuple[str, ...]:

@@ -49,6 +49,12 @@ class FeatureNetwork:
         image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
         return self(image)["features"].shape[1]
 
+    @functools.cached_property
+    def spatial_size(self) -> int:
+        """The size of "spatial" of an image, flat; 0 if there is none."""
+        image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
+        return int(tf.size(self(image).get("spatial", [])))
+
     @property
     def protocol(self) -> dict[str, str | bool]:
         """What two scores must share to be comparable."""

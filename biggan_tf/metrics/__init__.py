@@ -13,6 +13,7 @@ from biggan_tf.metrics.distances import NearestNeighbours, prdc
 from biggan_tf.metrics.distributions import (
     IntraFid,
     Kid,
+    Sfid,
     frechet_distance,
     squared_mmd,
     update_classes,

@@ -61,6 +61,36 @@ class Fid(Metric):
         return {"fid": frechet_distance(self._real, self._fake)}
 
 
+class Sfid(Metric):
+    """FID of 7 channels of a layer of 17 x 17 (Nash et al. 2021), as ADM has it."""
+
+    name = "sfid"
+    lower_is_better = True
+    needs_spatial = True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        size, count = request.spatial_size, request.num_images
+        if not size:
+            raise BadInput(
+                "sfid: leave it out of the metrics, or take an Inception, for the "
+                "feature network has no spatial features."
+            )
+        if count <= size:
+            raise BadInput(
+                f"num_images = {count}: take {size + 1} or more, which sfid needs."
+            )
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics.spatial, FeatureStatistics()
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch.spatial)
+
+    def result(self) -> dict[str, float]:
+        return {"sfid": frechet_distance(self._real, self._fake)}
+
+
 class IntraFid(Metric):
     """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
 

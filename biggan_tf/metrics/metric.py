@@ -21,6 +21,7 @@ class Batch(NamedTuple):
     features: np.ndarray  # float32 [n, d]
     logits: np.ndarray  # float32 [n, k], of the network's own classes
     labels: np.ndarray  # int [n], of the data's classes
+    spatial: np.ndarray | None = None  # float32 [n, s], of a layer with its places
 
 
 class Request(NamedTuple):
@@ -32,6 +33,7 @@ class Request(NamedTuple):
     own_classes: bool  # the data's classes are not those of the feature network
     kept: int  # most real, and most generated, images that `prdc` compares
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
+    spatial_size: int = 0  # s of the feature network; 0: it has none
 
 
 class Reference(NamedTuple):
@@ -54,6 +56,7 @@ class Metric(abc.ABC):
     is_one_number = True  # so a run can keep its best checkpoint by it
     needs_statistics = True  # of all real images
     needs_features = False  # of single real images
+    needs_spatial = False  # statistics of spatial features
     needs_classes = False  # statistics of each class of real images
 
     def __init_subclass__(cls) -> None:

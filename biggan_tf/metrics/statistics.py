@@ -47,7 +47,8 @@ class FeatureStatistics:
         self.protocol = json.loads(json.dumps(dict(protocol or {})))
         self.keep = keep
         self._random = np.random.default_rng(seed)
-        self.count = 0  # images so far
+        self.count: int | None = 0  # images so far; None: of a file that does not say
+        self.spatial: FeatureStatistics | None = None  # of what sFID is made of
         self.mean = np.zeros(0)  # float64 [d]
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
         self._kept: list[np.ndarray] = []
@@ -56,6 +57,8 @@ class FeatureStatistics:
     @property
     def covariance(self) -> np.ndarray:
         """float64 [d, d], with count - 1 as the divisor."""
+        if self.count is None:
+            return self._scatter
         if self.count < 2:
             raise BadInput(f"a covariance needs 2 images or more; found {self.count}.")
         return self._scatter / (self.count - 1)
@@ -108,8 +111,28 @@ class FeatureStatistics:
             if self.protocol.get(key) != one
         )
 
+    @classmethod
+    def of_moments(
+        cls, mean: np.ndarray, covariance: np.ndarray, protocol: Mapping[str, Any]
+    ) -> FeatureStatistics:
+        """Takes what is known of an unknown number of images; BadInput if unfit."""
+        made = cls(protocol)
+        made.count = None
+        made.mean = finite_rows(np.atleast_2d(mean))[0]
+        made._scatter = finite_rows(np.atleast_2d(covariance))
+        if made._scatter.shape != (len(made.mean),) * 2:
+            raise BadInput(
+                f"a mean of size {len(made.mean)} with a covariance of shape "
+                f"{made._scatter.shape}: they belong to different features."
+            )
+        return made
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an .npz of count, mean, covariance, features and protocol (JSON)."""
+        spatial = {}
+        if self.spatial:
+            spatial["spatial_mean"] = self.spatial.mean
+            spatial["spatial_covariance"] = self.spatial.covariance
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -118,6 +141,7 @@ class FeatureStatistics:
                 covariance=self.covariance,
                 features=self.features,
                 protocol=np.array(json.dumps(self.protocol, sort_keys=True)),
+                **spatial,
             )
 
     @classmethod
@@ -132,6 +156,10 @@ class FeatureStatistics:
                 statistics._kept = [file["features"]]
                 statistics.keep = len(file["features"])
                 statistics._keys = [np.arange(statistics.keep)]
+                if "spatial_mean" in file:
+                    statistics.spatial = cls.of_moments(
+                        file["spatial_mean"], file["spatial_covariance"], {}
+                    )
         except _NOT_OURS as error:
             raise BadInput(
                 f"{path} is no file of reference statistics ({error})."
