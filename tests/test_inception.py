@@ -12,6 +12,9 @@ from PIL import Image
 from biggan_tf import features, metrics
 from biggan_tf.errors import BadInput
 from biggan_tf.features.inception import RESIZES
+from biggan_tf.images import to_uint8
+from biggan_tf.sample_folder import SampleFolder
+from biggan_tf.sampling import Sampler
 
 SIZES = [(32, 32), (299, 299), (200, 333)]
 
@@ -184,3 +187,40 @@ def test_a_renamed_file_asks_for_the_program(path, tmp_path):
     with pytest.raises(BadInput, match="write pytorch_fid=.* or torch_fidelity="):
         features.load(f"inception={file}")
     assert features.load(f"clean_fid={file}").name == "clean_fid"
+
+
+def test_a_folder_of_samples_scores_there_as_here(path, folders, tmp_path):
+    """With pytorch-fid, on the images that `evaluate` scores.
+
+    Of 12 features: with 16 images of more, matrices are singular, where SciPy's square
+    root of a matrix, not ours, is off by percents.
+    """
+    from pytorch_fid import fid_score
+
+    kernel = tf.random.stateless_normal([12, 32 * 32 * 3], [1, 2], stddev=0.5)
+
+    def draw(z, y, truncation):
+        del truncation
+        flat = tf.tanh(tf.concat([z, y], 1) @ kernel)
+        return tf.reshape(flat, [-1, 32, 32, 3])
+
+    sizes, names = (4, 8, 32), ("a", "b/c", "d", "e")
+    sampler = Sampler(draw, *sizes, names, "resample", (), 7, "standing")
+    folder = SampleFolder("module", range(4), None, 0.7, 5)
+    assert folder.write(tmp_path / "samples", sampler, 16) == 16
+    network, theirs = features.load(f"pytorch_fid={path}"), inceptions.pytorch_fid(path)
+    z, y = (each[:16] for each in sampler.batch(0, 0.7, 5))
+    samples = network(to_uint8(draw(z, tf.one_hot(y, 4), 0.7)))["features"]
+    ours = [metrics.FeatureStatistics(), metrics.FeatureStatistics()]
+    for statistics, rows in zip(ours, (samples, network(folders[1][1])["features"])):
+        statistics.update(rows[:, :12])
+    expected = []
+    for images in (tmp_path / "samples", folders[1][0]):
+        mean, covariance = fid_score.compute_statistics_of_path(
+            str(images), theirs, 16, 2048, "cpu", num_workers=0
+        )
+        expected += [mean[:12], covariance[:12, :12]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of SciPy: old options, singular matrices
+        expected = fid_score.calculate_frechet_distance(*expected)
+    assert metrics.frechet_distance(*ours) == pytest.approx(expected, rel=1e-3)

@@ -13,9 +13,9 @@ from biggan_tf import features
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import Batch
-from biggan_tf.sampling import Draw
+from biggan_tf.sampling import STREAM_BATCH, Draw
 
-BATCH_SIZE = 128  # images a pass, over all replicas
+BATCH_SIZE = STREAM_BATCH  # images a pass, over all replicas
 
 
 class Look:

@@ -20,7 +20,7 @@ from biggan_tf.evaluation import reference as reference_files
 from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
-from biggan_tf.sampling import Sampler
+from biggan_tf.sampling import Sampler, stream_labels
 
 SPLITS = ("train", "held_out")
 KEPT = 10_000  # real images of KID; real and generated images of PRDC
@@ -293,27 +293,18 @@ class Evaluator:
     ) -> Iterator[Batch]:
         self.check(sampler.num_classes, sampler.image_size)
         latents.check_truncation(sampler.convention, truncation, "--truncation")
-        root = latents.root_seed(self._seed)
-        classes, shape = sampler.num_classes, [BATCH_SIZE, sampler.latent_size]
-        draw_latents = latents.TRUNCATIONS[sampler.convention]
-
         # On the host, so that a seed's samples are the same for all replica counts.
-        def inputs(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            z = draw_latents(shape, latents.fold(root, index, 0), truncation)
-            return z, latents.labels(BATCH_SIZE, classes, latents.fold(root, index, 1))
-
-        batches = tf.data.Dataset.range(2**31).map(inputs)
+        batches = tf.data.Dataset.range(2**31).map(
+            lambda index: sampler.batch(index, truncation, self._seed)
+        )
         title = f"generated, truncation {truncation:g}"
         return self._look(sampler.draw, batches, count, title, truncation)
 
 
 def drawn_counts(num_images: int, num_classes: int, seed: int) -> np.ndarray:
     """Returns how many samples of each class there will be, int [classes]."""
-    root = latents.root_seed(seed)
-    labels = [
-        latents.labels(BATCH_SIZE, num_classes, latents.fold(root, index, 1))
-        for index in tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
-    ]
+    batches = tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
+    labels = [stream_labels(index, num_classes, seed) for index in batches]
     return np.bincount(np.concatenate(labels)[:num_images], minlength=num_classes)
 
 
