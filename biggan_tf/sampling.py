@@ -20,6 +20,7 @@ from biggan_tf.keras import keras
 from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
+STREAM_BATCH = 128  # images of `Sampler.batch`
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 Values = Mapping[str, "tf.Variable | np.ndarray"]  # of a network's variables, by path
 
@@ -67,6 +68,19 @@ class Sampler:
         draw = latents.TRUNCATIONS[self.convention]
         return draw(shape, latents.root_seed(seed), truncation).numpy()
 
+    def batch(
+        self, index: int | tf.Tensor, truncation: float, seed: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z and uniform labels of the index-th batch of an endless stream.
+
+        Scores and folders of samples are of its first images: float32 [128,
+        latent_size] and int32 [128].
+        """
+        root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
+        shape = [STREAM_BATCH, self.latent_size]
+        z = draw(shape, latents.fold(root, index, 0), truncation)
+        return z, stream_labels(index, self.num_classes, seed)
+
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
 
@@ -88,6 +102,12 @@ class Sampler:
         """Returns images of the classes `labels`, float32 [len(labels), h, w, 3]."""
         z = self.latents(len(labels), truncation, seed)
         return self.images(z, np.asarray(labels), truncation)
+
+
+def stream_labels(index: int | tf.Tensor, num_classes: int, seed: int) -> tf.Tensor:
+    """Returns the labels of `Sampler.batch`, int32 [128]."""
+    key = latents.fold(latents.root_seed(seed), index, 1)
+    return latents.labels(STREAM_BATCH, num_classes, key)
 
 
 class InferenceGenerator:

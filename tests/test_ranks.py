@@ -19,7 +19,7 @@ RANKS = (
     {"biggan_deep"},
     {"gan", "networks"},
     {"sampling"},
-    {"evaluation", "monitor", "run", "saved_model", "sheets"},
+    {"evaluation", "monitor", "run", "sample_folder", "saved_model", "sheets"},
     {"plan", "weights"},
     {"logs"},
     {"loop"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,7 +12,15 @@ from biggan_tf import images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.errors import BadInput
+from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
+
+# What is said of the pictures of a layout.
+PATHS = {
+    "z": ", z on a straight line",
+    "great_circle": ", z on a great circle",
+    "class": ", classes on a straight line",
+}
 
 
 def load(module: PathLike) -> Sampler:
@@ -41,8 +50,9 @@ def sample(
         truncation: of the latents; several give a row for each (the paper's Figure 2),
             and the fraction of saturated values (|x| > 0.99) is printed.
         seed: of the latents, 0 to 2^63 - 1.
-        layout: "samples", a row for each class; "z", each class from one latent to
-            another; "class", one latent, from each class to the next.
+        layout: "samples", a row for each class; "z" and "great_circle", each class from
+            one latent to another, on a straight line or with the norm kept; "class",
+            one latent, from each class to the next.
         output: a file to write them to: a sheet, or arrays (.npz); see `sheets.save`.
 
     Returns uint8 [rows, columns, side, side, 3].
@@ -76,12 +86,47 @@ def sample(
     drawn = sheets.draw(sampler, rows)
     if output:
         sheets.save(output, rows, drawn)
-        print(f"{output}: {sum(map(len, drawn))} images")
+        print(f"{output}: {sum(map(len, drawn))} images{PATHS.get(layout, '')}")
     if len(truncations) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
     return images.to_uint8(np.stack(drawn))
+
+
+def sample_files(
+    module: PathLike,
+    folder: PathLike,
+    count: int | None = None,
+    per_class: int | None = None,
+    labels: str | Sequence[int] = "all",
+    truncation: float = math.inf,
+    seed: int = 0,
+) -> int:
+    """Writes single images as PNG files, for other people's evaluators.
+
+    Called again after it was cut short, it goes on. `evaluate` with the same seed,
+    truncation and number of images scores the same ones.
+
+    Args:
+        module: an exported module.
+        folder: for the files, whose names hold the class.
+        count: of all images, their classes drawn at random; or else
+        per_class: of the images of each class, class after class.
+        labels, truncation, seed: as in `sample`.
+
+    Returns how many images were not there yet.
+    """
+    if bool(count) == bool(per_class):
+        raise BadInput(f"--output={folder}: give --count or --per_class, one of them.")
+    sampler = load(module)
+    classes = _classes(labels, sampler)
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    files = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
+    count = count or per_class * len(classes)
+    made = files.write(as_path(folder), sampler, count)
+    print(f"{folder}: {count} images, {count - made} of them were there")
+    return made
 
 
 def _classes(labels: str | Sequence[int], sampler: Sampler) -> list[int]:

@@ -12,7 +12,6 @@ from biggan_tf import (
     distribution,
     evaluation,
     features,
-    files,
     images,
     latents,
     monitor,
@@ -96,6 +95,7 @@ def evaluate(
     list, in the order of falling truncation. They also go to `metrics.jsonl`.
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
+    reference = reference and as_path(reference)
     curve = not isinstance(truncation, (int, float))
     truncations = sorted(set(truncation if curve else [truncation]), reverse=True)
     _check(module, model_dir, data, checkpoint, names if curve else ("fid", "is"))
@@ -123,7 +123,7 @@ def evaluate(
         with strategy.scope():
             looked_at_by = features.load(network)
         evaluator = evaluation.Evaluator(
-            strategy, looked_at_by, real, names, num_images, split, reference, seed
+            strategy, looked_at_by, real, names, num_images, split, reference, seed=seed
         )
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
@@ -230,7 +230,7 @@ def _score(
     """Returns the scores at one truncation; prints them, and keeps their record."""
     scores = evaluator.score(sampler, truncation)
     record = evaluator.record(sampler, truncation, scores)
-    files.append_json(folder / "metrics.jsonl", record)
+    evaluation.write_record(folder / "metrics.jsonl", record)
     print(f"step {sampler.step}, truncation {truncation:g}:")
     for name, value in scores.items():
         print(f"  {name} = {value:.5g}", flush=True)

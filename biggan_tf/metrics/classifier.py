@@ -8,6 +8,8 @@ from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import finite_rows
 
+_SPLITS = 10
+
 
 class InceptionScore(Metric):
     """exp of the mean KL(p(y|x) || p(y)), in splits (Salimans et al. 2016).
@@ -17,12 +19,17 @@ class InceptionScore(Metric):
     """
 
     name = "is"
+    needs_statistics = False
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return _SPLITS
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
         return request.own_classes
 
-    def __init__(self, request: Request, reference: Reference, splits: int = 10):
+    def __init__(self, request: Request, reference: Reference, splits: int = _SPLITS):
         count = request.num_images
         if count < splits:
             raise BadInput(
@@ -72,6 +79,7 @@ class LabelAccuracy(Metric):
     """Fraction of images to which a linear head gives the label they were made for."""
 
     name = "accuracy"
+    needs_statistics = False
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:

@@ -37,24 +37,19 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, true] * np.sqrt(values[true])
 
 
-def check_enough_images(name: str, count: int, feature_size: int) -> None:
-    """Raises BadInput, with the name of the count, unless it is above `feature_size`.
-
-    Otherwise the covariance is singular, and FID depends on the number of images more
-    than on what is in them.
-    """
-    if count <= feature_size:
-        raise BadInput(
-            f"{name} = {count}: take {feature_size + 1} or more; {count} images are "
-            f"too few for FID with features of size {feature_size}."
-        )
-
-
 class Fid(Metric):
-    """FID of all images."""
+    """FID of all images.
+
+    With no more images than features a covariance is singular, and FID depends on the
+    number of images more than on what is in them.
+    """
 
     name = "fid"
     lower_is_better = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return feature_size + 1
 
     def __init__(self, request: Request, reference: Reference):
         self._real, self._fake = reference.statistics, FeatureStatistics()
@@ -64,6 +59,36 @@ class Fid(Metric):
 
     def result(self) -> dict[str, float]:
         return {"fid": frechet_distance(self._real, self._fake)}
+
+
+class Sfid(Metric):
+    """FID of 7 channels of a layer of 17 x 17 (Nash et al. 2021), as ADM has it."""
+
+    name = "sfid"
+    lower_is_better = True
+    needs_spatial = True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        size, count = request.spatial_size, request.num_images
+        if not size:
+            raise BadInput(
+                "sfid: leave it out of the metrics, or take an Inception, for the "
+                "feature network has no spatial features."
+            )
+        if count <= size:
+            raise BadInput(
+                f"num_images = {count}: take {size + 1} or more, which sfid needs."
+            )
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics.spatial, FeatureStatistics()
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch.spatial)
+
+    def result(self) -> dict[str, float]:
+        return {"sfid": frechet_distance(self._real, self._fake)}
 
 
 class IntraFid(Metric):
@@ -124,6 +149,10 @@ class Kid(Metric):
     name = "kid"
     lower_is_better = True
     needs_features = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return 2
 
     def __init__(
         self, request: Request, reference: Reference, block_size: int | None = None
