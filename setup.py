@@ -63,6 +63,7 @@ setup(
         "numpy<2" + OLD,
         "numpy" + NEW,
         "pillow>=10.1",
+        "psutil",
         "setuptools<80.9",  # has pkg_resources, which tensorflow-hub takes
         "tensorboard>=2.20" + NEW,  # writes texts; TensorFlow no longer brings it
         "tensorflow>=2.15,<2.16" + OLD,

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -81,6 +81,7 @@ def train(
 
         # Go on from the newest checkpoint, or begin.
         first_step = loop.resume(continue_from)
+        loop.read(received)
         stopped_by = workers.largest(received[0] if received else 0)
 
         while loop.step < total and not stopped_by:
@@ -91,6 +92,7 @@ def train(
             if workers.largest(int(bool(alarm))):
                 loop.rewind(alarm)
                 loop.resume()
+                loop.read(received)
             stopped_by = workers.largest(received[0] if received else 0)
         loop.end()
     if stopped_by and loop.step < total:
@@ -154,9 +156,21 @@ class _Loop:
             print(f"going on from {restored or f'step {step}'}", flush=True)
         if self._logs:
             self._logs.rewind(step)
-        self._batches = train_batches(plan, step)
         self.step = step
         return step
+
+    def read(self, stop: Sequence[int]) -> None:
+        """Opens the stream of real images where the run is.
+
+        They are decoded first, to stay in memory, if a whole epoch or more is to come;
+        a request in `stop` ends that.
+        """
+        plan = self._plan
+        steps = plan.train.total_steps - self.step
+        images = steps * plan.gan.discriminator_steps * plan.train.batch_size
+        if images > plan.data.spec.train_images:
+            plan.data.keep_in_memory(stop)
+        self._batches = train_batches(plan, self.step)
 
     def tick(self) -> str:
         """Trains to the end of the tick; returns the alarm to react to, or ""."""

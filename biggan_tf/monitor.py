@@ -270,20 +270,21 @@ class HeldOut:
     """
 
     def __init__(self, gan: Gan, data: Any, count: int):
-        data, batch = data.unflipped(), min(64, count)
-        # Spread over the held-out images, which may come class after class.
-        every = max(1, data.spec.held_out_images // count)
-        held_out = data.shard("held_out", 0, every).batch(batch)
-        self._batches = {
-            "accuracy/train": data.train_batches(batch, seed=0).take(count // batch),
-            "accuracy/held_out": held_out.take(count // batch),
-        }
+        self._data, self._count = data.unflipped(), count
         judge = gan.discriminator
         self._judge = tf.function(judge, autograph=False, reduce_retracing=True)
         self._threshold = gan.loss.threshold
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
-        for name, batches in self._batches.items():
+        data, count = self._data, self._count
+        batch = min(64, count)
+        # Spread over the held-out images, which may come class after class.
+        every = max(1, data.spec.held_out_images // count)
+        for name, batches in (
+            ("train", data.train_batches(batch, seed=0)),
+            ("held_out", data.shard("held_out", 0, every).batch(batch)),
+        ):
+            batches = batches.take(count // batch)
             logits = [self._judge(x, y).numpy() for x, y in batches]
             real = [batch > self._threshold for batch in logits]
-            scalars[name] = float(np.mean(np.concatenate(real)))
+            scalars[f"accuracy/{name}"] = float(np.mean(np.concatenate(real)))

@@ -53,6 +53,13 @@ def load(path, **more) -> data.Data:
     return data.load(image_size=32, source="folder", path=str(path), **more)
 
 
+def as_network_takes(
+    pixels: np.ndarray, mirrored: tf.Tensor | None = None
+) -> tf.Tensor:
+    resized = pipeline.resized(tf.constant(pixels), 32)
+    return pipeline.to_network(resized, mirrored)
+
+
 @pytest.mark.parametrize(
     ("name", "how"),
     [
@@ -74,7 +81,7 @@ def test_formats_and_sizes_come_out_alike(tmp_path, name, how, size):
     write(tmp_path / name, two_halves(size), **how)
     pixels = folder.decode(str(tmp_path / name), size=32)
     assert pixels.dtype == np.uint8
-    image = pipeline.to_network(tf.constant(pixels), 32).numpy()
+    image = as_network_takes(pixels).numpy()
     assert image.shape == (32, 32, 3)
     expected = np.broadcast_to(RED, (32, 32, 3)).copy()
     expected[:, 16:] = BLUE
@@ -176,7 +183,7 @@ def test_large_jpegs_are_read_at_a_fraction_of_their_size(tmp_path):
     reduced = folder.decode(str(tmp_path / "x.jpg"), size=32)
     assert reduced.shape[:2] == (113, 150)
     full = folder.decode(str(tmp_path / "x.png"), size=32)
-    both = [pipeline.to_network(tf.constant(x), 32) for x in (reduced, full)]
+    both = [as_network_takes(x) for x in (reduced, full)]
     np.testing.assert_allclose(*both, atol=0.1)
 
 
@@ -184,10 +191,10 @@ def test_shrinking_averages_areas_of_the_central_square():
     image = np.random.default_rng(0).integers(0, 256, (96, 131, 3), np.uint8)
     square = image[:, 17 : 17 + 96].astype(float)
     means = square.reshape(32, 3, 32, 3, 3).mean(axis=(1, 3))
-    result = pipeline.to_network(tf.constant(image), 32)
+    result = as_network_takes(image)
     np.testing.assert_allclose(result, means / 127.5 - 1, atol=1e-5)
-    tall = tf.constant(image.transpose(1, 0, 2))
-    result = pipeline.to_network(tall, 32, tf.constant(True))
+    tall = image.transpose(1, 0, 2)
+    result = as_network_takes(tall, tf.constant(True))
     expected = (means / 127.5 - 1).transpose(1, 0, 2)[:, ::-1]
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
@@ -361,7 +368,7 @@ def test_small_images_are_enlarged_and_counted(tmp_path):
     source = load(tmp_path)
     assert "enlarged to" not in str(source.remarks())
     source.check_ready()
-    assert source.remarks()[-1] == "enlarged to 32 px: 2 of 23 images, down to 20 px"
+    assert "enlarged to 32 px: 2 of 23 images, down to 20 px" in source.remarks()
 
 
 def test_file_names_that_are_no_unicode_work_to_the_end(tmp_path, caplog):

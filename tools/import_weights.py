@@ -126,7 +126,7 @@ def _configure(published: weights.Published) -> DataSpec:
     if not gin_files:
         names = tuple(map(str, range(classes)))
         about = "", "imported weights", resolution, classes, names
-        return DataSpec(*about, 0, 0, "", "")
+        return DataSpec(*about, 0, 0, "", "", rounded=True)
     data = make_plan().data.spec
     if data.image_size != resolution:
         raise BadInput(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import hashlib
 import logging
 import multiprocessing.pool
 import os
-import threading
-import time
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from biggan_tf.data import pipeline
+from biggan_tf.data.gate import GATE
 from biggan_tf.data.listing import FORMATS, look, shown
 from biggan_tf.errors import BadInput
 
@@ -68,8 +66,7 @@ class Folder(pipeline.Data):
             listing=listing.rules,
         )
 
-    def remarks(self) -> list[str]:
-        """Says what was found in the folder, what was left out and what is held out."""
+    def _found(self) -> list[str]:
         spec, size = self.spec, self.spec.image_size
         count, parts = spec.train_images + spec.held_out_images, "all to train on"
         if spec.held_out_images:
@@ -116,7 +113,7 @@ class Folder(pipeline.Data):
     def _decoded(
         self, files: list[tuple[str, int]], index: int
     ) -> tuple[np.ndarray, np.int32]:
-        with _GATE:
+        with GATE:
             for at in range(index, index + len(files)):
                 path, label = files[at % len(files)]
                 try:
@@ -207,40 +204,3 @@ def _held_out(files: list[str], fraction: float) -> set[str]:
     count = min(max(1, round(fraction * len(files))), len(files) - 1)
     by_hash = sorted(files, key=lambda name: hashlib.sha256(os.fsencode(name)).digest())
     return set(by_hash[:count])
-
-
-class _Gate:
-    """Every Python function that tf.data calls runs inside `with _GATE:`.
-
-    TensorFlow's threads prefetch until its buffers are full. One that asks for Python
-    while the interpreter shuts down is ended on the spot, and whoever destroys its
-    pipeline waits for it forever. So at exit calls fail at once, which fills the
-    buffers, and the interpreter goes on when no more calls come.
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._open = threading.Lock(), True
-        self._calls = self._running = 0
-        atexit.register(self._close)
-
-    def __enter__(self) -> None:
-        """Raises RuntimeError once the program ends."""
-        with self._lock:
-            self._calls += 1
-            if not self._open:
-                raise RuntimeError("the program ends")
-            self._running += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._running -= 1
-
-    def _close(self) -> None:
-        self._open = False
-        seen = None
-        while self._running or self._calls != seen:
-            seen = self._calls
-            time.sleep(0.05)
-
-
-_GATE = _Gate()

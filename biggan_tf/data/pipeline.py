@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import importlib
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gin
+import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from biggan_tf.config import option, options
-from biggan_tf.data import order
+from biggan_tf.data import memory, order
 from biggan_tf.data.fingerprint import fingerprint
 from biggan_tf.errors import BadInput
 
@@ -47,9 +50,12 @@ class DataOptions:
         None, "of the training images; None: 0.1 if needed", low=1e-6, high=0.99
     )
     flip: bool = option(False, "mirror each training image with probability 1/2")
-    # A folder of images takes these two, from the caller alone.
+    memory_share: float = option(
+        0.25, "of free memory, for decoded images", low=0.0, high=1.0, free=True
+    )
+    # These two are from the caller alone.
     before: DataSpec | None = None  # the data of the model that goes on or is scored
-    held_out_for: str = "evaluation"  # what reads held-out images; "": nothing
+    held_out_for: str = "evaluation"  # folder: what reads held-out images; "": nothing
 
     def check(self) -> None:
         """Raises BadInput unless these are options that the source takes."""
@@ -122,6 +128,7 @@ class DataSpec:
     # Inception's classes mean nothing here, so scores of logits use a linear head.
     own_classes: bool = False
     listing: int = 1  # which version of the rules found the images of a folder
+    rounded: bool = False  # resized to whole 8-bit levels; early runs keep fractions
 
 
 @contextlib.contextmanager
@@ -162,14 +169,17 @@ class Data:
             image_size=options.image_size,
             num_classes=len(names),
             class_names=tuple(names),
+            rounded=options.before is None or options.before.rounded,
             **more,
         )
-        self._flip = options.flip
+        self._flip, self._rounded = options.flip, self.spec.rounded
+        self._memory_share = options.memory_share
+        self._kept: dict[str, memory.Kept] = {}  # "train", once they are in memory
 
     def unflipped(self) -> Data:
-        """Returns the same images, none of them mirrored."""
+        """Returns the same images to judge by: none is mirrored, all are rounded."""
         same = copy.copy(self)
-        same._flip = False
+        same._flip, same._rounded = False, True
         return same
 
     def check_ready(self) -> None:
@@ -180,9 +190,62 @@ class Data:
 
         Some of them are known only after `check_ready`.
         """
+        return [*self._found(), *self._in_memory()]
+
+    def _found(self) -> list[str]:
+        """Returns lines that say what was found, left out and held out."""
         spec = self.spec
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
         return [f"{spec.name}: {parts}"]
+
+    def _in_memory(self) -> list[str]:
+        """Returns a line that says whether training keeps its images in memory."""
+        if self.READS_BATCHES or not self._memory_share:
+            return []
+        size, free = (f"{x / 2**30:.2f} GiB" for x in (self._bytes, self._free))
+        share = f"data.memory_share = {self._memory_share:g} of {free} free memory"
+        anew = "training decodes its images anew in every epoch:"
+        if not self._rounded:
+            return [f"{anew} this run began with fractions of 8-bit levels"]
+        if not self._fits:
+            return [f"{anew} {size} are more than {share}"]
+        return [
+            f"training decodes its images once and keeps them: {size}, within {share}"
+        ]
+
+    @property
+    def _bytes(self) -> int:
+        """How much memory the training images take as RGB."""
+        return self.spec.train_images * self.spec.image_size**2 * 3
+
+    @functools.cached_property
+    def _free(self) -> int:
+        return memory.available()
+
+    @property
+    def _fits(self) -> bool:
+        return self._bytes <= self._memory_share * self._free
+
+    def keep_in_memory(self, stop: Sequence[int] = ()) -> None:
+        """Decodes all training images now, if they fit into `data.memory_share`.
+
+        Pipelines that are made later, also of `unflipped` data, yield the same numbers
+        from this one array. As soon as `stop` is not empty, nothing is kept.
+        """
+        if self.READS_BATCHES or self._kept or not (self._rounded and self._fits):
+            return
+        count, batch = self.spec.train_images, 64
+        examples = _deterministic(self._once("train", 0, 1).batch(batch))
+        images = np.empty([count, *examples.element_spec[0].shape[1:]], np.uint8)
+        labels = np.empty([count], np.int32)
+        with tqdm(total=count, desc="decoding", unit=" images", disable=None) as bar:
+            for at, (some, their_labels) in enumerate(examples.as_numpy_iterator()):
+                if stop:
+                    return
+                found = slice(at * batch, at * batch + len(some))
+                images[found], labels[found] = some, their_labels
+                bar.update(len(some))
+        self._kept["train"] = memory.Kept(images, labels)
 
     def fingerprint(self, split: str) -> str:
         """Returns a hash of the images of one of `SPLITS`, and of their labels.
@@ -230,7 +293,8 @@ class Data:
         It decodes and yields single examples, in fixed order, not mirrored.
         """
         self.check_ready()
-        return _deterministic(self._once(split, index, count))
+        examples = self._once(split, index, count)
+        return _deterministic(examples.map(self._finished, AUTOTUNE))
 
     def _read(self, split: str, index: tf.Tensor) -> Example:
         """Returns the decoded example of an index, or those of a batch of indices.
@@ -241,60 +305,77 @@ class Data:
 
     def _stream(self, batches: order.PipelineSlice, seed: int) -> tf.data.Dataset:
         """Returns endless finished batches of `batches.replica_batch` images."""
+        kept = self._kept.get("train")
 
         def example(position: tf.Tensor) -> Example:
             index = order.shuffled_index(position, self.spec.train_images, seed)
-            return self._finished(self._read("train", index), position, seed)
+            found = kept.read(index) if kept else self._resized("train", index)
+            return self._finished(*found, position, seed)
 
         positions = batches.positions()
-        if self.READS_BATCHES:
+        if kept or self.READS_BATCHES:
             return positions.map(example, AUTOTUNE)
         examples = positions.unbatch().map(example, AUTOTUNE)
         return examples.batch(batches.replica_batch, drop_remainder=True)
 
     def _once(self, split: str, index: int, count: int) -> tf.data.Dataset:
-        """Returns the finished examples of a shard, one by one, in order."""
+        """Returns the resized examples of a shard, one by one, in order."""
         size = getattr(self.spec, f"{split}_images")
         indices = tf.data.Dataset.range(index, size, count)
-        return indices.map(lambda at: self._finished(self._read(split, at)), AUTOTUNE)
+        return indices.map(lambda at: self._resized(split, at), AUTOTUNE)
 
-    def _finished(
-        self, example: Example, position: tf.Tensor | None = None, seed: int = 0
-    ) -> Example:
-        """Preprocesses an example or a batch; mirrors only those with a position."""
-        image, label = example
-        flips = self._flip and position is not None
-        mirrored = order.coin(position, seed) if flips else None
-        image = to_network(image, self.spec.image_size, mirrored)
+    def _resized(self, split: str, index: tf.Tensor) -> Example:
+        """Returns what `_read` does, at the size of training, rounded or not."""
+        image, label = self._read(split, index)
+        image = resized(image, self.spec.image_size)
+        if self._rounded:
+            image = tf.cast(tf.round(image), tf.uint8)
         return image, tf.cast(label, tf.int32)
 
+    def _finished(
+        self,
+        image: tf.Tensor,
+        label: tf.Tensor,
+        position: tf.Tensor | None = None,
+        seed: int = 0,
+    ) -> Example:
+        """Scales a resized example or batch; mirrors only those with a position."""
+        flips = self._flip and position is not None
+        return to_network(image, order.coin(position, seed) if flips else None), label
 
-def to_network(
-    images: tf.Tensor, size: int, mirrored: tf.Tensor | None = None
-) -> tf.Tensor:
-    """Returns the central square, resized: float32 [batch, size, size, 3] in [-1, 1].
+
+def resized(images: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns the central square: float32 [batch, size, size, channels] in [0, 255].
 
     Shrinking averages areas (BigGAN paper, appendix C). Enlarging is bilinear: by area
     it would repeat pixels, in blocks of uneven width.
 
-    Takes uint8 [batch, height, width, 1 or 3], or a single image without batch, and
-    which images swap left and right: bool [batch] or [], None for none.
+    Takes uint8 [batch, height, width, channels], or a single image without batch.
     """
     height, width = tf.shape(images)[-3], tf.shape(images)[-2]
     side = tf.minimum(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     images = images[..., top : top + side, left : left + side, :]
-    images = tf.cond(
+    return tf.cond(
         side >= size,
         lambda: tf.image.resize(images, [size, size], "area"),
         lambda: tf.image.resize(images, [size, size], "bilinear"),
     )
+
+
+def to_network(images: tf.Tensor, mirrored: tf.Tensor | None = None) -> tf.Tensor:
+    """Returns what networks take: float32 [batch, size, size, 3] in [-1, 1].
+
+    Takes uint8 or float32 [batch, size, size, 1 or 3] in [0, 255], or a single image
+    without batch; and which images swap left and right, bool [batch] or [], or None.
+    """
     if mirrored is not None:
+        size = images.shape[-2]
         columns = tf.range(size)
         columns = tf.where(mirrored[..., None], size - 1 - columns, columns)
         # One pass; a reversal and a choice would be three.
         images = tf.gather(images, columns, axis=-2, batch_dims=mirrored.shape.rank)
-    images = images / 127.5 - 1.0
+    images = tf.cast(images, tf.float32) / 127.5 - 1.0
     return tf.image.grayscale_to_rgb(images) if images.shape[-1] == 1 else images
 
 

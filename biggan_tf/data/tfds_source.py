@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -88,25 +88,37 @@ class Tfds(pipeline.Data):
             raise _refusal(name, f"{lost}; prepare the data set again")
 
     def _stream(self, batches: order.PipelineSlice, seed: int) -> tf.data.Dataset:
-        def example(position: tf.Tensor, record: tf.Tensor) -> pipeline.Example:
-            return self._example(record, position, seed)
-
+        kept = self._kept.get("train")
         count = self.spec.train_images
         first = batches.first_batch * batches.batch_size
         # Records stay encoded until it is known which this pipeline needs.
+        source = _numbers if kept else _records
         epochs = tf.data.Dataset.counter(first // count)
-        records = epochs.flat_map(lambda epoch: self._epoch(epoch, seed))
+        records = epochs.flat_map(lambda epoch: self._epoch(epoch, seed, source))
         records = records.skip(first % count).enumerate(first)
         records = records.filter(lambda position, _: batches.owns(position))
+
+        def example(position: tf.Tensor, record: tf.Tensor) -> pipeline.Example:
+            found = kept.read(record) if kept else self._resized("train", record)
+            return self._finished(*found, position, seed)
+
+        if kept:
+            records = records.batch(batches.replica_batch, drop_remainder=True)
+            return records.map(example, tf.data.AUTOTUNE)
         examples = records.map(example, tf.data.AUTOTUNE)
         return examples.batch(batches.replica_batch, drop_remainder=True)
 
     def _once(self, split: str, index: int, count: int) -> tf.data.Dataset:
         records = self._spans(split).shard(count, index).flat_map(_records)
-        return records.map(self._example, tf.data.AUTOTUNE)
+        return records.map(
+            lambda record: self._resized(split, record), tf.data.AUTOTUNE
+        )
 
-    def _epoch(self, epoch: tf.Tensor, seed: int) -> tf.data.Dataset:
-        """Returns all training records in the order of one epoch."""
+    def _epoch(self, epoch: tf.Tensor, seed: int, source: Callable) -> tf.data.Dataset:
+        """Returns all training records in the order of one epoch, or their numbers.
+
+        That is what `source`, one of the two below, makes of each file.
+        """
         # shuffle() mixes in the global seed; here, in the graph of flat_map, that is a
         # seed of this graph alone. (With 0 it cannot take a tensor.)
         tf.random.set_seed(1)
@@ -115,7 +127,7 @@ class Tfds(pipeline.Data):
         files = self._spans("train")
         files = files.shuffle(len(files), draws[0], reshuffle_each_iteration=False)
         records = files.interleave(
-            _records, FILES_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE
+            source, FILES_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE
         )
         info = self._builder.info
         record_bytes = info.dataset_size / info.splits.total_num_examples
@@ -135,26 +147,31 @@ class Tfds(pipeline.Data):
         ]
 
     def _spans(self, split: str) -> tf.data.Dataset:
-        """Returns (path, [first record, records]) of each file of a split."""
+        """Returns (path, [first record, records, the first one's number]) of files."""
         files = self._splits[split].file_instructions
         paths = [file.filename for file in files]
-        spans = np.array([(file.skip, file.take) for file in files], np.int64)
+        takes = [file.take for file in files]
+        numbers = np.cumsum([0, *takes[:-1]])
+        spans = np.array([[file.skip for file in files], takes, numbers], np.int64).T
         return tf.data.Dataset.from_tensor_slices((paths, spans))
 
-    def _example(
-        self, record: tf.Tensor, position: tf.Tensor | None = None, seed: int = 0
-    ) -> pipeline.Example:
+    def _read(self, split: str, record: tf.Tensor) -> pipeline.Example:
         example = self._features.deserialize_example(record)
         image, label = (example[key] for key in self._keys)
         # Splits without labels say -1.
         known = (label >= 0) & (label < self.spec.num_classes)
         told = f"data.name = {self.spec.name!r}, {self.spec.num_classes} classes: label"
         with tf.control_dependencies([tf.debugging.Assert(known, [told, label])]):
-            return self._finished((image, tf.identity(label)), position, seed)
+            return image, tf.identity(label)
 
 
 def _records(path: tf.Tensor, span: tf.Tensor) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(path, buffer_size=2**20).skip(span[0]).take(span[1])
+
+
+def _numbers(path: tf.Tensor, span: tf.Tensor) -> tf.data.Dataset:
+    """Returns the numbers of a file's records, in the order of `_once`."""
+    return tf.data.Dataset.range(span[2], span[2] + span[1])
 
 
 def _damaged(split: tfds.core.SplitInfo) -> Iterator[str]:

@@ -1,0 +1,48 @@
+"""Decoded images that stay in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from biggan_tf.data.gate import GATE
+
+# Of the container, in the two versions of Linux's control groups.
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+
+
+def available() -> int:
+    """Returns the bytes of memory that are free here, within the container's limit."""
+    found = [psutil.virtual_memory().available]
+    for name in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no such file, or no limit
+            found.append(int(pathlib.Path("/sys/fs/cgroup", name).read_text()))
+    return min(found)
+
+
+class Kept:
+    """Examples by index: images are uint8 [n, size, size, channels], labels int32 [n].
+
+    All pipelines of a process read the same arrays.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        """Takes the arrays as they are, without a copy."""
+        self._images, self._labels = images, labels
+
+    def read(self, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the images and labels of a batch of indices, int64 [batch]."""
+        # Marked stateless, or op determinism would read one batch at a time. An array
+        # that TensorFlow holds could end up in its graphs, which keep copies.
+        types = [tf.uint8, tf.int32]
+        images, labels = tf.numpy_function(self._at, [index], types, stateful=False)
+        images = tf.ensure_shape(images, [*index.shape, *self._images.shape[1:]])
+        return images, tf.ensure_shape(labels, index.shape)
+
+    def _at(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        with GATE:
+            return self._images[index], self._labels[index]
