@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from biggan_tf import config, data
 from biggan_tf.data import embedded, order
+from biggan_tf.data.pipeline import resized
 from biggan_tf.errors import BadInput
 
 COUNT = 26  # images in a training split made here
@@ -92,9 +94,8 @@ def any_source(request, arguments):
 
 @pytest.fixture(params=["tfds", "folder"])
 def small_source(request, arguments):
-    return lambda **more: data.load(
-        image_size=32, source=request.param, **arguments[request.param], **more
-    )
+    given = {"image_size": 32, "source": request.param, **arguments[request.param]}
+    return lambda **more: data.load(**{**given, **more})
 
 
 def take(batches: tf.data.Dataset, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -227,14 +228,83 @@ def test_seed_and_nothing_else_decides_the_stream(any_source):
         tf.random.set_seed(None)
 
 
-def test_half_are_mirrored_anew_in_each_epoch(small_source):
-    stream = take(small_source(flip=True).train_batches(COUNT, seed=0), 8)
+@pytest.mark.parametrize("kept", [False, True])
+def test_half_are_mirrored_anew_in_each_epoch(small_source, kept):
+    source = small_source(flip=True)
+    if kept:
+        source.keep_in_memory()
+    stream = take(source.train_batches(COUNT, seed=0), 8)
     by_number = [mirrored(x)[np.argsort(numbers(x))] for x, _ in stream]
     assert 0.35 < np.mean(by_number) < 0.65
     assert len({tuple(epoch) for epoch in by_number}) == 8
     unflipped = take(small_source().train_batches(COUNT, seed=0), 8)
     assert [numbers(x) for x, _ in unflipped] == [numbers(x) for x, _ in stream]
     assert not any(mirrored(x).any() for x, _ in unflipped)
+
+
+def test_numbers_are_the_same_from_files_and_from_memory(small_source):
+    of_files, of_memory = (small_source(image_size=21, flip=True) for _ in range(2))
+    to_judge = of_memory.unflipped()  # made earlier, it reads the same memory
+    of_memory.keep_in_memory()
+    assert of_memory.in_memory
+    assert to_judge.in_memory
+    assert not of_files.in_memory
+    whole = take(of_files.train_batches(8, seed=5), 12)  # 3.25 batches an epoch
+    levels = (np.concatenate([x for x, _ in whole]) + 1) * 127.5
+    assert len(np.unique(levels[..., 1].round())) > 2  # resizing made other levels
+    np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
+    for first_batch in (0, 2, 7):  # in the first epoch, and later
+        resumed = of_memory.train_batches(8, seed=5, first_batch=first_batch)
+        assert_same(whole[first_batch:], take(resumed, 12 - first_batch))
+    second_of_two = tf.distribute.InputContext(2, 1, 4)
+    assert_same(
+        take(of_files.train_batches(8, 5, 3, second_of_two), 9),
+        take(of_memory.train_batches(8, 5, 3, second_of_two), 9),
+    )
+    assert_same(
+        take(of_files.unflipped().train_batches(8, seed=5), 5),
+        take(to_judge.train_batches(8, seed=5), 5),
+    )
+
+
+def test_images_are_kept_only_if_they_fit(small_source):
+    needed = COUNT * 32 * 32 * 3
+    for share, said in (
+        (0.5, "training decodes its images once and keeps them: 0.000 GiB, within"),
+        (needed / 2**60, "training decodes its images anew in every epoch: 0.000 GiB"),
+        (0.0, ""),
+    ):
+        source = small_source(memory_share=share)
+        source.keep_in_memory()
+        assert source.in_memory == (share == 0.5)
+        last = source.remarks()[-1]
+        assert last.startswith(said)
+        assert last.startswith("training") == bool(said)
+
+
+def test_a_request_to_stop_ends_the_decoding(small_source):
+    source = small_source()
+    source.keep_in_memory(stop=[15])
+    assert not source.in_memory
+    assert len(take(source.train_batches(8, seed=5), 4)) == 4
+
+
+def test_a_run_that_began_with_fractions_keeps_them(small_source):
+    spec = dataclasses.replace(small_source(image_size=21).spec, rounded=False)
+    early = small_source(image_size=21, before=spec)
+    assert early.spec == spec
+    early.keep_in_memory()
+    assert not early.in_memory
+    assert "this run began with fractions of 8-bit levels" in early.remarks()[-1]
+    ((images, _),) = take(early.train_batches(COUNT, seed=5), 1)
+    exact = [resized(picture(n), 21) / 127.5 - 1 for n in numbers(images)]
+    np.testing.assert_array_equal(images, exact)
+    levels = (images + 1) * 127.5
+    assert abs(levels - levels.round()).max() > 0.1
+    # Scores compare whole levels, whatever a run began with.
+    ((judged, _),) = take(early.unflipped().train_batches(COUNT, seed=5), 1)
+    levels = (judged + 1) * 127.5
+    np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
 
 
 def test_orders_and_coins_look_random():

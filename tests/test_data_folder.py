@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -250,6 +252,42 @@ def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
     expected[[10, 20]] = expected[[11, 21]]
     np.testing.assert_array_equal(image, expected)
     np.testing.assert_array_equal(label, intact[0][1])
+
+
+def test_an_unreadable_file_has_its_neighbour_in_memory_too(tmp_path, caplog):
+    make_folder(tmp_path, 50)
+    with open(load(tmp_path)._splits["train"][20][0], "rb+") as file:
+        file.truncate(60)
+    of_files, of_memory = load(tmp_path), load(tmp_path)
+    expected = list(of_files.train_batches(45, seed=0).take(4).as_numpy_iterator())
+    caplog.clear()
+    of_memory.keep_in_memory()
+    found = list(of_memory.train_batches(45, seed=0).take(4).as_numpy_iterator())
+    assert len(caplog.records) == 1
+    for left, right in zip(expected, found):
+        np.testing.assert_array_equal(left[0], right[0])
+        np.testing.assert_array_equal(left[1], right[1])
+
+
+def test_images_are_decoded_once_into_one_array_for_all_pipelines(tmp_path):
+    make_folder(tmp_path, 100)
+    given = {"source": "folder", "path": str(tmp_path), "held_out_for": ""}
+    source = data.load(image_size=128, flip=True, **given)
+    source.check_ready()
+    tracemalloc.start()
+    try:
+        source.keep_in_memory()
+        shutil.rmtree(tmp_path / "a")
+        for each in (source, source.unflipped()):
+            for pipeline_id in range(2):
+                context = tf.distribute.InputContext(2, pipeline_id, 2)
+                batches = each.train_batches(20, seed=0, context=context).take(30)
+                labels = np.concatenate([label for _, label in batches])
+                assert set(labels) == {0, 1}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * 200 * 128 * 128 * 3  # a second copy would be 2.0
 
 
 def test_too_many_unreadable_files_stop(tmp_path):

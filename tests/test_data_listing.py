@@ -235,7 +235,8 @@ def test_a_plan_knows_what_reads_held_out_images(tmp_path, params, held_out):
 def first_spec(source: data.Data, **changes) -> data.DataSpec:
     """What `data.json` says of the first runs: class names in the order of text."""
     names = tuple(sorted(source.spec.class_names))
-    return dataclasses.replace(source.spec, class_names=names, listing=1, **changes)
+    first = {"class_names": names, "listing": 1, "rounded": False}
+    return dataclasses.replace(source.spec, **{**first, **changes})
 
 
 def numbered(root) -> str:

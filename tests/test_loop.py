@@ -15,7 +15,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_survival import full_disk
 
-from biggan_tf import config, logs, loop, monitor, run
+from biggan_tf import config, data, logs, loop, monitor, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
@@ -108,15 +108,8 @@ def test_sheets_and_scores_have_their_generator_on_every_replica(tmp_path, monke
     assert not np.array_equal(inference.statistics.means[0][0], np.zeros(16))
 
 
-def test_resumed_run_equals_uninterrupted_one(tmp_path):
-    """Two runs of 4 steps in one model directory are one run of 8, to the bit."""
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    start(whole)
-    start(halves, "train.total_steps = 4")
-    start(halves)
-    weights = [
-        tf.train.load_checkpoint(str(d / "checkpoints")) for d in (whole, halves)
-    ]
+def assert_same_weights(*model_dirs):
+    weights = [tf.train.load_checkpoint(str(d / "checkpoints")) for d in model_dirs]
     names = weights[0].get_variable_to_shape_map()
     assert any("average" in name for name in names)
     for name in names:
@@ -125,10 +118,43 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path):
         np.testing.assert_array_equal(
             weights[0].get_tensor(name), weights[1].get_tensor(name), name
         )
+
+
+def test_resumed_run_equals_uninterrupted_one(tmp_path):
+    """Two runs of 4 steps in one model directory are one run of 8, to the bit."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    start(whole)
+    start(halves, "train.total_steps = 4")
+    start(halves)
+    assert_same_weights(whole, halves)
     assert [line["step"] for line in lines(halves)] == [2, 4, 6, 8]
     for one, other in zip(lines(whole), lines(halves)):
         one = {k: v for k, v in one.items() if not k.startswith("speed")}
         assert one.items() <= other.items()
+
+
+def test_memory_changes_no_bit_of_a_run(tmp_path, monkeypatch):
+    """Half of a run decodes its images in every epoch, and half keeps them."""
+    rng, images = np.random.default_rng(0), tmp_path / "images"
+    for index in range(20):
+        path = images / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, [45, 45, 3], np.uint8)).save(path)
+    kept, keep_in_memory = [], data.Data.keep_in_memory
+
+    def noted(self, stop):
+        keep_in_memory(self, stop)
+        kept.append(self.in_memory)
+
+    monkeypatch.setattr(data.Data, "keep_in_memory", noted)
+    of_folder = "data.source = 'folder'", f"data.path = '{images}'"
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    start(whole, *of_folder)
+    start(halves, "train.total_steps = 4", "data.memory_share = 0.0", *of_folder)
+    start(halves, *of_folder)
+    assert_same_weights(whole, halves)
+    start(halves, "train.total_steps = 9", *of_folder)  # it needs less than an epoch
+    assert kept == [True, False, True]
 
 
 def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):

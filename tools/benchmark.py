@@ -13,9 +13,10 @@ second with this machine's peak: the fastest convolution of the recipe, run alon
 take turns, so that other load on the machine affects all alike. `--loop` also runs the
 training loop, and prints the fraction of its time in which the device waits for the
 host. `--vary` prints instead the cost as the batch, width, resolution or number of
-replicas grows, and `--input` the speed of the input pipeline alone. `--memory` prints
-what training keeps in memory at any batch size and for each image, in float32, in
-bfloat16 and with `recompute`; it counts in the graphs, and runs no step.
+replicas grows, and `--input` the speed of the input pipeline alone, of files and of
+memory. `--memory` prints what training keeps in memory at any batch size and for each
+image, in float32, in bfloat16 and with `recompute`; it counts in the graphs, and runs
+no step.
 
 Every time is a median. The images are random; the input pipeline is measured
 separately.
@@ -36,6 +37,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
+import psutil
 import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
@@ -305,19 +307,34 @@ def state_bytes(model: gan.Gan) -> int:
 
 
 def report_input(plan: loop.Plan) -> None:
-    """Images a second that the input pipeline alone makes."""
-    batch = plan.train.batch_size
-    batches = iter(plan.data.train_batches(batch, plan.train.seed))
-    next(batches)
-    count = max(10, 2000 // batch)
-    seconds = _seconds(lambda: [next(batches) for _ in range(count)])
-    rate, cores = count * batch / seconds, len(os.sched_getaffinity(0))
-    table(
-        [
-            ("input pipeline alone, images per second", f"{rate:.0f}"),
-            (f"for each of the {cores} cores", f"{rate / cores:.0f}"),
+    """Images a second that the input pipeline alone makes, of files and of memory."""
+    data, cores = plan.data, len(os.sched_getaffinity(0))
+    memory = psutil.Process().memory_info
+    rows = [(f"images a second of files, {cores} cores", f"{input_rate(plan):.0f}")]
+    before = memory().rss
+    seconds = _seconds(data.keep_in_memory)
+    if data.in_memory:
+        rows += [
+            ("seconds to decode all training images", f"{seconds:.1f}"),
+            ("memory that they take", f"{(memory().rss - before) / 2**30:.3f} GiB"),
+            (f"images a second of memory, {cores} cores", f"{input_rate(plan):.0f}"),
+            ("memory of the process afterwards", f"{memory().rss / 2**30:.2f} GiB"),
         ]
-    )
+    print(*data.remarks(), sep="\n")
+    table(rows)
+
+
+def input_rate(plan: loop.Plan) -> float:
+    """Images a second, over five seconds or more."""
+    batch, count = plan.train.batch_size, 0
+    batches = iter(plan.data.train_batches(batch, plan.train.seed))
+    for _ in range(5):  # while the number of threads settles
+        next(batches)
+    start = time.perf_counter()
+    while (seconds := time.perf_counter() - start) < 5:
+        next(batches)
+        count += batch
+    return count / seconds
 
 
 def report_loop() -> None:

@@ -190,7 +190,7 @@ class Data:
 
         Some of them are known only after `check_ready`.
         """
-        return [*self._found(), *self._in_memory()]
+        return [*self._found(), *self._memory()]
 
     def _found(self) -> list[str]:
         """Returns lines that say what was found, left out and held out."""
@@ -198,11 +198,11 @@ class Data:
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
         return [f"{spec.name}: {parts}"]
 
-    def _in_memory(self) -> list[str]:
+    def _memory(self) -> list[str]:
         """Returns a line that says whether training keeps its images in memory."""
         if self.READS_BATCHES or not self._memory_share:
             return []
-        size, free = (f"{x / 2**30:.2f} GiB" for x in (self._bytes, self._free))
+        size, free = (f"{x / 2**30:.3f} GiB" for x in (self._bytes, self._free))
         share = f"data.memory_share = {self._memory_share:g} of {free} free memory"
         anew = "training decodes its images anew in every epoch:"
         if not self._rounded:
@@ -225,6 +225,11 @@ class Data:
     @property
     def _fits(self) -> bool:
         return self._bytes <= self._memory_share * self._free
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether `keep_in_memory` did."""
+        return bool(self._kept)
 
     def keep_in_memory(self, stop: Sequence[int] = ()) -> None:
         """Decodes all training images now, if they fit into `data.memory_share`.
