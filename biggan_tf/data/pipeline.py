@@ -205,7 +205,7 @@ class Data:
         size, free = (f"{x / 2**30:.3f} GiB" for x in (self._bytes, self._free))
         share = f"data.memory_share = {self._memory_share:g} of {free} free memory"
         anew = "training decodes its images anew in every epoch:"
-        if not self._rounded:
+        if not self.spec.rounded:
             return [f"{anew} this run began with fractions of 8-bit levels"]
         if not self._fits:
             return [f"{anew} {size} are more than {share}"]
@@ -237,7 +237,7 @@ class Data:
         Pipelines that are made later, also of `unflipped` data, yield the same numbers
         from this one array. As soon as `stop` is not empty, nothing is kept.
         """
-        if self.READS_BATCHES or self._kept or not (self._rounded and self._fits):
+        if self.READS_BATCHES or self._kept or not (self.spec.rounded and self._fits):
             return
         count, batch = self.spec.train_images, 64
         examples = _deterministic(self._once("train", 0, 1).batch(batch))
