@@ -63,8 +63,9 @@ def sample(
     sampler = module if isinstance(module, Sampler) else load(module)
     classes = _classes(labels, sampler)
     truncations = [truncation] if np.isscalar(truncation) else [*truncation]
+    flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
-        latents.check_truncation(sampler.convention, value, "--truncation")
+        latents.check_truncation(sampler.convention, value, flag)
     problem = ""
     if not 1 <= columns <= 10**6:
         problem = f"columns = {columns}: take 1 to 1,000,000."
@@ -84,13 +85,13 @@ def sample(
         make_rows = sheets.LAYOUTS[layout]
         rows = make_rows(sampler, classes, columns, truncations[0], seed)
     drawn = sheets.draw(sampler, rows)
-    if output:
-        sheets.save(output, rows, drawn)
-        print(f"{output}: {sum(map(len, drawn))} images{PATHS.get(layout, '')}")
     if len(truncations) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
+    if output:
+        sheets.save(output, rows, drawn)
+        print(f"{output}: {sum(map(len, drawn))} images{PATHS.get(layout, '')}")
     return images.to_uint8(np.stack(drawn))
 
 

@@ -76,26 +76,24 @@ def evaluate(
 
     Args:
         module, model_dir: what to score: an exported module, or a run.
-        data: the real images: "embedded", "tfds:NAME" or "folder:PATH"; by default the
-            run's own.
+        data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
         metrics: names of `metrics.METRICS`.
         network: the feature network, see `features.NETWORKS`.
         truncation: of the latents. Several give the truncation curve, which is also
             drawn, and the columns of the paper's Table 2.
         num_images: generated for each score.
-        split: of the real images, "train" or "held_out".
-        reference: file of the real images' statistics; made if it is not there.
+        split, reference: of the real images, and the file of their statistics, which is
+            made if it is not there.
         seed: of latents and labels.
-        checkpoint: of a run: "latest", or "best" by its score.
+        checkpoint: of a run, as in `export`.
         neighbours: whether to draw samples beside their nearest training images.
         output_dir: for the files; by default the run's folder, or the module's parent.
         bindings, gin_files: as in `runs.train`.
 
-    Returns the scores by name, such as {"fid_lite0_64": 59.3}; of several truncations a
-    list, in the order of falling truncation. They also go to `metrics.jsonl`.
+    Returns the scores by name; of several truncations a list, in the order of falling
+    truncation. They also go to `metrics.jsonl`.
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
-    reference = reference and as_path(reference)
     curve = not isinstance(truncation, (int, float))
     truncations = sorted(set(truncation if curve else [truncation]), reverse=True)
     _check(module, model_dir, data, checkpoint, names if curve else ("fid", "is"))
@@ -108,8 +106,8 @@ def evaluate(
         strategy = distribution.make_strategy()
         with strategy.scope():
             model = _run(model_dir, checkpoint) if model_dir else _module(module)
+        flag = "--sweep" if curve else "--truncation"
         for value in truncations:
-            flag = "--sweep" if curve else "--truncation"
             latents.check_truncation(model.convention, value, flag)
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
