@@ -543,7 +543,7 @@ def test_readme_says_what_it_is(path):
     assert "m.discriminator(" in text
     # In one line TensorFlow deletes the variables before it uses them.
     assert "Keep `m`" in text
-    with pytest.raises(AssertionError, match="has been deleted"):
+    with pytest.raises(AssertionError, match="have been deleted"):
         hub.load(str(path)).generate([0], 0.5, 3)
 
 
