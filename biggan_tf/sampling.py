@@ -78,8 +78,9 @@ class Sampler:
         """
         root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
         shape = [STREAM_BATCH, self.latent_size]
-        z = draw(shape, latents.fold(root, index, 0), truncation)
-        return z, stream_labels(index, self.num_classes, seed)
+        key = latents.fold(root, tf.cast(index, tf.int64), 0)
+        labels = stream_labels(index, self.num_classes, seed)
+        return draw(shape, key, truncation), labels
 
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
@@ -106,7 +107,7 @@ class Sampler:
 
 def stream_labels(index: int | tf.Tensor, num_classes: int, seed: int) -> tf.Tensor:
     """Returns the labels of `Sampler.batch`, int32 [128]."""
-    key = latents.fold(latents.root_seed(seed), index, 1)
+    key = latents.fold(latents.root_seed(seed), tf.cast(index, tf.int64), 1)
     return latents.labels(STREAM_BATCH, num_classes, key)
 
 

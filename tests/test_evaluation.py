@@ -19,6 +19,7 @@ from biggan_tf import config, data, evaluation, features, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
+from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
@@ -161,6 +162,18 @@ def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
     for sheet in sheets.values():
         sample, nearest = sheet[:64, :64], sheet[:64, 66:130]
         np.testing.assert_array_equal(sample, nearest)
+
+
+def test_a_folder_of_samples_holds_what_is_scored(scored, tmp_path):
+    made, picture, _, _ = scored
+    folder = SampleFolder("module", range(10), None, 0.7, seed=0)
+    folder.write(tmp_path, picture, 140)
+    scored = made.generated(picture, 0.7, 140)
+    files = sorted(tmp_path.glob("*.png"), key=lambda file: file.stem[-6:])
+    np.testing.assert_array_equal([int(file.name[:4]) for file in files], scored.labels)
+    for file, expected in zip(files, scored.images):
+        found = np.asarray(Image.open(file))
+        np.testing.assert_allclose(found, expected.astype(float), atol=1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1.5])
