@@ -13,6 +13,9 @@ export.accumulate = True). A module must have statistics for each threshold.
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
 
+The same command again goes on where it was killed: scores of the same weights and the
+same protocol in `metrics.jsonl` are not made again.
+
 `--neighbours` writes samples beside the training images nearest to them, by features
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 
@@ -23,9 +26,12 @@ whatever trained the run, unless `distribution.kind` asks for more. Files are wr
 --output_dir, by default the run's folder, or the one the module lies in.
 """
 
+import dataclasses
+import hashlib
 import math
 from pathlib import Path
 
+import numpy as np
 from absl import flags
 
 from biggan_tf import (
@@ -34,6 +40,7 @@ from biggan_tf import (
     distribution,
     evaluation,
     features,
+    files,
     images,
     latents,
     metrics,
@@ -149,15 +156,14 @@ def main() -> None:
     if _MODEL_DIR.value:
         with strategy.scope():
             _, sampler = run.inference_generator(trained, export, truncations)
-    rows = []
-    for truncation in truncations:
-        scores = evaluator.score(sampler, truncation)
-        record = evaluator.record(sampler, truncation, scores)
-        evaluation.write_record(folder / "metrics.jsonl", record)
-        print(f"step {sampler.step}, truncation {truncation:g}:")
-        for name, value in scores.items():
-            print(f"  {name} = {value:.5g}", flush=True)
-        rows.append({"truncation": truncation, **scores})
+        weights = _hash(trained.weights)
+    else:
+        weights = files.sha256(_MODULE.value) if Path(_MODULE.value).exists() else ""
+    sampler = dataclasses.replace(sampler, weights_sha256=weights)
+    rows = [
+        {"truncation": truncation, **_scores(evaluator, sampler, truncation, folder)}
+        for truncation in truncations
+    ]
     if _SWEEP.value:
         _show_curve(evaluator, rows, folder, sampler.step)
     if _NEIGHBOURS.value:
@@ -166,11 +172,37 @@ def main() -> None:
             images.write(folder / f"neighbours_{name}.png", sheet)
 
 
+def _scores(
+    evaluator: evaluation.Evaluator, sampler: Sampler, truncation: float, folder: Path
+) -> dict[str, float]:
+    """Scores the sampler, unless metrics.jsonl has it; prints and writes the scores."""
+    path, names = folder / "metrics.jsonl", evaluator.score_names
+    protocol = evaluator.record(sampler, truncation, {})["protocol"]
+    known = evaluation.known_scores(path, protocol, names)
+    scores = known if sampler.weights_sha256 else None
+    print(f"step {sampler.step}, truncation {truncation:g}:", "known" * bool(scores))
+    if not scores:
+        scores = evaluator.score(sampler, truncation)
+        record = evaluator.record(sampler, truncation, scores)
+        evaluation.write_record(path, record)
+    for name, value in scores.items():
+        print(f"  {name} = {value:.5g}", flush=True)
+    return scores
+
+
+def _hash(weights: dict[str, np.ndarray]) -> str:
+    whole = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        whole.update(name.encode())
+        whole.update(np.ascontiguousarray(value))
+    return whole.hexdigest()
+
+
 def _show_curve(
     evaluator: evaluation.Evaluator, rows: list[dict], folder: Path, step: int
 ) -> None:
     """Writes the truncation curve as table and picture; prints the paper's columns."""
-    fid, score = (next(k for k in rows[0] if k.startswith(n)) for n in ("fid", "is"))
+    fid, score = map(evaluator.main_score, ("fid", "is"))
     evaluation.write_csv(folder / "truncation_curve.csv", rows)
     title = f"{evaluator.reference_protocol['data']}, {_NUM_IMAGES.value:,} images"
     picture = evaluation.picture(rows, fid, score, f"{title} a point")

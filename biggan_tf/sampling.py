@@ -61,6 +61,7 @@ class Sampler:
     truncations: tuple[float, ...]  # at which batch-norm statistics were measured
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
+    weights_sha256: str = ""  # of what draws; "" if it was not looked at
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""
