@@ -60,12 +60,18 @@ class Watch:
         self.start([], [])
 
     def start(self, scalars: list[Line], spectra: list[Line]) -> None:
-        """Begins anew after the lines logged so far; the list of spectra will grow."""
+        """Begins anew after the lines logged so far.
+
+        The list of spectra will grow; its lines before the window are dropped.
+        """
         self._spectra, self.ringing = spectra, dict[str, str]()
         diversities = [line.get("diversity", 0.0) for line in scalars]
         self._most_diverse = max(diversities, default=0.0)
 
     def __call__(self, step: int, scalars: Line) -> None:
+        first = step - self._alarms.sigma0_window_steps
+        while self._spectra and self._spectra[0]["step"] < first:
+            del self._spectra[0]
         before, self.ringing = self.ringing, self._signs(step, scalars)
         for name, sign in self.ringing.items():
             scalars[f"alarm/{name}"] = 1.0
@@ -80,7 +86,7 @@ class Watch:
             if not low <= loss <= high:
                 signs["real_loss"] = f"D's loss on real images is {loss:.4g}"
         if alarms.sigma0_growth and self._spectra and self._spectra[-1]["step"] == step:
-            growth, name = self._growth(step)
+            growth, name = self._growth()
             if growth > alarms.sigma0_growth:
                 signs["sigma0"] = f"sigma0 of {name} has grown {growth:.3g} times"
         if alarms.accuracy_gap is not None and "accuracy/held_out" in scalars:
@@ -96,10 +102,9 @@ class Watch:
                 signs["diversity"] = f"samples are {fraction:.3f} as diverse as before"
         return signs
 
-    def _growth(self, step: int) -> tuple[float, str]:
+    def _growth(self) -> tuple[float, str]:
         """Returns (growth, layer) of the fastest-growing sigma0 in the window."""
-        first = step - self._alarms.sigma0_window_steps
-        *earlier, now = (line for line in self._spectra if line["step"] >= first)
+        *earlier, now = self._spectra
         growths = [(1.0, "none")]
         for name, sigma in now.items():
             if name.endswith("/sigma0"):

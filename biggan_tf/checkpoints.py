@@ -222,4 +222,4 @@ def _best(folder: Path) -> dict | None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+    return str(error).partition("\n")[0].split("}} ")[-1]  # without its graph node

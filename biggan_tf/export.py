@@ -13,14 +13,10 @@ Statistics that came with imported weights are used as they are, unless
 `--export_dir` it goes to `export` in the model directory, and replaces an earlier one.
 """
 
-from pathlib import Path
-
 from absl import flags
 
-from biggan_tf import checkpoints, config, networks, run, saved_model
-from biggan_tf.architecture import DiscriminatorSpec, Network
+from biggan_tf import api, config
 from biggan_tf.errors import BadInput
-from biggan_tf.sampling import ExportOptions, fold, for_inference
 
 config.define_flags()
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
@@ -38,41 +34,14 @@ _WITH_DISCRIMINATOR = flags.DEFINE_bool(
 def main() -> None:
     if not _MODEL_DIR.value:
         raise BadInput("--model_dir is missing: name the folder of a training run.")
-    config.read_back(_MODEL_DIR.value)
-    config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    options = ExportOptions()
-    config.refuse_dead_bindings(["export"])
-    path = Path(_EXPORT_DIR.value or Path(_MODEL_DIR.value) / "export")
-    replace = _EXPORT_DIR.value is None
-    saved_model.check_free(path, replace)
-    trained = run.restore(_MODEL_DIR.value, _CHECKPOINT.value == "best")
-    discriminator = _discriminator(trained) if _WITH_DISCRIMINATOR.value else None
-    generator, sampler = run.inference_generator(trained, options)
-    module, signatures = saved_model.make_module(generator, sampler, discriminator)
-    text = saved_model.readme(
-        sampler,
-        options,
-        with_discriminator=discriminator is not None,
-        name=path.name,
-        family=trained.spec.family,
-        data=trained.data.name,
-        config=(trained.folder / "config.gin").read_text(),
+    api.export(
+        _MODEL_DIR.value,
+        _EXPORT_DIR.value,
+        flags.FLAGS.gin_param,
+        _CHECKPOINT.value,
+        _WITH_DISCRIMINATOR.value,
+        flags.FLAGS.gin_file,
     )
-    saved_model.write(module, signatures, path, text, replace)
-    print(
-        f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
-        "README.md says how to call it"
-    )
-
-
-def _discriminator(trained: run.Trained) -> Network:
-    """Makes D of the same checkpoint, for inference."""
-    spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
-    weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
-    run.check_fit(trained.checkpoint, weights, spec)
-    discriminator = networks.build(for_inference(spec))
-    fold(weights, discriminator, spec.sn_epsilon)
-    return discriminator
 
 
 if __name__ == "__main__":

@@ -1,14 +1,25 @@
-"""Writing files so that a reader finds the old one or the new one, never half of it."""
+"""Writing files so that a reader finds the old one or the new one, never half of it.
+
+And locking one, so that one process at a time writes.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
 
 from biggan_tf.errors import BadInput
 
@@ -25,8 +36,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield temporary
-        os.replace(temporary, path)
+        with _naming(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -44,7 +56,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
     """Adds one line of JSON to a file."""
-    with open(path, "a", encoding="utf-8") as file:
+    with _naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
 
 
@@ -56,6 +68,54 @@ def sha256(path: str | os.PathLike[str]) -> str:
     for file in held:
         whole.update(file.read_bytes())
     return whole.hexdigest()
+
+
+def lock(path: str | os.PathLike[str]) -> BinaryIO:
+    """Locks a file, which is made if it is missing; returns it: closing it unlocks.
+
+    The file stays, and tells which process locked it last, and when. The lock is the
+    operating system's: it ends with the process, whatever ends it, and no child process
+    inherits it. Where files cannot be locked, a printed line says so.
+
+    Raises BlockingIOError, its `strerror` what the file tells, if it is locked, and
+    OSError if it cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack, _naming(path):
+        file = stack.enter_context(open(path, "a+b", buffering=0))
+        try:
+            if fcntl is None:
+                raise OSError(errno.ENOSYS, "the operating system has no flock")
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.register_at_fork(after_in_child=file.close)
+        except BlockingIOError as error:
+            file.seek(0)
+            told = file.read(200).decode(errors="replace") or "another process"
+            raise BlockingIOError(error.errno, told) from None
+        except OSError as error:
+            print(
+                f"{path} cannot be locked ({error.strerror}), so a second run in this "
+                "folder would not be noticed",
+                flush=True,
+            )
+        since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+        file.truncate(0)
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()} since {since}".encode()
+        )
+        stack.pop_all()
+    return file
+
+
+@contextlib.contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the file's name to an OSError without one, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def refuse_failed(file: Path, told: str) -> None:

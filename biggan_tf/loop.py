@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def sentences() -> Iterator[None]:
             yield
     except OSError as error:
         file, why = error.filename or "--model_dir", error.strerror or error
-        told = f"{file} cannot be written: {why}; make room, and {again}."
+        told = f"{file} cannot be written ({why}): make room, and {again}."
         raise BadInput(told) from error
     except distribution.LOST_WORKER_ERRORS as error:
         told = f"another worker is lost ({type(error).__name__}): on each one, {again}."
@@ -55,7 +56,7 @@ def train(
         Diverged: a loss or gradient became NaN or infinite, or an alarm stopped the
             run; the last checkpoint before it is kept.
     """
-    plan = make_plan()
+    plan = make_plan(model_dir, continue_from)
     if continue_from is None and not plan.train.keep_moments:
         raise BadInput(
             "train.keep_moments = False without --continue_from: give --continue_from, "
@@ -64,15 +65,20 @@ def train(
     plan.data.check_ready()
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
     evaluator = plan.evaluator(folder) if workers.here_is_chief else None
-    if workers.here_is_chief:
-        run.check_goes_on(folder, plan.data.spec)
-        config.claim(folder)
-        run.write_data_spec(folder, plan.data.spec)
-    if plan.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    loop = _Loop(plan, folder, workers, evaluator)
-    total = plan.train.total_steps
-    with _stop_requests() as received, contextlib.closing(loop):
+    with contextlib.ExitStack() as stack:
+        if workers.here_is_chief:
+            stack.enter_context(run.lock(folder))
+            print(*plan.data.remarks(), sep="\n", flush=True)
+            run.check_goes_on(folder, plan.data.spec)
+            config.claim(folder)
+            run.write_data_spec(folder, plan.data.spec)
+        if plan.train.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        loop = _Loop(plan, folder, workers, evaluator)
+        total = plan.train.total_steps
+        received = stack.enter_context(_stop_requests())
+        stack.enter_context(contextlib.closing(loop))
+
         # Go on from the newest checkpoint, or begin.
         first_step = loop.resume(continue_from)
         stopped_by = workers.largest(received[0] if received else 0)
@@ -224,9 +230,15 @@ def train_batches(plan: Plan, step: int) -> Iterator:
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that SIGTERM and Ctrl-C add their number to; a second one kills."""
+    """A list that SIGTERM and Ctrl-C add their number to; a second one kills.
+
+    Only the main thread of a program gets signals; in another one the list stays empty.
+    """
     received: list[int] = []
     before = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def receive(number: int, _: object) -> None:
         received.append(number)

@@ -15,6 +15,7 @@ from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tqdm import tqdm
 
 from biggan_tf import files, images, latents, layers
@@ -80,15 +81,17 @@ class TensorBoard:
     def _at(self, step: int) -> Iterator[None]:
         """Writes the summaries made inside; OSError if they cannot be written."""
         try:
-            with self._writer.as_default(step=step):  # which flushes at its end
+            # TensorFlow would keep a Python number for good, so this is one of NumPy.
+            with self._writer.as_default(step=np.int64(step)):  # flushes at its end
                 yield
         except tf.errors.OpError as error:
             raise OSError(error.message.partition("\n")[0].split("}} ")[-1]) from error
 
     def scalars(self, step: int, scalars: dict[str, float]) -> None:
+        # One message each; one after the other, they are a message with all of them.
+        messages = [scalar_pb(*item).SerializeToString() for item in scalars.items()]
         with self._at(step):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
+            tf.summary.experimental.write_raw_pb(b"".join(messages))
 
     def image(self, step: int, name: str, sheet: Any) -> None:
         """Writes a picture, uint8 [h, w, 3]."""
@@ -159,7 +162,7 @@ class Spectra:
     They go to TensorBoard, grouped by layer, and to `spectra.jsonl`, a line each time,
     as "G.block0.conv1/sigma0" to "sigma2". Where the layer has spectral norm, those
     of the divided kernel are "normalized0" to "normalized2". `lines` holds the lines
-    so far.
+    so far, or those that `alarms.Watch` still needs.
     """
 
     def __init__(self, gan: Gan, folder: str | os.PathLike[str], board: TensorBoard):
@@ -186,9 +189,9 @@ class Spectra:
     def values(self) -> dict[str, float]:
         """Returns the singular values of the weights as they are now, by name."""
         values = {}
-        measured = zip(self._layers.items(), *map(tuple, self._measure()))
-        for (path, layer), sigma, divisor in measured:
-            for index, value in enumerate(sigma.numpy()):
+        measured = tf.nest.map_structure(np.asarray, self._measure())
+        for (path, layer), sigma, divisor in zip(self._layers.items(), *measured):
+            for index, value in enumerate(sigma):
                 values[f"{path}/sigma{index}"] = float(value)
                 if layer.spectral_norm:
                     values[f"{path}/normalized{index}"] = float(value / divisor)

@@ -1,12 +1,13 @@
 """Makes the generator or discriminator that a spec describes."""
 
 import contextlib
-import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
 from biggan_tf import biggan, biggan_deep
 from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
@@ -40,22 +41,26 @@ def _computing_in(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-@contextlib.contextmanager
-def without_values() -> Iterator[None]:
-    """Gives networks built inside variables with shapes, but no memory and values."""
-    with tf.Graph().as_default():
-        yield
-
-
 @functools.cache
 def variables(spec: NetworkSpec) -> dict[str, tuple[tuple[int, ...], bool]]:
-    """Returns {path: (shape, whether it is trained)} of a network's variables."""
-    with without_values():
-        network = build(dataclasses.replace(spec, initializer="normal"))
-        found = by_path(network.variables)
+    """Returns {path: (shape, whether it is trained)} of a network's variables.
+
+    The network is traced alone, and its variables get no values and no memory.
+    """
+
+    def without_value(_: Callable, **asked: Any) -> tf.Variable:
+        wanted = {key: asked[key] for key in ("trainable", "shape", "dtype", "name")}
+        return UninitializedVariable(**wanted)
+
+    # A plain tf.Graph would turn all Keras layers of the process into those of Keras 1.
+    graph = tf.__internal__.FuncGraph("without_values")
+    with tf.variable_creator_scope(without_value), graph.as_default():
+        network = build(spec)
+    found = by_path(network.variables)
     return {path: (tuple(v.shape), v.trainable) for path, v in found.items()}
 
 
-def parameter_count(network: keras.Model) -> int:
+def parameter_count(spec: NetworkSpec) -> int:
     """Returns how many trained numbers a network has."""
-    return sum(math.prod(variable.shape) for variable in network.trainable_variables)
+    shapes = variables(spec).values()
+    return sum(math.prod(shape) for shape, trained in shapes if trained)

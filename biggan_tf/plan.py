@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import config, data, distribution, evaluation, networks
+from biggan_tf import config, data, distribution, evaluation, networks, run
 from biggan_tf.alarms import AlarmOptions
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.errors import BadInput
@@ -66,10 +67,7 @@ class Plan:
 
     def describe(self) -> str:
         """Returns the configuration, the networks' sizes, the data and the devices."""
-        count = networks.parameter_count
-        with networks.without_values():
-            g = count(networks.build(self.generator))
-            d = count(networks.build(self.discriminator))
+        g, d = map(networks.parameter_count, (self.generator, self.discriminator))
         spec, train = self.data.spec, self.train
         images = f"{spec.train_images:,} images" if spec.train_images else "unprepared"
         devices = self.strategy.extended.worker_devices
@@ -90,16 +88,22 @@ class Plan:
         )
 
 
-def make_plan() -> Plan:
-    """Reads every room's configuration.
+def make_plan(
+    model_dir: str | os.PathLike[str] | None = None,
+    continue_from: str | os.PathLike[str] | None = None,
+) -> Plan:
+    """Reads every room's configuration, and which data a run there was trained on.
 
     Raises BadInput on the first wrong value, and on bindings that nothing reads.
     """
     train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
-    source = data.load()
+    monitor, evaluated = MonitorOptions(), EvaluationOptions()
+    source = data.load(
+        before=run.data_before(model_dir, continue_from),
+        held_out_for=_readers_of_held_out(monitor, evaluated),
+    )
     sizes = source.spec.image_size, source.spec.num_classes
-    evaluated = EvaluationOptions()
     with distribution.of_this_process(strategy).scope():
         feature_network = evaluation.load_network(evaluated)
     plan = Plan(
@@ -109,7 +113,7 @@ def make_plan() -> Plan:
         discriminator=DiscriminatorSpec(*sizes),
         gan=gan,
         train=train,
-        monitor=MonitorOptions(),
+        monitor=monitor,
         alarms=AlarmOptions(),
         evaluation=evaluated,
         convention=LatentOptions().convention(ExportOptions().truncation_convention),
@@ -124,6 +128,15 @@ def make_plan() -> Plan:
     _check_relations(plan)
     config.refuse_dead_bindings(list(config.ROOMS))
     return plan
+
+
+def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) -> str:
+    """Returns the options that have held-out images read, "" for none."""
+    readers = {
+        "monitor.held_out_every_steps": monitor.held_out_every_steps,
+        "evaluation.split": evaluated.every_steps and evaluated.split == "held_out",
+    }
+    return " and ".join(name for name, reads in readers.items() if reads)
 
 
 def _check_relations(plan: Plan) -> None:

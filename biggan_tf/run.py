@@ -1,8 +1,8 @@
 """A model directory: what a run writes there, and how it is read back.
 
 `config.gin` (see `config`), `data.json`, `checkpoints/` (see `checkpoints`),
-`statistics.npz` of published weights and `rewind.json`. `monitor` writes the logs and
-`evaluation` the scores.
+`statistics.npz` of published weights, `rewind.json` and `run.lock`. `monitor` writes
+the logs and `evaluation` the scores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -106,8 +107,37 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     return spec, version
 
 
+def data_before(
+    folder: str | os.PathLike[str] | None,
+    continue_from: str | os.PathLike[str] | None,
+) -> DataSpec | None:
+    """Returns the data of the run that goes on, in `folder` or from another one."""
+    if folder is None or not (Path(folder) / "data.json").is_file():
+        if continue_from is None:
+            return None
+        folder, _ = locate(continue_from)
+    return read_data_spec(Path(folder))[0]
+
+
+def lock(folder: Path) -> BinaryIO:
+    """Keeps other runs out of a model directory until the returned file is closed.
+
+    Raises BadInput, which names the other process, if one trains there.
+    """
+    try:
+        return files.lock(folder / "run.lock")
+    except BlockingIOError as error:
+        raise BadInput(
+            f"--model_dir={folder}: {error.strerror} trains there; wait until it ends, "
+            "or name another directory."
+        ) from error
+    except OSError as error:
+        told = f"its run.lock cannot be written ({error.strerror})"
+        raise BadInput(f"--model_dir={folder}: {told}.") from error
+
+
 def check_goes_on(folder: Path, spec: DataSpec) -> None:
-    """Raises BadInput if the run was trained on other classes.
+    """Raises BadInput if the run was trained on other classes, or on held-out images.
 
     Prints a line if it was trained with another TensorFlow.
     """
@@ -119,6 +149,13 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
             f"--model_dir={folder}: give the {there.num_classes} classes of "
             f"{there.name}, on which it was trained, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
+        )
+    trained_on_all = there.source == "folder" and not there.held_out_images
+    if trained_on_all and spec.held_out_images:
+        raise BadInput(
+            f"--model_dir={folder}: the run trains on all images, so it cannot hold "
+            "some out; leave monitor.held_out_every_steps = 0 and evaluation.split = "
+            "'train', or take another --model_dir."
         )
     if version.split(".")[:2] != tf.__version__.split(".")[:2]:
         print(

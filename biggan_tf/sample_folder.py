@@ -74,7 +74,7 @@ class SampleFolder:
 
     def _names(self, sampler: Sampler, start: int, end: int) -> list[str]:
         labels = self._labels(sampler, start, end - start)
-        words = [re.sub(r"[^\w.-]+", "_", sampler.class_names[y]) for y in labels]
+        words = [re.sub(r"[^\w.-]+", "_", sampler.class_names[y])[:50] for y in labels]
         return [
             f"{label:04}_{word}_{number:06}.png"
             for label, word, number in zip(labels, words, range(start, end))

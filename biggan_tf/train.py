@@ -13,12 +13,9 @@ configuration, the sizes of the networks and the devices, checks the configurati
 the data, and trains nothing.
 """
 
-from pathlib import Path
-
 from absl import flags
 
-from biggan_tf import config, loop, run
-from biggan_tf.errors import BadInput
+from biggan_tf import api, config
 
 config.define_flags()
 _MODEL_DIR = flags.DEFINE_string(
@@ -37,26 +34,9 @@ _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")
 
 
 def main() -> None:
-    gin_files = flags.FLAGS.gin_file
-    model_dir, source = _MODEL_DIR.value, _CONTINUE_FROM.value
-    if source:
-        there, _ = run.locate(source)
-        if not model_dir or there.resolve() == Path(model_dir).resolve():
-            raise BadInput(
-                f"--model_dir={model_dir or ''}: name a new one with --continue_from."
-            )
-        config.read_back(there)
-    elif not gin_files:
-        raise BadInput("--gin_file is missing: name a recipe, such as gin/demo.gin.")
-    config.parse(gin_files, flags.FLAGS.gin_param)
-    folder = Path(model_dir or f"runs/{Path(gin_files[-1]).stem}")
-    if _DRY_RUN.value:
-        plan = loop.make_plan()
-        print(plan.describe())
-        plan.data.check_ready()
-        plan.evaluator(folder)
-        return
-    loop.train(folder, source)
+    given = flags.FLAGS.gin_file, _MODEL_DIR.value, flags.FLAGS.gin_param
+    begin = api.dry_run if _DRY_RUN.value else api.train
+    begin(*given, _CONTINUE_FROM.value)
 
 
 if __name__ == "__main__":

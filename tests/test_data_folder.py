@@ -1,10 +1,17 @@
-"""Image folders: every kind of file, broken files, unfit folders; preprocessing."""
+"""Image folders: every kind of file, broken files, unfit folders; preprocessing.
+
+What a folder may look like is in test_data_listing.py.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -12,10 +19,13 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import data
-from biggan_tf.data import folder, order, pipeline
+from biggan_tf.data import folder, listing, order, pipeline
 from biggan_tf.errors import BadInput
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
+
+
+needs_avif = pytest.mark.skipif(".avif" not in listing.ENDINGS, reason="this Pillow")
 
 
 def two_halves(size: tuple[int, int] = (60, 40)) -> Image.Image:
@@ -52,6 +62,11 @@ def load(path, **more) -> data.Data:
         ("a.Gif", {}),
         ("a.WEBP", {"quality": 95}),
         ("a.webp", {"lossless": True}),
+        ("a.Bmp", {}),
+        ("a.tif", {}),
+        ("a.TIFF", {"compression": "tiff_lzw"}),
+        ("a.ppm", {}),
+        pytest.param("a.avif", {"quality": 95}, marks=needs_avif),
     ],
 )
 @pytest.mark.parametrize("size", [(60, 40), (40, 61), (400, 300), (20, 21)])
@@ -116,6 +131,12 @@ RED_BLUE, GREY = [RED, BLUE], [(87, 87, 87), (52, 52, 52)]
         ("jpg", _upside_down, RED_BLUE),
         ("png", _upside_down, RED_BLUE),
         ("gif", _animated, RED_BLUE),
+        ("tif", lambda x: (x.convert("CMYK"), {}), RED_BLUE),
+        ("tif", _transparent, [(255, 255, 255), BLUE]),
+        ("tif", _upside_down, RED_BLUE),
+        ("tif", _animated, RED_BLUE),
+        ("bmp", _palette, RED_BLUE),
+        ("pgm", lambda x: (x.convert("L"), {}), GREY),
         ("webp", lambda x: (x, {"lossless": True, **_animated(x)[1]}), RED_BLUE),
     ],
 )
@@ -136,10 +157,14 @@ def test_transparent_palette_is_white(tmp_path):
     assert pixels[20, 10 if hidden else 50].tolist() == [255, 255, 255]
 
 
-def test_16_bits_of_grey_keep_their_range(tmp_path):
-    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    write(tmp_path / "x.png", Image.fromarray(ramp))
-    pixels = folder.decode(str(tmp_path / "x.png"), size=32)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("x.png", "<u2"), ("x.pgm", "<i4"), ("x.tif", "<u2"), ("x.tif", ">u2")],
+)
+def test_16_bits_of_grey_keep_their_range(tmp_path, name, kind):
+    ramp = np.linspace(0, 65535, 256).astype(kind).reshape(16, 16)
+    write(tmp_path / name, Image.fromarray(ramp))
+    pixels = folder.decode(str(tmp_path / name), size=32)
     np.testing.assert_array_equal(pixels[..., 1].ravel(), np.arange(256))
 
 
@@ -270,48 +295,88 @@ def test_a_program_with_a_running_pipeline_can_end(tmp_path):
     assert ended.returncode == 5
 
 
-def _no_folder(root):
-    return root / "nowhere"
+def _floats(path):
+    Image.new("F", (40, 40)).save(path, "TIFF")
 
 
-def _a_file(root):
-    write(root / "x.png", two_halves())
-    return root / "x.png"
+def _bomb(path):
+    """A PNG whose header says that it has 900 million pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IDAT")
 
 
-def _no_class(root):
-    write(root / "x.png", two_halves())
-    return root
+def _forbidden(path):
+    path.chmod(0)
 
 
-def _one_class(root):
-    write(root / "cats" / "x.png", two_halves())
-    return root
+def _text(path):
+    path.write_text("<html>404</html>")
 
 
-def _empty_class(root):
-    make_folder(root)
-    (root / "void").mkdir()
-    return root
-
-
-def _class_of_one(root):
-    make_folder(root)
-    write(root / "lonely" / "x.png", two_halves())
-    return root
+@contextlib.contextmanager
+def as_nobody(root):
+    """Permissions do not hold for root, as whom tests may run."""
+    if os.geteuid():
+        yield
+        return
+    for path in (root, *root.parents[:3]):
+        path.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("spoil", "said"),
     [
-        (_no_folder, "nowhere': this is no folder"),
-        (_a_file, r"x\.png': this is no folder"),
-        (_no_class, "has 0 sub-folders"),
-        (_one_class, "has 1 sub-folders; give one with one per class, of two classes"),
-        (_empty_class, r"1 classes have fewer than two images \(void\)"),
-        (_class_of_one, r"1 classes have fewer than two images \(lonely\)"),
+        (_bomb, "Pillow's limit of 178,956,970 pixels, as a decompression bomb"),
+        (_forbidden, "Permission denied"),
+        (_text, "no image of JPEG, PNG"),
+        (_floats, "floating-point pixels"),
     ],
 )
-def test_unfit_folders_are_refused(tmp_path, make, said):
-    with pytest.raises(BadInput, match=rf"data\.path = .*{said}"):
-        load(make(tmp_path))
+def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path, spoil, said):
+    make_folder(tmp_path, 5)
+    spoil(tmp_path / "a" / "000.png")
+    refusal = pytest.raises(BadInput, match=rf"1 of 10 .*a/000\.png: .*{said}")
+    with as_nobody(tmp_path), refusal:
+        load(tmp_path).check_ready()
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path):
+    make_folder(tmp_path, 5)
+    (tmp_path / "b").chmod(0)
+    refusal = pytest.raises(BadInput, match=r"/b is no folder .*Permission denied")
+    with as_nobody(tmp_path), refusal:
+        load(tmp_path)
+
+
+def test_small_images_are_enlarged_and_counted(tmp_path):
+    make_folder(tmp_path)
+    for side in (31, 20, 200):
+        write(tmp_path / "a" / f"{side}.bmp", two_halves((400, side)))
+    source = load(tmp_path)
+    assert "enlarged to" not in str(source.remarks())
+    source.check_ready()
+    assert source.remarks()[-1] == "enlarged to 32 px: 2 of 23 images, down to 20 px"
+
+
+def test_file_names_that_are_no_unicode_work_to_the_end(tmp_path, caplog):
+    make_folder(tmp_path, 30)
+    names = [b"\xe9t\xe9.png", b"\xff.jpg", b"caf\xc3\xa9 \xe6\x97\xa5.png"]
+    for name in names:
+        write(tmp_path / "a" / "x.png", two_halves())
+        os.rename(
+            tmp_path / "a" / "x.png", os.path.join(os.fsencode(tmp_path / "a"), name)
+        )
+    broken = os.path.join(os.fsencode(tmp_path / "b"), b"br\xfcche.png")
+    with open(broken, "wb") as file:
+        file.write((tmp_path / "b" / "001.png").read_bytes()[:60])
+    source = load(tmp_path, held_out_for="")
+    source.check_ready()
+    labels = np.concatenate([y for _, y in source.batches("train", 9)])
+    assert np.bincount(labels).tolist() == [34, 30]  # the first one of a stands in
+    assert r"br\udcfcche.png" in caplog.text

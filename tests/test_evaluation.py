@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from doors import ENVIRONMENT, ROOT, Door
+from doors import ENVIRONMENT, ROOT, Door, called
 from PIL import Image
 
 from biggan_tf import config, data, evaluation, features, loop, metrics
@@ -355,6 +355,18 @@ def test_the_program_itself(tmp_path):
     assert result.returncode == 2, result.stderr
     last = result.stderr.splitlines()[-1]
     assert last.startswith("error: feature network 'none': take "), result.stderr
+
+
+def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    path = tmp_path / "run" / "data.json"
+    changed = {"source": "folder", "name": "/my/images", "held_out_images": 0}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
+    arguments = [f"--model_dir={tmp_path / 'run'}", "--split=held_out"]
+    other = [*arguments, "--data=folder:/nowhere"]
+    refused, looked_for = called("biggan_tf.evaluate", arguments, other)
+    assert "--split=held_out: take --split=train, or" in refused.complaint
+    assert "/nowhere is no folder" in looked_for.complaint
 
 
 def check_the_door(model_dir):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -12,8 +13,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from test_survival import full_disk
 
-from biggan_tf import config, logs, loop, run
+from biggan_tf import config, logs, loop, monitor, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
@@ -137,6 +139,30 @@ def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
 
 
+def test_a_disk_that_is_full_at_a_resume_is_one_sentence(tmp_path, capsys):
+    spectra = "monitor.spectra_every_steps = 4"
+    start(tmp_path, spectra, "train.total_steps = 4")
+    saved = sorted((tmp_path / "checkpoints").iterdir())
+    before = [path.read_bytes() for path in saved]
+    first_that_does_not_fit = {
+        0: "run.lock",
+        100: "config.gin",
+        20_000: "spectra.jsonl",
+        100_000: "ckpt-8",
+    }
+    for most_bytes, name in first_that_does_not_fit.items():
+        told = re.escape(name) + " cannot be written .*File too large"
+        with full_disk(most_bytes), pytest.raises(BadInput, match=told) as error:
+            start(tmp_path, spectra)
+        assert str(tmp_path) in str(error.value)
+        assert "\n" not in str(error.value)
+        assert [path.read_bytes() for path in saved] == before
+    capsys.readouterr()
+    start(tmp_path, spectra)
+    assert "going on from" in capsys.readouterr().out
+    assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
+
+
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
     def terminate():
         while not (tmp_path / "scalars.jsonl").is_file() or not lines(tmp_path):
@@ -198,6 +224,25 @@ def test_nan_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(Diverged, match="step 5"):
         start(tmp_path)
     assert tf.train.latest_checkpoint(str(tmp_path / "checkpoints")) == path
+
+
+def resident_mebibytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+def test_numbers_that_were_logged_take_no_memory(tmp_path):
+    """TensorFlow keeps every Python number that it makes a tensor of, for good."""
+    board = monitor.TensorBoard(tmp_path, "config")
+
+    def log(steps):
+        for step in steps:
+            board.scalars(step, {f"sigma{i}": step + i / 500 for i in range(500)})
+
+    log(range(20))
+    before = resident_mebibytes()
+    log(range(20, 140))  # 60,000 numbers, which would take 60 MiB
+    assert resident_mebibytes() - before < 15
 
 
 def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):

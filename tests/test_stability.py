@@ -195,6 +195,9 @@ def test_signs():
     assert ringing(growth, {}, spectra(1, 1, 1, 1, 1.5, 2.1)) == {"sigma0"}
     assert not ringing(growth, {}, spectra(0.1, 1, 1, 1.1, 1.5, 2.1))  # before it
     assert not ringing(growth, {}, spectra(1, 1, 3))  # an old line
+    kept = spectra(1, 1, 1, 1, 1.5, 1.6)
+    ringing(growth, {}, kept)
+    assert [line["step"] for line in kept] == [6, 8, 10]  # those of the window
     gap = {"accuracy_gap": 0.3}
     assert not ringing(gap, {"accuracy/train": 0.9, "accuracy/held_out": 0.7})
     scalars = {"accuracy/train": 0.98, "accuracy/held_out": 0.52}

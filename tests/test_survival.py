@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import random
 import resource
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from doors import Door, last_step, log_lines
+from doors import ROOT, Door, last_step, log_lines
 
-from biggan_tf import monitor, saved_model
+from biggan_tf import files, monitor, saved_model
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
 
@@ -197,26 +204,26 @@ def test_a_full_disk_leaves_the_export_before(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
+def training(model_dir: Path, steps: int) -> Door:
+    return Door(
+        "train",
+        "--gin_file=test.gin",
+        f"--model_dir={model_dir}",
+        params=(
+            f"train.total_steps = {steps}",
+            "monitor.samples_every_steps = 0",
+            "gan.discriminator_steps = 1",
+            "generator.attention = ()",
+            "discriminator.attention = ()",
+        ),
+        folder=model_dir.parent,
+    )
+
+
 def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on(tmp_path):
     """The limit meets scalars.jsonl first, or a checkpoint: they are on one disk."""
     model_dir = tmp_path / "run"
-
-    def train(steps: int) -> Door:
-        return Door(
-            "train",
-            "--gin_file=test.gin",
-            f"--model_dir={model_dir}",
-            params=(
-                f"train.total_steps = {steps}",
-                "monitor.samples_every_steps = 0",
-                "gan.discriminator_steps = 1",
-                "generator.attention = ()",
-                "discriminator.attention = ()",
-            ),
-            folder=tmp_path,
-        )
-
-    process = train(4000)
+    process = training(model_dir, 4000)
     process.until(lambda: last_step(model_dir) >= 6)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4000, 4000))
     assert process.wait(30) == 2, process.output()
@@ -226,9 +233,75 @@ def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on(tmp_path):
     assert "run the same command to go on" in last
     assert "Traceback" not in process.output()
     reached = last_step(model_dir)
-    process = train(reached + 4)
+    process = training(model_dir, reached + 4)
     assert process.wait() == 0, process.output()
     assert "going on from" in process.output()
     steps = [line["step"] for line in log_lines(model_dir)]
     assert steps == list(range(2, reached + 5, 2))
     assert json.loads((model_dir / "data.json").read_text())["num_classes"] == 10
+
+
+def test_a_second_run_in_the_directory_is_refused_and_the_first_goes_on(tmp_path):
+    model_dir = tmp_path / "run"
+    first = training(model_dir, 4000)
+    first.until(lambda: last_step(model_dir) >= 2)
+    second = training(model_dir, 4000)
+    assert second.wait(200) == 2, second.output()
+    *_, last = second.output().strip().splitlines()
+    here = f"process {first.pid} on {socket.gethostname()} since {time.strftime('%Y-')}"
+    assert last.startswith(f"error: --model_dir={model_dir}: {here}")
+    assert last.endswith("trains there; wait until it ends, or name another directory.")
+    assert "going on from" not in second.output()
+    reached = last_step(model_dir)
+    first.until(lambda: last_step(model_dir) > reached)
+    first.signal(signal.SIGTERM)
+    assert first.wait(30) == 128 + signal.SIGTERM, first.output()
+    steps = [line["step"] for line in log_lines(model_dir)]
+    assert steps == list(range(2, last_step(model_dir) + 1, 2))
+    assert len(list(model_dir.glob("events.*"))) == 1
+
+
+# Locks a file, and has a child process that outlives it.
+HOLDER = """
+import os, sys, time
+from biggan_tf import files
+lock = files.lock(sys.argv[1])
+if not os.fork():
+    time.sleep(60)
+    os._exit(0)
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_process_leaves_no_lock_even_with_a_child_alive(tmp_path):
+    path = tmp_path / "run.lock"
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, start_new_session=True, cwd=ROOT
+    ) as holder:
+        assert holder.stdout.readline() == b"locked\n"
+        with pytest.raises(BlockingIOError) as refused:
+            files.lock(path)
+        assert refused.value.strerror.startswith(f"process {holder.pid} on ")
+        holder.kill()
+        holder.wait()
+        try:
+            with files.lock(path):
+                assert path.read_text().startswith(f"process {os.getpid()} on ")
+                with pytest.raises(BlockingIOError, match=str(os.getpid())):
+                    files.lock(path)  # as another thread of this process would
+        finally:
+            os.killpg(holder.pid, signal.SIGKILL)
+    files.lock(path).close()
+
+
+def test_where_files_cannot_be_locked_a_line_says_so(tmp_path, monkeypatch, capsys):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", no_locks)
+    for _ in range(2):
+        with files.lock(tmp_path / "run.lock"):
+            told = f"{tmp_path / 'run.lock'} cannot be locked (No locks available)"
+            assert told in capsys.readouterr().out

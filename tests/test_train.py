@@ -86,13 +86,13 @@ assert not any(name.startswith('biggan_tf') for name in sys.modules)
 
 
 def test_paper_recipe_trains_on_a_folder(tmp_path):
-    """biggan128.gin, pointed at images of the user's, made small."""
-    for name in ("cat", "dog"):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for index in range(12):
-            pixels = np.random.default_rng(index).integers(0, 256, [140, 150, 3])
-            picture = Image.fromarray(pixels.astype(np.uint8))
-            picture.save(tmp_path / "images" / name / f"{index}.png")
+    """biggan128.gin, pointed at images of the user's without classes, made small."""
+    (tmp_path / "images").mkdir()
+    for index in range(24):
+        pixels = np.random.default_rng(index).integers(0, 256, [140, 150, 3])
+        picture = Image.fromarray(pixels.astype(np.uint8))
+        picture.save(tmp_path / "images" / f"{index}.png")
+    (tmp_path / "images" / "notes.txt").touch()
     process = Door(
         "train",
         "--gin_file=gin/biggan128.gin",
@@ -112,6 +112,9 @@ def test_paper_recipe_trains_on_a_folder(tmp_path):
     )
     assert process.wait() == 0, process.output()
     assert last_step(tmp_path / "run") == 2
+    found, counts, left_out = process.output().splitlines()[:3]
+    assert found.endswith("one class, unconditional")
+    assert (counts, left_out) == ("24 images: all to train on", "left out: 1 .txt")
 
 
 def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):

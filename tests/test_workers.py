@@ -92,20 +92,24 @@ def started(model_dir: Path, *params: str) -> list[Door]:
     ]
 
 
-def test_a_lost_worker_stops_the_others_with_one_sentence(model_dir):
-    chief, other = started(model_dir)
-    chief.until(lambda: last_step(model_dir) >= 4)
-    other.signal(signal.SIGKILL)
+@pytest.mark.parametrize("lost", [1, 0])  # 0 is the chief, which goes on from 1's loss
+def test_a_lost_worker_stops_the_others_with_one_sentence(model_dir, lost):
+    before = last_step(model_dir)
+    workers = started(model_dir)
+    workers[0].until(lambda: last_step(model_dir) >= before + 4)
+    workers.pop(lost).signal(signal.SIGKILL)
+    [left] = workers
     begin = time.monotonic()
-    assert chief.wait(60) == 2
+    assert left.wait(60) == 2
     assert time.monotonic() - begin < 60
-    *_, last = chief.output().strip().splitlines()
+    *_, last = left.output().strip().splitlines()
     assert last.startswith("error: another worker is lost")
-    assert "Traceback" not in chief.output()
+    assert "Traceback" not in left.output()
+    assert ("going on from" in left.output()) == (before > 0)
 
 
 def test_all_go_on_and_one_that_is_told_to_stop_stops_all(model_dir):
-    """After the one before; the chief alone writes, what it writes holds for all."""
+    """After those before; the chief alone writes, what it writes holds for all."""
     before = last_step(model_dir)
     workers = started(model_dir)
     workers[0].until(lambda: last_step(model_dir) > before)
@@ -123,7 +127,7 @@ def test_all_go_on_and_one_that_is_told_to_stop_stops_all(model_dir):
     assert [line["step"] for line in log_lines(model_dir)] == list(
         range(2, step + 1, 2)
     )
-    assert len(list(model_dir.glob("events.*"))) == 2  # one for each start
+    assert len(list(model_dir.glob("events.*"))) == 3  # one for each start
 
 
 def test_an_alarm_rewinds_all_of_them_and_then_stops_all(tmp_path):

@@ -41,10 +41,11 @@ def main() -> None:
     strategy = distribution.make_strategy()
     with strategy.scope():
         network = features.load(_NETWORK.value)
+    reads = f"--split={_SPLIT.value}" if _SPLIT.value == "held_out" else ""
     evaluator = evaluation.Evaluator(
         strategy,
         network,
-        data.named(_DATA.value, _IMAGE_SIZE.value, "--data"),
+        data.named(_DATA.value, _IMAGE_SIZE.value, "--data", held_out_for=reads),
         ["fid", *(["sfid"] if network.spatial_size else [])],
         num_images=2**31 - 1,
         split=_SPLIT.value,

@@ -144,6 +144,7 @@ def main() -> None:
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()
     found.check_ready()
+    print(*found.remarks(), sep="\n", flush=True)
     config.refuse_dead_bindings(("data",))
     root = Path(_DATA_DIR.value or tfds.core.constants.DATA_DIR)
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"

@@ -13,8 +13,14 @@ except ImportError:
         "the package gin-config is not installed: run `pip install gin-config`"
     ) from None
 
-from biggan_tf.config.bindings import clear, forget, operative, refuse_dead_bindings
+from biggan_tf.config.bindings import (
+    bind_values,
+    clear,
+    forget,
+    operative,
+    refuse_dead_bindings,
+)
 from biggan_tf.config.door import define_flags, run
 from biggan_tf.config.model_directory import claim, read_back
-from biggan_tf.config.options import ROOMS, free_bindings, option, options
+from biggan_tf.config.options import ROOMS, apart, free_bindings, option, options
 from biggan_tf.config.parsing import GIN_FOLDER, parse

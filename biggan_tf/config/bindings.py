@@ -5,10 +5,8 @@ import itertools
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from biggan_tf.config.options import BOUND, ROOMS, TAKEN, check_value, declared
+from biggan_tf.config.options import ROOMS, check_value, current, declared
 from biggan_tf.errors import BadInput
-
-_places: dict[str, str] = {}  # "room.option": "file:line" of the binding now in force
 
 
 class Macro(str):
@@ -55,33 +53,40 @@ def bind(found: Mapping[str, Bound]) -> None:
             check_value(room, option, values[name], f"{where}: ")
         elif name not in used:
             raise BadInput(f"{where}: {name}: nothing uses this macro; {_meant(name)}")
+    here = current()
     for name in found.keys() - macros:
-        BOUND[name], _places[name] = values[name], found[name].where
+        here.bound[name], here.places[name] = values[name], found[name].where
+
+
+def bind_values(values: Mapping[str, Any]) -> None:
+    """Binds plain Python values by "room.option"; see `bind`."""
+    bind({name: Bound(value, "bindings") for name, value in values.items()})
 
 
 def clear() -> None:
     """Unbinds everything, and forgets what was used."""
-    BOUND.clear()
-    TAKEN.clear()
+    current().__init__()
 
 
 def forget(room: str) -> None:
     """Unbinds all options of a room, such as those from a run's own config."""
-    for name in [name for name in BOUND if name.startswith(f"{room}.")]:
-        del BOUND[name]
+    bound = current().bound
+    for name in [name for name in bound if name.startswith(f"{room}.")]:
+        del bound[name]
 
 
 def refuse_dead_bindings(rooms: Iterable[str]) -> None:
     """Raises BadInput, which lists the bindings of `rooms` that nothing has used."""
     options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
-    if dead := options & BOUND.keys() - TAKEN.keys():
-        listed = [f"{name} ({_places[name]})" for name in sorted(dead)]
+    here = current()
+    if dead := options & here.bound.keys() - here.taken.keys():
+        listed = [f"{name} ({here.places[name]})" for name in sorted(dead)]
         raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
 
 
 def operative() -> str:
     """Returns what rooms have taken, defaults too, as lines that `parse` reads back."""
-    lines = [f"{name} = {value!r}\n" for name, value in sorted(TAKEN.items())]
+    lines = [f"{name} = {value!r}\n" for name, value in sorted(current().taken.items())]
     rooms = itertools.groupby(lines, lambda line: line.partition(".")[0])
     return "\n".join("".join(of_room) for _, of_room in rooms)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from biggan_tf import files
 from biggan_tf.config import bindings, parsing
-from biggan_tf.config.options import ROOMS, TAKEN, free_bindings
+from biggan_tf.config.options import ROOMS, current, free_bindings
 from biggan_tf.errors import BadInput
 
 # Names of bindings in earlier versions, and their names today. The first match counts.
@@ -31,7 +31,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
     differ that may change between runs. Raises BadInput, which lists the options, if
     others differ.
     """
-    path, here = Path(model_dir) / "config.gin", TAKEN
+    path, here = Path(model_dir) / "config.gin", current().taken
     if path.is_file():
         there = {name: bound.value for name, bound in _bindings(path).items()}
         changed = {
@@ -54,7 +54,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
     try:
         files.write_text(path, bindings.operative())
     except OSError as error:
-        problem = f"it cannot be written ({error.strerror})"
+        problem = f"its config.gin cannot be written ({error.strerror})"
         raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
 
 

@@ -13,11 +13,13 @@ say, such as that two options contradict each other.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gin
@@ -25,14 +27,36 @@ import gin
 from biggan_tf.errors import BadInput
 
 ROOMS: dict[str, type] = {}  # every room of options, by its name
-BOUND: dict[str, Any] = {}  # values of gin files and flags, by "room.option"
-TAKEN: dict[str, Any] = {}  # values that rooms took from them, or from the defaults
 _LARGEST = 2**31 - 1  # integers become int32 tensors
 # Control characters, such as \n in quotes is, and what is no valid Unicode.
 _UNFIT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 _TYPES = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
 # "int", "tuple[int, ...]", "tuple[int, int]", and each of them with " | None".
 _ANNOTATION = re.compile(r"(tuple\[)?(\w+)(.*?)\]?( \| None)?")
+
+
+class Settings:
+    """The bindings of one program, or of one call of the Python API."""
+
+    def __init__(self) -> None:
+        self.bound: dict[str, Any] = {}  # values of gin files and flags, by option
+        self.taken: dict[str, Any] = {}  # those that rooms took, defaults included
+        self.places: dict[str, str] = {}  # "file:line" of each value that is bound
+
+
+_OF_PROGRAM = Settings()
+_SETTINGS = contextvars.ContextVar("settings", default=_OF_PROGRAM)
+current = _SETTINGS.get
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Inside, in this thread, nothing is bound yet; afterwards all is as before."""
+    before = _SETTINGS.set(Settings())
+    try:
+        yield
+    finally:
+        _SETTINGS.reset(before)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,19 +138,20 @@ def options(room: str, free: bool = False) -> Callable[[type], type]:
 
 
 def _filled(make: Callable) -> Callable:
-    """Returns a room's `__init__`, filled from `BOUND` where the caller leaves gaps."""
+    """Returns a room's `__init__`, filled by bindings where the caller leaves gaps."""
 
     @functools.wraps(make)
     def init(self: Any, *args: Any, **given: Any) -> None:
         names = [field.name for field in dataclasses.fields(self)]
         handed_over = {*names[: len(args)], *given}
         taken = {
-            name: BOUND.get(f"{self.room}.{name}", field.default)
+            name: current().bound.get(f"{self.room}.{name}", field.default)
             for name, field in declared(type(self)).items()
             if name not in handed_over
         }
         make(self, *args, **given, **taken)
-        TAKEN.update({f"{self.room}.{name}": value for name, value in taken.items()})
+        named = {f"{self.room}.{name}": value for name, value in taken.items()}
+        current().taken.update(named)
 
     return init
 

@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder per class."""
+"""A folder of images, with a sub-folder per class or with none."""
 
 from __future__ import annotations
 
@@ -10,45 +10,52 @@ import multiprocessing.pool
 import os
 import threading
 import time
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from biggan_tf.data import pipeline
+from biggan_tf.data.listing import FORMATS, look, shown
 from biggan_tf.errors import BadInput
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".webp")
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 TOO_MANY_UNREADABLE = 0.05  # of all files
 
 
 class Folder(pipeline.Data):
-    """The images directly inside each sub-folder; its name is the name of the class.
+    """The images below each sub-folder, whose name is the name of the class.
 
-    Names that begin with a dot and other types of file are left out. A file that cannot
-    be read is logged, once, and the next file of its split stands in for it: the stream
-    depends on the names alone, so it resumes even if a file could not be read once.
+    A folder without sub-folders of images is one class. A file that cannot be read is
+    logged, once, and the next file of its split stands in for it: the stream depends on
+    the names alone, so it resumes even if a file could not be read once.
     """
 
     NEEDS = ("path",)
     TAKES = ("held_out_fraction",)
 
     def __init__(self, options: pipeline.DataOptions) -> None:
-        """Lists the files; raises BadInput if they are no labelled data set."""
+        """Lists the files; raises BadInput if `look` does, or none can be held out."""
         self._unreadable: dict[str, str] = {}  # path: what is wrong with it
-        self._headers_checked = False
+        self._sides: list[int] = []  # the shorter one of each image, once it is known
+        self._listing = listing = look(options.path, options.before)
+        classes = listing.classes
+        self._alone = [name for name, files in classes.items() if len(files) == 1]
+        fraction = options.held_out_fraction or pipeline.HELD_OUT_FRACTION
+        held_out_for = self._held_out_for = _held_out_for(options, classes)
         # split: [(path, label)], by class and name
         self._splits: dict[str, list[tuple[str, int]]] = {"train": [], "held_out": []}
-        fraction = options.held_out_fraction or pipeline.HELD_OUT_FRACTION
-        classes = _classes(options.path)
         for label, (name, files) in enumerate(classes.items()):
-            held_out = _held_out(files, fraction)
+            within = "" if listing.flat else name
+            held_out = _held_out(files, fraction) if held_out_for else ()
             for file in files:
                 split = "held_out" if file in held_out else "train"
-                path = os.path.join(options.path, name, file)
+                path = os.path.join(options.path, within, file)
                 self._splits[split].append((path, label))
+        if held_out_for and not self._splits["held_out"]:
+            raise BadInput(
+                f"data.path = {options.path!r}: none can be held out for "
+                f"{held_out_for}; give two images or more of a class, or do without."
+            )
         told = f"{fraction:.0%} of each class, by a hash of the file name"
         super().__init__(
             options,
@@ -56,21 +63,41 @@ class Folder(pipeline.Data):
             name=options.path,
             train_images=len(self._splits["train"]),
             held_out_images=len(self._splits["held_out"]),
-            train_split=f"all but {told}",
-            held_out_split=told,
+            train_split=f"all but {told}" if held_out_for else "all images",
+            held_out_split=told if held_out_for else "",
+            listing=listing.rules,
         )
+
+    def remarks(self) -> list[str]:
+        """Says what was found in the folder, what was left out and what is held out."""
+        spec, size = self.spec, self.spec.image_size
+        count, parts = spec.train_images + spec.held_out_images, "all to train on"
+        if spec.held_out_images:
+            parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,}"
+            parts += f" held out for {self._held_out_for}"
+        lines = [f"{spec.name}: {self._listing.structure}"]
+        lines.append(f"{count:,} images: {parts}")
+        if left_out := self._listing.left_out:
+            lines.append(f"left out: {left_out}")
+        if self._alone:
+            lines.append(f"classes of one image, to train on: {shown(self._alone)}")
+        if small := [side for side in self._sides if side < size]:
+            told = f"{len(small):,} of {count:,} images, down to {min(small)} px"
+            lines.append(f"enlarged to {size} px: {told}")
+        return lines
 
     def check_ready(self) -> None:
         """Opens the header of every file; BadInput if too many are no images."""
-        if self._headers_checked:
+        if self._sides:
             return
         paths = [path for files in self._splits.values() for path, _ in files]
         with multiprocessing.pool.ThreadPool(16) as threads:
-            problems = threads.imap(_header_problem, paths, chunksize=64)
-            for path, problem in zip(paths, problems):
+            headers = threads.imap(_header, paths, chunksize=64)
+            for path, (side, problem) in zip(paths, headers):
                 if problem:
                     self._report_unreadable(path, problem)
-        self._headers_checked = True
+                else:
+                    self._sides.append(side)
 
     def _files(self, split: str) -> list[tuple[str, str]]:
         root = self.spec.name
@@ -95,7 +122,7 @@ class Folder(pipeline.Data):
                 try:
                     return decode(path, self.spec.image_size), np.int32(label)
                 except Exception as error:  # whatever a decoder does to a broken file
-                    self._report_unreadable(path, repr(error))
+                    self._report_unreadable(path, _problem(error))
         raise BadInput(f"data.path: none of {len(files)} images can be decoded.")
 
     def _report_unreadable(self, path: str, problem: str) -> None:
@@ -106,10 +133,11 @@ class Folder(pipeline.Data):
         total = self.spec.train_images + self.spec.held_out_images
         logging.getLogger(__name__).warning(
             "unreadable image %d of %d, its neighbour stands in: %s: %s",
-            *(count, total, path, problem),
+            *(count, total, shown([path]), problem),
         )
         if count > TOO_MANY_UNREADABLE * total:
-            first = ", ".join(list(self._unreadable)[:5])
+            first = [*self._unreadable.items()][:3]
+            first = "; ".join(f"{shown([path])}: {why}" for path, why in first)
             raise BadInput(
                 f"data.path: {count} of {total} images cannot be read, more than "
                 f"{TOO_MANY_UNREADABLE:.0%}; remove or repair them (first {first})."
@@ -123,12 +151,12 @@ def decode(path: str, size: int) -> np.ndarray:
     on white: uint8 [height, width, 3]. A JPEG of more than four times `size` pixels may
     come at 1/2, 1/4 or 1/8 of its size, but at least twice `size`: that is much faster.
     """
-    with Image.open(path, formats=FORMATS) as image:
+    with _opened(path) as image:
         image.draft(None, (2 * size, 2 * size))
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I"):
             # 16 bits of grey; Pillow's own conversion would clip at 255.
-            grey = np.round(np.asarray(image) / 257).astype(np.uint8)
+            grey = np.clip(np.round(np.asarray(image) / 257), 0, 255).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=-1)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
@@ -136,54 +164,42 @@ def decode(path: str, size: int) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def _header_problem(path: str) -> str | None:
+def _opened(path: str) -> Image.Image:
+    """Opens an image; ValueError if its pixels have no known range."""
+    image = Image.open(path, formats=FORMATS)
+    if image.mode == "F":
+        image.close()
+        raise ValueError("floating-point pixels, of no known range")
+    return image
+
+
+def _header(path: str) -> tuple[int, str | None]:
+    """Returns an image's shorter side in pixels, and what is wrong with the file."""
     try:
-        with Image.open(path, formats=FORMATS):
-            return None
+        with _opened(path) as image:
+            return min(image.size), None
     except Exception as error:  # whatever a decoder does to a broken file
-        return repr(error)
+        return 0, _problem(error)
 
 
-def _classes(path: str) -> dict[str, list[str]]:
-    """Returns sorted file names by sorted class names; BadInput if they are unfit."""
-
-    def refusal(problem: str) -> BadInput:
-        return BadInput(f"data.path = {path!r}: {problem}.")
-
-    if not os.path.isdir(path):
-        raise refusal(
-            "this is no folder; give one with one sub-folder of images per class"
-        )
-    classes = {
-        name: _names(os.path.join(path, name), os.DirEntry.is_file, ENDINGS)
-        for name in _names(path, os.DirEntry.is_dir)
-    }
-    if len(classes) < 2:
-        raise refusal(
-            f"it has {len(classes)} sub-folders; give one with one per class, of two "
-            "classes or more"
-        )
-    small = [name for name, files in classes.items() if len(files) < 2]
-    if small:
-        raise refusal(
-            f"{len(small)} classes have fewer than two images ({', '.join(small[:5])})"
-            f"; each takes one to train on and one to hold out, {' '.join(ENDINGS)}"
-        )
-    return classes
+def _problem(error: Exception) -> str:
+    """Returns what is wrong with a file, in words where there are better ones."""
+    if isinstance(error, Image.DecompressionBombError):
+        limit = f"Pillow's limit of {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
+        return f"it is above {limit}, as a decompression bomb would be"
+    if isinstance(error, UnidentifiedImageError):
+        return f"it is no image of {', '.join(FORMATS)}"
+    return getattr(error, "strerror", None) or repr(error)
 
 
-def _names(
-    path: str, kind: Callable[[os.DirEntry], bool], endings: tuple[str, ...] = ("",)
-) -> list[str]:
-    """Returns the sorted names in a folder that do not begin with a dot."""
-    try:
-        with os.scandir(path) as entries:
-            names = [entry.name for entry in entries if kind(entry)]
-    except OSError as error:
-        problem = f"{error.filename} cannot be read ({error.strerror})"
-        raise BadInput(f"data.path: {problem}.") from error
-    names = [name for name in names if name.lower().endswith(endings)]
-    return sorted(name for name in names if not name.startswith("."))
+def _held_out_for(options: pipeline.DataOptions, classes: dict) -> str:
+    """Returns what the held-out images are for; "" holds none out."""
+    before = options.before
+    goes_on = before and (before.source, before.class_names) == ("folder", (*classes,))
+    if options.held_out_for or not goes_on or not before.held_out_images:
+        by_option = "data.held_out_fraction" if options.held_out_fraction else ""
+        return options.held_out_for or by_option
+    return "this run, as when it began"
 
 
 def _held_out(files: list[str], fraction: float) -> set[str]:

@@ -37,9 +37,7 @@ class DataOptions:
     image_size: int = option(gin.REQUIRED, "side in pixels", low=8, high=4096)
     source: str = option("embedded", "where images come from", choices=tuple(SOURCES))
     name: str | None = option(None, "tfds: a builder, such as 'imagenet2012'")
-    path: str | None = option(
-        None, "folder: has a sub-folder per class", free=True, path=True
-    )
+    path: str | None = option(None, "folder: of images", free=True, path=True)
     data_dir: str | None = option(
         None, "tfds: where it prepares sets", free=True, path=True
     )
@@ -49,12 +47,18 @@ class DataOptions:
         None, "of the training images; None: 0.1 if needed", low=1e-6, high=0.99
     )
     flip: bool = option(False, "mirror each training image with probability 1/2")
+    # A folder of images takes these two, from the caller alone.
+    before: DataSpec | None = None  # the data of the model that goes on or is scored
+    held_out_for: str = "evaluation"  # what reads held-out images; "": nothing
 
     def check(self) -> None:
         """Raises BadInput unless these are options that the source takes."""
         source = source_class(self.source)
         takes = (*source.NEEDS, *source.TAKES)
-        for name in [f.name for f in dataclasses.fields(self) if f.default is None]:
+        for field in dataclasses.fields(self):
+            if field.default is not None or not field.metadata:
+                continue
+            name = field.name
             value, problem = getattr(self, name), ""
             if value is None and name in source.NEEDS:
                 problem = f"data.source = {self.source!r} needs it"
@@ -85,7 +89,7 @@ def load(**options: Any) -> Data:
     return source_class(made.source)(made)
 
 
-def named(text: str, image_size: int, flag: str) -> Data:
+def named(text: str, image_size: int, flag: str, **more: Any) -> Data:
     """Returns unflipped data that a flag names, such as "tfds:cifar10"."""
     source, _, which = text.partition(":")
     needs = source_class(source).NEEDS if source in SOURCES else None
@@ -94,7 +98,7 @@ def named(text: str, image_size: int, flag: str) -> Data:
             f"{flag}={text}: take one of {', '.join(SOURCES)}, with the name or path "
             "after a colon if it has one, such as folder:/my/images."
         )
-    given = dict.fromkeys(needs, which)
+    given = {**more, **dict.fromkeys(needs, which)}
     return load(image_size=image_size, source=source, flip=False, **given)
 
 
@@ -117,6 +121,7 @@ class DataSpec:
     held_out_split: str
     # Inception's classes mean nothing here, so scores of logits use a linear head.
     own_classes: bool = False
+    listing: int = 1  # which version of the rules found the images of a folder
 
 
 @contextlib.contextmanager
@@ -169,6 +174,15 @@ class Data:
 
     def check_ready(self) -> None:
         """Raises BadInput, which says what to do, if the images cannot be read."""
+
+    def remarks(self) -> list[str]:
+        """Returns lines that say, for people, which images there are.
+
+        Some of them are known only after `check_ready`.
+        """
+        spec = self.spec
+        parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
+        return [f"{spec.name}: {parts}"]
 
     def fingerprint(self, split: str) -> str:
         """Returns a hash of the images of one of `SPLITS`, and of their labels.

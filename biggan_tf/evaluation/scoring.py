@@ -236,11 +236,15 @@ class Evaluator:
         return [f"{name}{ending}" for name in metric.scores(self._request)]
 
     def real_inception_score(self) -> float:
-        """Returns the Inception Score of the held-out images, in random order."""
-        count = self._real_count("held_out")
+        """Returns the Inception Score of real images, in random order.
+
+        They are the held-out images, or those to train on if none are held out.
+        """
+        split = "held_out" if self._real_count("held_out") else "train"
+        count = self._real_count(split)
         request = self._request._replace(num_images=count)
         score = METRICS["is"](request, self.reference)
-        seen = [b._replace(images=b.images[:, :0]) for b in self.real("held_out")]
+        seen = [b._replace(images=b.images[:, :0]) for b in self.real(split)]
         order = np.random.default_rng(self._seed).permutation(count)
         score.update(Batch(*(np.concatenate(each)[order] for each in zip(*seen))))
         return next(iter(score.result().values()))

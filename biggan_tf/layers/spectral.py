@@ -69,6 +69,8 @@ class SpectralLayer(Layer):
         sn_epsilon: lower bound of the norms in the power iteration.
     """
 
+    U_AXIS = -1  # of the kernel: u has as many values
+
     def __init__(
         self,
         units: int,
@@ -96,7 +98,7 @@ class SpectralLayer(Layer):
         if self.use_bias:
             self.bias = self.add_weight("bias", [self.units], initializer="zeros")
         if self.spectral_norm:
-            size, state = self.matrix().shape[1], EQUAL_ON_REPLICAS
+            size, state = shape[self.U_AXIS], EQUAL_ON_REPLICAS
             normal = keras.initializers.RandomNormal(stddev=1.0)
             self.u = self.add_weight("u", [size], initializer=normal, **state)
             self.sigma = self.add_weight("sigma", [], initializer="ones", **state)
@@ -142,6 +144,8 @@ class SpectralEmbedding(SpectralDense):
     Its kernel [classes, units] has one row for each class. u has one value for each
     class, not for each unit.
     """
+
+    U_AXIS = 0
 
     def __init__(self, units: int, **kwargs: Any):
         super().__init__(units, **{**kwargs, "use_bias": False})

@@ -1,0 +1,154 @@
+"""Training a run, and exporting its generator."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from biggan_tf import checkpoints, config, loop, networks, run, saved_model
+from biggan_tf.api.arguments import (
+    Bindings,
+    Files,
+    PathLike,
+    as_path,
+    bind,
+    check_checkpoint,
+)
+from biggan_tf.architecture import DiscriminatorSpec, Network
+from biggan_tf.errors import BadInput
+from biggan_tf.plan import make_plan
+from biggan_tf.sampling import ExportOptions, fold, for_inference
+
+
+def train(
+    gin_files: Files = (),
+    model_dir: PathLike | None = None,
+    bindings: Bindings = (),
+    continue_from: PathLike | None = None,
+) -> Path:
+    """Trains to `train.total_steps`, from the run's newest checkpoint if it has one.
+
+    In the main thread, Ctrl-C and SIGTERM save a checkpoint first, then SystemExit ends
+    the call.
+
+    Args:
+        gin_files: recipes, such as "demo.gin"; later ones win.
+        model_dir: of the run; `runs/RECIPE` by default.
+        bindings: {"train.batch_size": 64}, or lines as `--gin_param` takes them.
+        continue_from: the run, or checkpoint in a run, to start from; see `loop.train`.
+
+    Returns the model directory. Raises BadInput before any work if something is wrong.
+    """
+    with _configured(gin_files, bindings, continue_from, model_dir):
+        folder = _run_folder(gin_files, model_dir)
+        loop.train(folder, continue_from and as_path(continue_from))
+    return folder
+
+
+def dry_run(
+    gin_files: Files = (),
+    model_dir: PathLike | None = None,
+    bindings: Bindings = (),
+    continue_from: PathLike | None = None,
+) -> None:
+    """Prints what `train` would do: configuration, networks, devices and data.
+
+    Raises BadInput as `train` does, also if data is missing; nothing is trained.
+    """
+    with _configured(gin_files, bindings, continue_from, model_dir):
+        folder = _run_folder(gin_files, model_dir)
+        plan = make_plan(folder, continue_from and as_path(continue_from))
+        print(plan.describe())
+        plan.data.check_ready()
+        print(*plan.data.remarks(), sep="\n")
+        plan.evaluator(folder)
+
+
+def export(
+    model_dir: PathLike,
+    export_dir: PathLike | None = None,
+    bindings: Bindings = (),
+    checkpoint: str = "latest",
+    with_discriminator: bool = False,
+    gin_files: Files = (),
+) -> Path:
+    """Writes a run's averaged generator as a module that `hub.load` opens.
+
+    Args:
+        model_dir: of a run of `train`.
+        export_dir: a new folder; by default `export` in the model directory, where it
+            replaces an earlier one.
+        bindings: of the room `export`, as in `train`.
+        checkpoint: "latest", or "best" by its score.
+        with_discriminator: adds D, as `module.discriminator`.
+        gin_files: with further bindings.
+
+    Returns the folder. Raises BadInput, and writes nothing, if it cannot be done.
+    """
+    check_checkpoint(checkpoint)
+    model_dir = as_path(model_dir)
+    path = as_path(export_dir) if export_dir else model_dir / "export"
+    with config.apart():
+        config.read_back(model_dir)
+        bind(gin_files, bindings)
+        options = ExportOptions()
+        config.refuse_dead_bindings(["export"])
+        saved_model.check_free(path, replace=export_dir is None)
+        trained = run.restore(model_dir, checkpoint == "best")
+        discriminator = _discriminator(trained) if with_discriminator else None
+        generator, sampler = run.inference_generator(trained, options)
+    module, signatures = saved_model.make_module(generator, sampler, discriminator)
+    text = saved_model.readme(
+        sampler,
+        options,
+        with_discriminator,
+        name=path.name,
+        family=trained.spec.family,
+        data=trained.data.name,
+        config=(model_dir / "config.gin").read_text(),
+    )
+    saved_model.write(module, signatures, path, text, replace=export_dir is None)
+    print(
+        f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
+        "README.md says how to call it"
+    )
+    return path
+
+
+@contextlib.contextmanager
+def _configured(
+    gin_files: Files,
+    bindings: Bindings,
+    continue_from: PathLike | None,
+    model_dir: PathLike | None,
+) -> Iterator[None]:
+    """Inside, the configuration of a training is bound, and nothing else."""
+    with config.apart():
+        if continue_from:
+            there, _ = run.locate(as_path(continue_from))
+            if not model_dir or there.resolve() == as_path(model_dir).resolve():
+                raise BadInput(
+                    f"--model_dir={model_dir or ''}: name a new one with "
+                    "--continue_from."
+                )
+            config.read_back(there)
+        elif not gin_files:
+            raise BadInput("--gin_file is missing: name a recipe, such as demo.gin.")
+        bind(gin_files, bindings)
+        yield
+
+
+def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
+    last = gin_files if isinstance(gin_files, str) else [*gin_files, ""][-2]
+    return as_path(model_dir or f"runs/{Path(last).stem}")
+
+
+def _discriminator(trained: run.Trained) -> Network:
+    """Makes D of the same checkpoint, for inference."""
+    spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
+    weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
+    run.check_fit(trained.checkpoint, weights, spec)
+    discriminator = networks.build(for_inference(spec))
+    fold(weights, discriminator, spec.sn_epsilon)
+    return discriminator

@@ -1,0 +1,282 @@
+"""Scoring a module, or a run's checkpoint."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from biggan_tf import (
+    config,
+    distribution,
+    evaluation,
+    features,
+    files,
+    images,
+    latents,
+    monitor,
+    run,
+)
+from biggan_tf import data as datasets
+from biggan_tf.alarms import AlarmOptions
+from biggan_tf.api.arguments import (
+    Bindings,
+    Files,
+    PathLike,
+    as_path,
+    bind,
+    check_checkpoint,
+)
+from biggan_tf.api.samples import load
+from biggan_tf.errors import BadInput
+from biggan_tf.latents import LatentOptions
+from biggan_tf.sampling import ExportOptions, Sampler
+
+# The rooms that a run's configuration binds for its training alone.
+OF_TRAINING = tuple(
+    options.room
+    for options in (
+        AlarmOptions,
+        distribution.DistributionOptions,
+        evaluation.EvaluationOptions,
+        monitor.MonitorOptions,
+    )
+)
+Scores = dict[str, float]
+
+
+class _Model(NamedTuple):
+    """What is scored."""
+
+    convention: str  # of truncation
+    data: datasets.DataSpec  # that it was trained on, as far as it is known
+    folder: Path | None  # that it lies in
+    sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
+
+
+def evaluate(
+    module: PathLike | None = None,
+    model_dir: PathLike | None = None,
+    *,
+    data: str | None = None,
+    metrics: Sequence[str] = ("fid", "is"),
+    network: str = "inception",
+    truncation: float | Sequence[float] = math.inf,
+    num_images: int = 50_000,
+    split: str = "train",
+    reference: PathLike | None = None,
+    seed: int = 0,
+    checkpoint: str = "latest",
+    neighbours: bool = False,
+    output_dir: PathLike | None = None,
+    bindings: Bindings = (),
+    gin_files: Files = (),
+) -> Scores | list[Scores]:
+    """Scores generated images against real ones.
+
+    Args:
+        module, model_dir: what to score: an exported module, or a run.
+        data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
+        metrics: names of `metrics.METRICS`.
+        network: the feature network, see `features.NETWORKS`.
+        truncation: of the latents. Several give the truncation curve, which is also
+            drawn, and the columns of the paper's Table 2.
+        num_images: generated for each score.
+        split, reference: of the real images, and the file of their statistics, which is
+            made if it is not there.
+        seed: of latents and labels.
+        checkpoint: of a run, as in `export`.
+        neighbours: whether to draw samples beside their nearest training images.
+        output_dir: for the files; by default the run's folder, or the module's parent.
+        bindings, gin_files: as in `runs.train`.
+
+    Returns the scores by name; of several truncations a list, in the order of falling
+    truncation. They also go to `metrics.jsonl`.
+    """
+    names = evaluation.parse_metrics(metrics, "--metrics")
+    curve = not isinstance(truncation, (int, float))
+    truncations = sorted(set(truncation if curve else [truncation]), reverse=True)
+    _check(module, model_dir, data, checkpoint, names if curve else ("fid", "is"))
+    with config.apart(), datasets.sentences():
+        if model_dir:
+            config.read_back(as_path(model_dir))
+            for room in (*OF_TRAINING, *(["data"] if data else [])):
+                config.forget(room)
+        bind(gin_files, bindings)
+        strategy = distribution.make_strategy()
+        with strategy.scope():
+            model = _run(model_dir, checkpoint) if model_dir else _module(module)
+        flag = "--sweep" if curve else "--truncation"
+        for value in truncations:
+            latents.check_truncation(model.convention, value, flag)
+        if curve and module:
+            _check_statistics(model.sampler(()), truncations)
+        folder = _folder(output_dir, model.folder)
+        real = _real_images(model.data, data, split, curve)
+        rooms = ("data", *OF_TRAINING, *([] if model_dir else ["export"]))
+        config.refuse_dead_bindings(rooms)
+        if curve or neighbours:  # they look at real images in any case
+            real.check_ready()
+            print(*real.remarks(), sep="\n", flush=True)
+        with strategy.scope():
+            looked_at_by = features.load(network)
+        evaluator = evaluation.Evaluator(
+            strategy, looked_at_by, real, names, num_images, split, reference, seed=seed
+        )
+        evaluator.check(model.data.num_classes, model.data.image_size)
+        with strategy.scope():
+            sampler = model.sampler(truncations)
+        rows = [_score(evaluator, sampler, value, folder) for value in truncations]
+        if curve:
+            _show_curve(evaluator, truncations, rows, folder, sampler.step, num_images)
+        if neighbours:
+            found = evaluation.nearest_neighbours(evaluator, sampler, truncations[-1])
+            for name, sheet in found.items():
+                images.write(folder / f"neighbours_{name}.png", sheet)
+    return rows if curve else rows[0]
+
+
+def _check(
+    module: PathLike | None,
+    model_dir: PathLike | None,
+    data: str | None,
+    checkpoint: str,
+    names: Sequence[str],
+) -> None:
+    """Raises BadInput if what is scored, and against what, is not clear."""
+    check_checkpoint(checkpoint)
+    if bool(module) == bool(model_dir):
+        raise BadInput("--module and --model_dir: name what to score by one of them.")
+    if module and checkpoint != "latest":
+        raise BadInput(
+            f"--checkpoint={checkpoint}: leave it out; it is of --model_dir."
+        )
+    if module and not data:
+        raise BadInput("--data is missing: take embedded, tfds:NAME or folder:PATH.")
+    if not {"fid", "is"} <= set(names):
+        raise BadInput(
+            f"--metrics={','.join(names)} with --sweep: take fid and is, which the "
+            "curve shows."
+        )
+
+
+def _run(model_dir: PathLike, checkpoint: str) -> _Model:
+    export = ExportOptions()
+    trained = run.restore(as_path(model_dir), checkpoint == "best")
+    convention = LatentOptions().convention(export.truncation_convention)
+
+    def sampler(truncations: Sequence[float]) -> Sampler:
+        made = run.inference_generator(trained, export, truncations)[1]
+        return dataclasses.replace(made, weights_sha256=_hash(trained.weights))
+
+    return _Model(convention, trained.data, trained.folder, sampler)
+
+
+def _module(module: PathLike) -> _Model:
+    loaded = load(module)
+    sizes = loaded.image_size, loaded.num_classes, loaded.class_names
+    data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
+    folder = None if "://" in str(module) else as_path(module).absolute().parent
+    if folder:
+        weights = files.sha256(as_path(module))
+        loaded = dataclasses.replace(loaded, weights_sha256=weights)
+    return _Model(loaded.convention, data, folder, lambda _: loaded)
+
+
+def _real_images(
+    of_model: datasets.DataSpec, named: str | None, split: str, curve: bool
+) -> datasets.Data:
+    """Returns the data to compare with, its labels those of the model.
+
+    BadInput if images are to be held out of those that a run was trained on.
+    """
+    readers = [f"--split={split}"] if split == "held_out" else []
+    readers += ["--sweep"] if curve else []
+    given = {"before": of_model, "held_out_for": " and ".join(readers)}
+    if named:
+        return datasets.named(named, of_model.image_size, "--data", **given)
+    if of_model.source == "folder" and not of_model.held_out_images:
+        if split == "held_out":
+            raise BadInput(
+                "--split=held_out: take --split=train, or other images with "
+                f"--data=folder:PATH; the run was trained on all of {of_model.name}."
+            )
+        given["held_out_for"] = ""
+    return datasets.load(**given)
+
+
+def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
+    """Raises BadInput if a module lacks statistics for a truncation of a sweep."""
+    sets = sampler.truncations
+    if not all(
+        any(math.isclose(t, s, rel_tol=1e-6) for s in sets) for t in truncations
+    ):
+        raise BadInput(
+            f"--sweep={','.join(f'{t:g}' for t in truncations)}: take --model_dir, or "
+            f"some of {', '.join(f'{t:g}' for t in sets)}, which the module has "
+            "statistics for."
+        )
+
+
+def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
+    if not output_dir and not default:
+        raise BadInput("--output_dir is missing: the module lies in no folder here.")
+    folder = as_path(output_dir or default)
+    images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
+    return folder
+
+
+def _score(
+    evaluator: evaluation.Evaluator, sampler: Sampler, truncation: float, folder: Path
+) -> Scores:
+    """Returns the scores at one truncation; prints them, and keeps their record.
+
+    They are not made again if metrics.jsonl has them.
+    """
+    path, names = folder / "metrics.jsonl", evaluator.score_names
+    protocol = evaluator.record(sampler, truncation, {})["protocol"]
+    known = evaluation.known_scores(path, protocol, names)
+    scores = known if sampler.weights_sha256 else None
+    print(f"step {sampler.step}, truncation {truncation:g}:", "known" * bool(scores))
+    if not scores:
+        scores = evaluator.score(sampler, truncation)
+        record = evaluator.record(sampler, truncation, scores)
+        evaluation.write_record(path, record)
+    for name, value in scores.items():
+        print(f"  {name} = {value:.5g}", flush=True)
+    return scores
+
+
+def _hash(weights: dict[str, np.ndarray]) -> str:
+    whole = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        whole.update(name.encode())
+        whole.update(np.ascontiguousarray(value))
+    return whole.hexdigest()
+
+
+def _show_curve(
+    evaluator: evaluation.Evaluator,
+    truncations: Sequence[float],
+    scores: Sequence[Scores],
+    folder: Path,
+    step: int,
+    num_images: int,
+) -> None:
+    """Writes the truncation curve as table and picture; prints the paper's columns."""
+    rows = [{"truncation": t, **found} for t, found in zip(truncations, scores)]
+    fid, score = map(evaluator.main_score, ("fid", "is"))
+    evaluation.write_csv(folder / "truncation_curve.csv", rows)
+    title = f"{evaluator.reference_protocol['data']}, {num_images:,} images"
+    picture = evaluation.picture(rows, fid, score, f"{title} a point")
+    images.write(folder / "truncation_curve.png", picture)
+    board = monitor.TensorBoard(folder, config.operative())
+    board.image(step, "truncation_curve", picture)
+    real = evaluator.real_inception_score()
+    print(f"{fid} / {score}")
+    print(evaluation.paper_columns(rows, fid, score, real))

@@ -1,0 +1,151 @@
+"""`import biggan_tf` as in a notebook: several runs in one process, and in threads."""
+
+import logging
+import threading
+
+import numpy as np
+import pytest
+
+import biggan_tf
+from biggan_tf import config
+from biggan_tf.config.options import current
+
+QUICK = {
+    "train.total_steps": 2,
+    "train.checkpoint_every_steps": 2,
+    "train.tick_steps": 2,
+    "monitor.spectra_every_steps": 0,
+    "monitor.samples_every_steps": 0,
+    "monitor.held_out_every_steps": 0,
+    "export.passes": 1,
+}
+
+
+def journey(folder, **changes):
+    """Trains, exports, loads, samples and scores; returns what the calls returned."""
+    bindings = {
+        **QUICK,
+        **{name.replace("_", ".", 1): v for name, v in changes.items()},
+    }
+    run = biggan_tf.train("test.gin", folder / "run", bindings)
+    module = biggan_tf.export(run)
+    sampler = biggan_tf.load(module)
+    images = biggan_tf.sample(sampler, "Bag,0-1", 2, output=folder / "sheet.PNG")
+    scores = biggan_tf.evaluate(
+        module,
+        data="embedded",
+        network="lite0_32",
+        metrics=["fid"],
+        num_images=1300,
+    )
+    return run, sampler, images, scores
+
+
+@pytest.fixture(scope="module")
+def journeys(tmp_path_factory):
+    """Two with different settings at once, one of them in a thread; then both again."""
+    config.parse([], ["train.seed = 7"])  # which is nobody's business but ours
+    found, folders = {}, {name: tmp_path_factory.mktemp(name) for name in "ab"}
+    heard = []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            heard.append(record.getMessage())
+
+    listener = Listener(logging.WARNING)
+    logging.getLogger("tensorflow").addHandler(listener)
+
+    def first():
+        found["a"] = journey(folders["a"])
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    found["b"] = journey(folders["b"], generator_width=6, discriminator_width=6)
+    thread.join()
+    logging.getLogger("tensorflow").removeHandler(listener)
+    assert current().bound == {"train.seed": 7}
+    config.clear()
+    return found, heard
+
+
+def test_each_call_returns_what_it_made(journeys):
+    found, _ = journeys
+    for run, sampler, images, scores in found.values():
+        assert (run / "export" / "saved_model.pb").is_file()
+        assert (run.parent / "sheet.PNG").is_file()
+        assert sampler.step == 2
+        assert (images.dtype, images.shape) == (np.uint8, (3, 2, 32, 32, 3))
+        assert list(scores) == ["fid_lite0_32"]
+        assert (run / "metrics.jsonl").is_file()
+
+
+def test_calls_keep_their_settings_apart(journeys):
+    found, heard = journeys
+    configs = {
+        name: (run / "config.gin").read_text() for name, (run, *_) in found.items()
+    }
+    assert "generator.width = 6" in configs["b"]
+    assert "generator.width = 6" not in configs["a"]
+    assert "train.seed = 7" not in configs["a"] + configs["b"]
+    assert np.any(found["a"][2] != found["b"][2])
+    assert not [text for text in heard if "retracing" in text]
+
+
+def test_the_same_call_goes_on_and_draws_the_same(journeys):
+    run, sampler, images, _ = journeys[0]["a"]
+    again = biggan_tf.train(["test.gin"], str(run), {**QUICK, "train.total_steps": 4})
+    assert again == run
+    module = biggan_tf.export(run, run / "later", ["export.passes = 1"])
+    assert biggan_tf.load(module).step == 4
+    np.testing.assert_array_equal(biggan_tf.sample(sampler, [8, 0, 1], 2), images)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: biggan_tf.train("test.gin", "x", {"train.sead": 1}), "train.sead"),
+        (
+            lambda: biggan_tf.train("test.gin", "x", {"train.seed": -1}),
+            "bindings: train",
+        ),
+        (lambda: biggan_tf.train(model_dir="x"), "--gin_file is missing"),
+        (lambda: biggan_tf.train("none.gin", "x"), "no file none.gin"),
+        (lambda: biggan_tf.export("nowhere"), "no config.gin"),
+        (
+            lambda: biggan_tf.export("nowhere", checkpoint="worst"),
+            "checkpoint = 'worst'",
+        ),
+        (lambda: biggan_tf.load("nowhere"), "no saved_model.pb"),
+        (lambda: biggan_tf.evaluate("nowhere"), "--data is missing"),
+        (lambda: biggan_tf.evaluate(), "name what to score"),
+    ],
+)
+def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(biggan_tf.BadInput, match=sentence):
+        call()
+    assert not list(tmp_path.iterdir())
+    assert not current().bound
+
+
+def test_wrong_samples_are_refused(journeys, tmp_path):
+    sampler = journeys[0]["a"][1]
+    for wrong, sentence in (
+        ({"labels": "Bag,10"}, "10: there is no such class"),
+        ({"labels": [10]}, "labels=10: take"),
+        ({"labels": [0], "layout": "class"}, "name two"),
+        ({"layout": "z", "truncation": [1, 2]}, "several truncations"),
+        ({"layout": "spiral"}, "layout = 'spiral'"),
+        ({"truncation": -1}, "--truncation=-1"),
+        ({"columns": 0}, "columns = 0"),
+        ({"seed": 2**63}, "seed = "),
+        ({"output": tmp_path / "x.bmp"}, "x.bmp"),
+    ):
+        with pytest.raises(biggan_tf.BadInput, match=sentence):
+            biggan_tf.sample(sampler, **wrong)
+
+
+def test_the_package_is_light_until_it_is_used():
+    assert "train" in biggan_tf.__all__
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = biggan_tf.trian
