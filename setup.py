@@ -81,12 +81,14 @@ setup(
             "tensorflow[and-cuda]>=2.15,<2.16" + OLD,
             "tensorflow[and-cuda]>=2.20,<2.22" + NEW,
         ],
+        "film": ["imageio-ffmpeg"],
         "offline-eval": OFFLINE_EVAL,
         "test": [
             *OFFLINE_EVAL,
             "clean-fid" + OLD,  # its resize, to compare with
             "foolbox",  # for its 20 labelled pictures
             "hypothesis",
+            "imageio-ffmpeg",
             "prdc",
             "pytest",
             "pytest-timeout",

@@ -6,10 +6,8 @@ The functions of `api` are offered here; each is imported when it is first used.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = [
-    *("BadInput", "dry_run", "evaluate", "export", "load", "sample", "sample_files"),
-    "train",
-]
+__all__ = ["BadInput", "dry_run", "evaluate", "export", "film", "load", "sample"]
+__all__ += ["sample_files", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,9 @@ export.accumulate = True). A module must have statistics for each threshold.
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
 
+The same command again goes on where it was killed: scores of the same weights and the
+same protocol in `metrics.jsonl` are not made again.
+
 `--neighbours` writes samples beside the training images nearest to them, by features
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -57,6 +58,16 @@ def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
     """Adds one line of JSON to a file."""
     with _naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the hash of a file, or of all files of a folder by name."""
+    path = Path(path)
+    held = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+    whole = hashlib.sha256()
+    for file in held:
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
 
 
 def lock(path: str | os.PathLike[str]) -> BinaryIO:

@@ -61,6 +61,7 @@ class Sampler:
     truncations: tuple[float, ...]  # at which batch-norm statistics were measured
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
+    weights_sha256: str = ""  # of what draws; "" if it was not looked at
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""
@@ -78,8 +79,9 @@ class Sampler:
         """
         root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
         shape = [STREAM_BATCH, self.latent_size]
-        z = draw(shape, latents.fold(root, index, 0), truncation)
-        return z, stream_labels(index, self.num_classes, seed)
+        key = latents.fold(root, tf.cast(index, tf.int64), 0)
+        labels = stream_labels(index, self.num_classes, seed)
+        return draw(shape, key, truncation), labels
 
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
@@ -106,7 +108,7 @@ class Sampler:
 
 def stream_labels(index: int | tf.Tensor, num_classes: int, seed: int) -> tf.Tensor:
     """Returns the labels of `Sampler.batch`, int32 [128]."""
-    key = latents.fold(latents.root_seed(seed), index, 1)
+    key = latents.fold(latents.root_seed(seed), tf.cast(index, tf.int64), 1)
     return latents.labels(STREAM_BATCH, num_classes, key)
 
 

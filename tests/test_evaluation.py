@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from biggan_tf import config, data, evaluation, features, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
+from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
@@ -81,7 +83,7 @@ def test_every_score_carries_its_network_and_head(scored):
     names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
     names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
     assert list(scores) == [f"{name}_lite0_32" for name in names]
-    assert set(metrics.METRICS) == {*ALL, "sfid"}
+    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -136,6 +138,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     assert record["protocol"] == {
         "step": 7,
         "weights": "ema",
+        "weights_sha256": "",
         "statistics": "standing",
         "truncation": 0.7,
         "convention": "resample",
@@ -161,6 +164,18 @@ def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
     for sheet in sheets.values():
         sample, nearest = sheet[:64, :64], sheet[:64, 66:130]
         np.testing.assert_array_equal(sample, nearest)
+
+
+def test_a_folder_of_samples_holds_what_is_scored(scored, tmp_path):
+    made, picture, _, _ = scored
+    folder = SampleFolder("module", range(10), None, 0.7, seed=0)
+    folder.write(tmp_path, picture, 140)
+    scored = made.generated(picture, 0.7, 140)
+    files = sorted(tmp_path.glob("*.png"), key=lambda file: file.stem[-6:])
+    np.testing.assert_array_equal([int(file.name[:4]) for file in files], scored.labels)
+    for file, expected in zip(files, scored.images):
+        found = np.asarray(Image.open(file))
+        np.testing.assert_allclose(found, expected.astype(float), atol=1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), 1.5])
@@ -360,21 +375,36 @@ def check_the_door(model_dir):
     common = (*common, "--data=embedded")
     output = model_dir / "out"
     few = Door("evaluate", *common, "--num_images=10", folder=model_dir)
-    curve = Door(
-        "evaluate",
+    sweep = (
         *common,
         "--split=held_out",
         "--metrics=fid,is",
         f"--num_images={IMAGES}",
         "--sweep=inf,1",
-        "--neighbours",
         f"--output_dir={output}",
-        params=("export.passes = 10",),
-        folder=model_dir,
+        "--gin_param=export.passes = 10",
+        "--neighbours",
     )
+    curve = Door("evaluate", *sweep, folder=model_dir)
     assert few.wait() == 2
     assert "take 1281 or more, which fid needs" in few.output().splitlines()[-1]
+    jsonl = output / "metrics.jsonl"
+    # Killed as soon as a threshold is scored, and run again.
+    curve.until(lambda: jsonl.exists() and jsonl.read_text().endswith("\n"))
+    curve.signal(signal.SIGKILL)
+    curve.wait()
+    first = jsonl.read_text()
+    assert first.count("\n") == 1
+    curve = Door("evaluate", *sweep, folder=model_dir)
     assert curve.wait() == 0, curve.output()
+    assert jsonl.read_text().startswith(first)
+    assert curve.output().count(": known") == 1
+    rows = (output / "truncation_curve.csv").read_text().splitlines()
+    records = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    assert len(rows) == 1 + len(records) == 3
+    for row, record in zip(rows[1:], records):
+        names = rows[0].split(",")[1:]
+        assert row.split(",")[1:] == [str(record[name]) for name in names]
     assert "best FID: " in curve.output()
     names = ["metrics.jsonl", "truncation_curve.csv", "truncation_curve.png"]
     names += ["neighbours_features.png", "neighbours_pixels.png"]

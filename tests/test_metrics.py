@@ -205,6 +205,24 @@ def test_a_metric_asks_for_the_images_that_it_needs():
             metrics.check_enough_images("x", fewest - 1, asking, 1280)
 
 
+def test_fid_of_infinitely_many_images_is_extrapolated(random):
+    real, fake = features(random, 40_000, 12), features(random, 1600, 12)
+    request = metrics.Request(1600, 12, (), False, 0, None)
+    reference = metrics.Reference(statistics(real), (), None, 0)
+    score = metrics.FidInfinity(request, reference)
+    for start in range(0, 1600, 130):  # batches that straddle the numbers of images
+        score.update(metrics.Batch(None, fake[start : start + 130], None, None))
+    ends = [400, 600, 800, 1000, 1200, 1400, 1600]
+    fids = [
+        metrics.frechet_distance(reference.statistics, statistics(fake[:end]))
+        for end in ends
+    ]
+    expected = np.polyfit(1 / np.array(ends), fids, 1)[1]
+    found = score.result()["fid_infinity"]
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert abs(found) < fids[-1] < fids[0] / 2  # both are of one distribution
+
+
 def test_intra_class_fid_is_the_mean_over_classes(random):
     real = [statistics(features(random, 99, 4)) for _ in range(2)]
     fake = [features(random, 50, 4, label) for label in (0.0, 1.0)]

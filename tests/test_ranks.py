@@ -20,7 +20,7 @@ RANKS = (
     {"gan", "networks"},
     {"sampling"},
     {"evaluation", "monitor", "run", "sample_folder", "saved_model", "sheets"},
-    {"plan", "weights"},
+    {"films", "plan", "weights"},
     {"logs"},
     {"loop"},
     {"api"},

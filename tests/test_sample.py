@@ -182,7 +182,7 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (output,): "--module is missing",
         (module,): "--output is missing",
         (f"--module={tmp_path}", output): "there is no saved_model.pb",
-        (module, f"--output={tmp_path / 'x.gif'}"): ".webp or .npz file",
+        (module, f"--output={tmp_path / 'x.bmp'}"): ".jpeg or .npz file",
         (module, "--output=/proc/x/y.png"): "cannot be written",
         (module, output, "--labels=Bag"): "--labels=Bag: there is no such",
         (module, output, "--labels=10"): "--labels=10: there is no such",

@@ -77,6 +77,6 @@ class PeriodicEvaluation:
         self.write_scalars(step, {f"scores/{name}": v for name, v in scores.items()})
         shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         print(f"step {step}: {shown}", flush=True)
-        best = next(name for name in scores if name.startswith(best_by))
+        best = self.evaluator.main_score(best_by)
         lower = METRICS[best_by].lower_is_better
         self.keep_best(step, best, scores[best], lower)

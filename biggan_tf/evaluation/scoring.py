@@ -70,6 +70,7 @@ class Evaluator:
             KEPT,
             drawn,
             network.spatial_size,
+            network.sizes["logits"],
         )
         metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
@@ -217,9 +218,22 @@ class Evaluator:
             for metric in made:
                 metric.update(batch)
         results = [metric.result() for metric in made]
+        values = [value for each in results for value in each.values()]
+        return dict(zip(self.score_names, values))
+
+    @property
+    def score_names(self) -> list[str]:
+        """The names of the scores, in order."""
+        return [name for one in self._metrics for name in self._names(one)]
+
+    def main_score(self, metric: str) -> str:
+        """Returns the name of the main score of a metric."""
+        return self._names(METRICS[metric])[0]
+
+    def _names(self, metric: type[Metric]) -> list[str]:
         network = self.network.name
         ending = "" if network == "inception" else f"_{network}"
-        return {f"{name}{ending}": v for each in results for name, v in each.items()}
+        return [f"{name}{ending}" for name in metric.scores(self._request)]
 
     def real_inception_score(self) -> float:
         """Returns the Inception Score of real images, in random order.
@@ -245,6 +259,7 @@ class Evaluator:
             "protocol": {
                 "step": sampler.step,
                 "weights": "ema",
+                "weights_sha256": sampler.weights_sha256,
                 "statistics": sampler.statistics,
                 "truncation": "inf" if math.isinf(truncation) else truncation,
                 "convention": sampler.convention,
@@ -260,10 +275,12 @@ class Evaluator:
 
     def _of_the_reference(self) -> dict[str, Any]:
         """Returns what a record says of the file of statistics."""
-        statistics = self._statistics
+        statistics, count = self._statistics, None
+        if statistics or self._needs_statistics:
+            count = statistics.count if statistics else self._real_count(self._split)
         told = {
             "reference": str(self._path) if self._path else "of the same data",
-            "reference_images": statistics and statistics.count,
+            "reference_images": count,
         }
         if statistics and "images" in statistics.protocol:  # other people's
             told["reference_holds"] = statistics.protocol["images"]

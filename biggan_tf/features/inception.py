@@ -6,7 +6,6 @@ gives other scores. A score carries the name of the program.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -102,8 +101,6 @@ def inception(program: str, source: str = HUB_HANDLE) -> FeatureNetwork:
     layers, is_torch = _layers(path)
     if is_torch and program == "inception":
         program = _program_of(path)
-    held = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
-    hash_ = hashlib.sha256(b"".join(file.read_bytes() for file in held)).hexdigest()
     resize, told = RESIZES[program]
 
     @tf.function(autograph=False)
@@ -111,7 +108,7 @@ def inception(program: str, source: str = HUB_HANDLE) -> FeatureNetwork:
         found = layers(resize(tf.cast(images, tf.float32)))
         return dict(zip(("features", "logits", "spatial"), found))
 
-    return FeatureNetwork(program, hash_, INPUT_SIZE, told, apply)
+    return FeatureNetwork(program, files.sha256(path), INPUT_SIZE, told, apply)
 
 
 def _layers(path: Path) -> tuple[Layers, bool]:

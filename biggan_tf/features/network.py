@@ -44,16 +44,23 @@ class FeatureNetwork:
         return self.apply(images)
 
     @functools.cached_property
-    def feature_size(self) -> int:
-        """The size d, found by a run on one image, which also tries the network."""
-        image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
-        return self(image)["features"].shape[1]
+    def sizes(self) -> dict[str, int]:
+        """The sizes of what a call returns of an image, flat.
 
-    @functools.cached_property
-    def spatial_size(self) -> int:
-        """The size of "spatial" of an image, flat; 0 if there is none."""
+        They are found by a run on one image, which also tries the network.
+        """
         image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
-        return int(tf.size(self(image).get("spatial", [])))
+        return {name: int(tf.size(found)) for name, found in self(image).items()}
+
+    @property
+    def feature_size(self) -> int:
+        """The size d."""
+        return self.sizes["features"]
+
+    @property
+    def spatial_size(self) -> int:
+        """The size of "spatial"; 0 if there is none."""
+        return self.sizes.get("spatial", 0)
 
     @property
     def protocol(self) -> dict[str, str | bool]:

@@ -11,6 +11,7 @@ Features or logits that are not finite are `BadInput` everywhere.
 from biggan_tf.metrics.classifier import InceptionScore, LabelAccuracy
 from biggan_tf.metrics.distances import NearestNeighbours, prdc
 from biggan_tf.metrics.distributions import (
+    FidInfinity,
     IntraFid,
     Kid,
     Sfid,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from biggan_tf.errors import BadInput
@@ -28,6 +30,18 @@ class InceptionScore(Metric):
     @classmethod
     def needs_head(cls, request: Request) -> bool:
         return request.own_classes
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if not request.own_classes and not request.logits_size:
+            raise BadInput(
+                "is: leave it out of the metrics, for the network has no logits."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        name = "is_linear" if request.own_classes else "is"
+        return (name, f"{name}_std")
 
     def __init__(self, request: Request, reference: Reference, splits: int = _SPLITS):
         count = request.num_images
@@ -84,6 +98,10 @@ class LabelAccuracy(Metric):
     @classmethod
     def needs_head(cls, request: Request) -> bool:
         return True
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("accuracy_linear",)
 
     def __init__(self, request: Request, reference: Reference):
         self._head, self._right, self._count = reference.head, 0, 0

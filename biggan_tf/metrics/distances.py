@@ -1,6 +1,6 @@
 """Scores from pairwise distances, of features or of pixels, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -134,6 +134,10 @@ class Prdc(Metric):
     @classmethod
     def fewest_images(cls, feature_size: int) -> int:
         return _NEIGHBOURS + 1
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("precision", "recall", "density", "coverage")
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.features[: request.kept]

@@ -61,6 +61,41 @@ class Fid(Metric):
         return {"fid": frechet_distance(self._real, self._fake)}
 
 
+class FidInfinity(Metric):
+    """FID of infinitely many images (Chong and Forsyth 2020).
+
+    FID falls with the number n of generated images, by nearly as much as 1 / n does: a
+    straight line through FIDs of the first images, from a quarter on, meets 1 / n = 0.
+    The bias of the number of real images stays.
+    """
+
+    name = "fid_infinity"
+    lower_is_better = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return 4 * (feature_size + 1)
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics, FeatureStatistics()
+        self._ends = np.linspace(request.num_images / 4, request.num_images, 7)
+        self._ends = self._ends.astype(int)
+        self._distances: list[float] = []
+
+    def update(self, batch: Batch) -> None:
+        features = batch.features
+        while len(features):
+            end = self._ends[len(self._distances)]
+            some, features = np.split(features, [end - self._fake.count])
+            self._fake.update(some)
+            if self._fake.count == end:
+                self._distances.append(frechet_distance(self._real, self._fake))
+
+    def result(self) -> dict[str, float]:
+        line = np.polynomial.Polynomial.fit(1 / self._ends, self._distances, 1)
+        return {"fid_infinity": float(line(0.0))}
+
+
 class Sfid(Metric):
     """FID of 7 channels of a layer of 17 x 17 (Nash et al. 2021), as ADM has it."""
 
@@ -153,6 +188,10 @@ class Kid(Metric):
     @classmethod
     def fewest_images(cls, feature_size: int) -> int:
         return 2
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("kid", "kid_std")
 
     def __init__(
         self, request: Request, reference: Reference, block_size: int | None = None

@@ -34,6 +34,7 @@ class Request(NamedTuple):
     kept: int  # most real, and most generated, images that `prdc` compares
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
     spatial_size: int = 0  # s of the feature network; 0: it has none
+    logits_size: int = 1000  # k of the feature network; 0: it has none
 
 
 class Reference(NamedTuple):
@@ -71,6 +72,11 @@ class Metric(abc.ABC):
     def fewest_images(cls, feature_size: int) -> int:
         """Returns how many images it needs at least; of real ones too, if any."""
         return 1
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        """Returns the names in `result`, in order."""
+        return (cls.name,)
 
     @classmethod
     def check(cls, request: Request) -> None:
