@@ -22,5 +22,12 @@ from biggan_tf.config.bindings import (
 )
 from biggan_tf.config.door import define_flags, run
 from biggan_tf.config.model_directory import claim, read_back
-from biggan_tf.config.options import ROOMS, apart, free_bindings, option, options
+from biggan_tf.config.options import (
+    ROOMS,
+    apart,
+    free_bindings,
+    option,
+    options,
+    settle,
+)
 from biggan_tf.config.parsing import GIN_FOLDER, parse

@@ -22,6 +22,8 @@ _RENAMED = {
     r"gan\.(orthogonal|sigma0|r1|lecam)_(.+)": r"\1.\2",
     r"gan\.embedding_decay": "embedding_decay.weight",
 }
+# Options that earlier versions did not have, and what these did.
+_ADDED = {"generator.chunk_size": 20}
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:
@@ -92,4 +94,5 @@ def _bindings(path: Path) -> dict[str, bindings.Bound]:
         today = next((match.expand(new) for match, new in matches if match), name)
         for name in today.split():
             found[name] = bindings.Bound(value, f"{path}:{number}")
-    return found
+    added = {name: bindings.Bound(value, str(path)) for name, value in _ADDED.items()}
+    return {**added, **found}
