@@ -60,6 +60,7 @@ class Sampler:
     truncations: tuple[float, ...]  # at which batch-norm statistics were measured
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
+    class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""
@@ -98,6 +99,7 @@ class InferenceGenerator:
         convention: of truncation, see `latents.TRUNCATIONS`.
         truncations: to measure statistics at, ascending.
         batch_size: images of a pass that measures statistics, over all replicas.
+        frequencies: of the classes in training, and so in these passes; None: equal.
     """
 
     def __init__(
@@ -106,12 +108,16 @@ class InferenceGenerator:
         convention: str,
         truncations: Sequence[float],
         batch_size: int = 64,
+        frequencies: Sequence[float] | None = None,
     ):
         self.network = networks.build(for_inference(spec))
         self.statistics = StandingStatistics(self.network, truncations)
         self._sn_epsilon, self._convention = spec.sn_epsilon, convention
         self._truncations = tuple(map(float, truncations))
-        self._accumulator = Accumulator(self.network, convention, batch_size)
+        self._frequencies = frequencies or latents.uniform(spec.num_classes)
+        self._accumulator = Accumulator(
+            self.network, convention, batch_size, self._frequencies
+        )
         self._draw = tf.function(self.images, autograph=False)
 
     def set_weights(self, weights: Values, sigmas: Values | None = None) -> None:
@@ -139,7 +145,7 @@ class InferenceGenerator:
             self._draw,
             *(spec.num_classes, spec.latent_size, spec.resolution),
             *(tuple(class_names), self._convention, self._truncations),
-            *(step, statistics),
+            *(step, statistics, self._frequencies),
         )
 
 

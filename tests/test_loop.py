@@ -108,15 +108,8 @@ def test_sheets_and_scores_have_their_generator_on_every_replica(tmp_path, monke
     assert not np.array_equal(inference.statistics.means[0][0], np.zeros(16))
 
 
-def test_resumed_run_equals_uninterrupted_one(tmp_path):
-    """Two runs of 4 steps in one model directory are one run of 8, to the bit."""
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    start(whole)
-    start(halves, "train.total_steps = 4")
-    start(halves)
-    weights = [
-        tf.train.load_checkpoint(str(d / "checkpoints")) for d in (whole, halves)
-    ]
+def check_same_weights(*model_dirs):
+    weights = [tf.train.load_checkpoint(str(d / "checkpoints")) for d in model_dirs]
     names = weights[0].get_variable_to_shape_map()
     assert any("average" in name for name in names)
     for name in names:
@@ -125,10 +118,38 @@ def test_resumed_run_equals_uninterrupted_one(tmp_path):
         np.testing.assert_array_equal(
             weights[0].get_tensor(name), weights[1].get_tensor(name), name
         )
+
+
+def test_resumed_run_equals_uninterrupted_one(tmp_path):
+    """Two runs of 4 steps in one model directory are one run of 8, to the bit."""
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    start(whole)
+    start(halves, "train.total_steps = 4")
+    start(halves)
+    check_same_weights(whole, halves)
     assert [line["step"] for line in lines(halves)] == [2, 4, 6, 8]
     for one, other in zip(lines(whole), lines(halves)):
         one = {k: v for k, v in one.items() if not k.startswith("speed")}
         assert one.items() <= other.items()
+
+
+def test_a_run_on_unbalanced_data_says_so_and_resumes(tmp_path, capfd):
+    for name, count in (("many", 5), ("few", 1)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            image = Image.new("RGB", (32, 32), (40 * index, 0, 90))
+            image.save(tmp_path / name / f"{index}.png")
+    images = ["data.source = 'folder'", f"data.path = {str(tmp_path)!r}"]
+    whole, halves = tmp_path / ".whole", tmp_path / ".halves"
+    start(whole, *images, "train.total_steps = 4")
+    assert (
+        "each class as often as in the data, which has 1 to 5" in capfd.readouterr().out
+    )
+    start(halves, *images, "train.total_steps = 2")
+    start(halves, *images, "train.total_steps = 4")
+    check_same_weights(whole, halves)
+    assert json.loads((halves / "data.json").read_text())["class_counts"] == [1, 5]
+    assert "latents.labels = 'data'\n" in (halves / "config.gin").read_text()
 
 
 def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):

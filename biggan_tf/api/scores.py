@@ -30,7 +30,6 @@ from biggan_tf.api.arguments import (
 )
 from biggan_tf.api.samples import load
 from biggan_tf.errors import BadInput
-from biggan_tf.latents import LatentOptions
 from biggan_tf.sampling import ExportOptions, Sampler
 
 # The rooms that a run's configuration binds for its training alone.
@@ -50,6 +49,7 @@ class _Model(NamedTuple):
     """What is scored."""
 
     convention: str  # of truncation
+    frequencies: tuple[float, ...]  # of the classes in training
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
@@ -122,9 +122,8 @@ def evaluate(
             print(*real.remarks(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
-        evaluator = evaluation.Evaluator(
-            strategy, looked_at_by, real, names, num_images, split, reference, seed
-        )
+        given = num_images, split, reference, seed, model.frequencies
+        evaluator = evaluation.Evaluator(strategy, looked_at_by, real, names, *given)
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
             sampler = model.sampler(truncations)
@@ -165,12 +164,13 @@ def _check(
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     export = ExportOptions()
     trained = run.restore(as_path(model_dir), checkpoint == "best")
-    convention = LatentOptions().convention(export.truncation_convention)
+    convention = trained.latents.convention(export.truncation_convention)
+    frequencies = trained.latents.frequencies(trained.data.num_classes)
 
     def sampler(truncations: Sequence[float]) -> Sampler:
         return run.inference_generator(trained, export, truncations)[1]
 
-    return _Model(convention, trained.data, trained.folder, sampler)
+    return _Model(convention, frequencies, trained.data, trained.folder, sampler)
 
 
 def _module(module: PathLike) -> _Model:
@@ -178,7 +178,8 @@ def _module(module: PathLike) -> _Model:
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent
-    return _Model(loaded.convention, data, folder, lambda _: loaded)
+    frequencies = loaded.class_frequencies
+    return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 
 
 def _real_images(

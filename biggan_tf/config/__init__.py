@@ -21,7 +21,7 @@ from biggan_tf.config.bindings import (
     refuse_dead_bindings,
 )
 from biggan_tf.config.door import define_flags, run
-from biggan_tf.config.model_directory import claim, read_back
+from biggan_tf.config.model_directory import claim, keep, read_back
 from biggan_tf.config.options import (
     ROOMS,
     apart,

@@ -41,6 +41,7 @@ class Evaluator:
         reference: file of their statistics, which is made if it is not there; None
             keeps them in memory.
         seed: of latents, labels and the choice of real images.
+        frequencies: of the classes among generated images; None: equal.
     """
 
     def __init__(
@@ -53,13 +54,17 @@ class Evaluator:
         split: str = "train",
         reference: str | os.PathLike[str] | None = None,
         seed: int = 0,
+        frequencies: Sequence[float] | None = None,
     ):
         self._strategy, self.network, self._seed = strategy, network, seed
         self._data, self._split = data.unflipped(), split
         self._path = Path(reference) if reference else None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
-        drawn = functools.partial(drawn_counts, num_images, spec.num_classes, seed)
+        frequencies = frequencies or latents.uniform(spec.num_classes)
+        self._frequencies = frequencies
+        self.check(len(frequencies), spec.image_size)
+        drawn = functools.partial(drawn_counts, num_images, frequencies, seed)
         self._request = metrics.Request(
             num_images, size, spec.class_names, spec.own_classes, KEPT, drawn
         )
@@ -188,6 +193,9 @@ class Evaluator:
                 "convention": sampler.convention,
                 "num_images": self._request.num_images,
                 "seed": self._seed,
+                "labels": "uniform"
+                if latents.is_uniform(self._frequencies)
+                else "data",
                 **self.reference_protocol,
                 "reference": str(self._path) if self._path else "of the same data",
                 "reference_images": self.statistics().count,
@@ -226,13 +234,14 @@ class Evaluator:
         self.check(sampler.num_classes, sampler.image_size)
         latents.check_truncation(sampler.convention, truncation, "--truncation")
         root = latents.root_seed(self._seed)
-        classes, shape = sampler.num_classes, [BATCH_SIZE, sampler.latent_size]
+        shape, frequencies = [BATCH_SIZE, sampler.latent_size], self._frequencies
         draw_latents = latents.TRUNCATIONS[sampler.convention]
 
         # On the host, so that a seed's samples are the same for all replica counts.
         def inputs(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             z = draw_latents(shape, latents.fold(root, index, 0), truncation)
-            return z, latents.labels(BATCH_SIZE, classes, latents.fold(root, index, 1))
+            y_seed = latents.fold(root, index, 1)
+            return z, latents.labels(BATCH_SIZE, frequencies, y_seed)
 
         batches = tf.data.Dataset.range(2**31).map(inputs)
         title = f"generated, truncation {truncation:g}"
@@ -289,14 +298,17 @@ class Evaluator:
         )
 
 
-def drawn_counts(num_images: int, num_classes: int, seed: int) -> np.ndarray:
+def drawn_counts(
+    num_images: int, frequencies: Sequence[float], seed: int
+) -> np.ndarray:
     """Returns how many samples of each class there will be, int [classes]."""
     root = latents.root_seed(seed)
     labels = [
-        latents.labels(BATCH_SIZE, num_classes, latents.fold(root, index, 1))
+        latents.labels(BATCH_SIZE, frequencies, latents.fold(root, index, 1))
         for index in tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
     ]
-    return np.bincount(np.concatenate(labels)[:num_images], minlength=num_classes)
+    labels = np.concatenate(labels)[:num_images]
+    return np.bincount(labels, minlength=len(frequencies))
 
 
 def _as_it_is(image: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
