@@ -80,21 +80,27 @@ setup(
             "tensorflow[and-cuda]>=2.15,<2.16" + OLD,
             "tensorflow[and-cuda]>=2.20,<2.22" + NEW,
         ],
+        "film": ["imageio-ffmpeg"],
         "offline-eval": OFFLINE_EVAL,
         "test": [
             *OFFLINE_EVAL,
+            "clean-fid" + OLD,  # its resize, to compare with
             "foolbox",  # for its 20 labelled pictures
             "hypothesis",
+            "imageio-ffmpeg",
             "prdc",
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "pytorch-fid" + OLD,  # its Inception and FID, to compare with
             "pytorch-pretrained-biggan" + OLD,  # its networks, to compare imports with
             "ruff",
-            "scipy" + OLD,  # of pytorch-pretrained-biggan, which does not say so
+            "scipy<1.18" + OLD,  # of pytorch-fid; pytorch-pretrained-biggan hides it
             "tensorflow-gan" + OLD,  # its metrics, to compare with
             "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan
             "torch<2.14" + OLD,  # of pytorch-pretrained-biggan, on the CPU
+            "torch-fidelity" + OLD,  # its Inception, FID and KID, to compare with
+            "torchvision<0.29" + OLD,  # of pytorch-fid; fits this PyTorch
             "wheel",
         ],
     },

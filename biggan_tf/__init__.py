@@ -1,13 +1,13 @@
 """BigGAN (Brock, Donahue, Simonyan, arXiv 1809.11096) in TensorFlow 2.
 
-`train`, `dry_run`, `export`, `load`, `sample` and `evaluate` are functions, see `api`;
-each is imported when it is first used.
+The functions of `api` are offered here; each is imported when it is first used.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "dry_run", "evaluate", "export", "load", "sample", "train"]
+__all__ = ["BadInput", "dry_run", "evaluate", "export", "film", "load", "sample"]
+__all__ += ["sample_files", "train"]
 
 
 def __getattr__(name: str) -> Any:

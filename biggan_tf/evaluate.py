@@ -13,10 +13,13 @@ export.accumulate = True). A module must have statistics for each threshold.
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
 
+The same command again goes on where it was killed: scores of the same weights and the
+same protocol in `metrics.jsonl` are not made again.
+
 `--neighbours` writes samples beside the training images nearest to them, by features
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 
-Every score is appended to `metrics.jsonl` with its protocol. `--data` is embedded,
+Every score goes to `metrics.jsonl`, one line for each protocol. `--data` is embedded,
 tfds:NAME or folder:PATH, by default the run's own; it drops all data.* bindings of the
 run, and --gin_param gives others, such as data.data_dir. One device is used,
 whatever trained the run, unless `distribution.kind` asks for more. Files are written to
@@ -46,7 +49,9 @@ _NUM_IMAGES = flags.DEFINE_integer(
 )
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
 _REFERENCE = flags.DEFINE_string(
-    "reference", None, "File of tools/make_reference.py; made if it is not there."
+    "reference",
+    None,
+    "File of make_reference.py, made if it is not there; or .npz of ADM.",
 )
 _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")

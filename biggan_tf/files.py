@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import socket
@@ -19,6 +20,10 @@ try:
     import fcntl
 except ImportError:  # on Windows
     fcntl = None
+
+from biggan_tf.errors import BadInput
+
+WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
 
 
 @contextlib.contextmanager
@@ -53,6 +58,16 @@ def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
     """Adds one line of JSON to a file."""
     with _naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Returns the hash of a file, or of all files of a folder by name."""
+    path = Path(path)
+    held = [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("*")))
+    whole = hashlib.sha256()
+    for file in held:
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
 
 
 def lock(path: str | os.PathLike[str]) -> BinaryIO:
@@ -101,3 +116,31 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def refuse_failed(file: Path, told: str) -> None:
+    """Raises BadInput if there is something else in place of what was to be downloaded.
+
+    So if the file cannot be opened. The error begins with what it is `told` as, such as
+    "--path=x.pth".
+    """
+    try:
+        with open(file, "rb") as opened:
+            start = opened.read(1024).lower()
+    except OSError as error:
+        raise BadInput(f"{told}: cannot be read: {error.strerror}.") from error
+    if not start:
+        problem = "it is empty; download it again"
+    elif start.startswith(b"version https://git-lfs"):
+        problem = (
+            "it is a pointer of Git LFS, not the file itself; run `git lfs pull` where "
+            "it was cloned, or download the file"
+        )
+    elif start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(WEB_PAGES):
+        problem = (
+            "it is a web page, so the download failed; see in a browser what it says, "
+            "and download the file again"
+        )
+    else:
+        return
+    raise BadInput(f"{told}: {problem}.")

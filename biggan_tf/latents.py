@@ -56,10 +56,7 @@ def is_uniform(frequencies: Sequence[float]) -> bool:
 
 
 def labels(count: int, frequencies: Sequence[float], seed: tf.Tensor) -> tf.Tensor:
-    """Returns labels, int32 [count], each class as frequent as its frequency says.
-
-    The frequencies are those of all classes, and sum up to 1.
-    """
+    """Returns labels, int32 [count], drawn in proportion to the frequencies."""
     if is_uniform(frequencies):
         classes = len(frequencies)
         return tf.random.stateless_uniform([count], seed, 0, classes, tf.int32)

@@ -35,11 +35,14 @@ class Logs:
         evaluator: Evaluator | None,
         keep_best: Callable[[int, str, float, bool], None],
     ):
+        self._gan = gan
         train, options = plan.train, plan.monitor
         self._total = train.total_steps
         images = train.batch_size * plan.gan.discriminator_steps  # real ones, a step
         self.progress = monitor.Progress(self._total, images)
         board = monitor.TensorBoard(folder, config.operative())
+        devices = plan.strategy.extended.worker_devices
+        board.describe(config.taken(), monitor.environment(devices))
         self._scalars = monitor.ScalarLog(folder / "scalars.jsonl")
         self._spectra = monitor.Spectra(gan, folder, board)
         self.watch = Watch(plan.alarms)
@@ -92,6 +95,7 @@ class Logs:
     def tick(self, step: int, scalars: dict[str, float]) -> None:
         """Calls the actions that are due after a tick; they may add to its scalars."""
         scalars.update(self.progress.rate(step))
+        scalars.update(self._gan.learning_rates())
         for every, action in self._actions:
             if due(step, every, self._total):
                 action(step, scalars)

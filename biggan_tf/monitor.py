@@ -7,21 +7,46 @@ import itertools
 import json
 import math
 import os
+import platform
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import summary as custom_scalar
+from tensorboard.plugins.hparams import api as hparams_api
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tqdm import tqdm
 
+import biggan_tf
 from biggan_tf import files, images, latents, layers
 from biggan_tf.config import option, options
 from biggan_tf.gan import Gan
 from biggan_tf.sampling import Sampler
+
+SPECTRA = "weight_spectra"  # TensorBoard shows its groups in alphabetical order
+# The charts of TensorBoard's page of custom scalars: what belongs into one picture.
+CHARTS = {
+    "losses": ["loss/.*"],
+    "D's accuracy": ["accuracy/.*"],
+    "scores": ["scores/.*", "diversity"],
+    "gradient norms": ["gradient_norm/.*"],
+    "largest singular values of G": [rf"{SPECTRA}/G\..*/sigma0"],
+    "largest singular values of D": [rf"{SPECTRA}/D\..*/sigma0"],
+}
+# The options by which TensorBoard compares runs.
+COMPARED = (
+    *("data.name", "data.image_size", "generator.family", "generator.width"),
+    *("discriminator.width", "generator.precision", "train.batch_size", "train.seed"),
+    *("gan.loss", "gan.augment", "gan.discriminator_steps", "gan.ema_decay"),
+    *("gan.generator_learning_rate", "gan.discriminator_learning_rate"),
+)
+
 
 # An action takes the step and the scalars of the tick that ended there.
 Action = Callable[[int, dict[str, float]], None]
@@ -77,6 +102,20 @@ class TensorBoard:
             indented = "\n".join(f"    {line}" for line in config_text.splitlines())
             tf.summary.text("config", indented)
 
+    def describe(self, options: Mapping[str, Any], environment: str) -> None:
+        """Writes what makes runs comparable: options, versions, and the charts."""
+        compared = {k: str(v) for k, v in options.items() if k in COMPARED}
+        charts = [
+            layout_pb2.Chart(title=title, multiline={"tag": tags})
+            for title, tags in CHARTS.items()
+        ]
+        category = layout_pb2.Category(title="training", chart=charts)
+        layout = custom_scalar.pb(layout_pb2.Layout(category=[category]))
+        with self._at(0):
+            hparams_api.hparams(compared)
+            tf.summary.text("environment", environment)
+            tf.summary.experimental.write_raw_pb(layout.SerializeToString())
+
     @contextlib.contextmanager
     def _at(self, step: int) -> Iterator[None]:
         """Writes the summaries made inside; OSError if they cannot be written."""
@@ -97,6 +136,30 @@ class TensorBoard:
         """Writes a picture, uint8 [h, w, 3]."""
         with self._at(step):
             tf.summary.image(name, sheet[None])
+
+
+def environment(devices: Sequence[str]) -> str:
+    """Returns in Markdown what a run depends on beside its configuration."""
+    git = ["git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(git, capture_output=True, text=True, timeout=10)
+        commit = done.stdout.strip() or "no checkout"
+    except (OSError, subprocess.TimeoutExpired):
+        commit = "unknown"
+    rows = {
+        "Python": platform.python_version(),
+        "TensorFlow": tf.__version__,
+        "biggan_tf": f"{biggan_tf.__version__}, commit {commit}",
+        "machine": platform.platform(),
+        "devices": ", ".join(devices),
+    }
+    return "\n".join(
+        [
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in rows.items()),
+        ]
+    )
 
 
 class Progress:
@@ -159,10 +222,10 @@ class Progress:
 class Spectra:
     """The three largest singular values of every weight of G and D (Section 4).
 
-    They go to TensorBoard, grouped by layer, and to `spectra.jsonl`, a line each time,
-    as "G.block0.conv1/sigma0" to "sigma2". Where the layer has spectral norm, those
-    of the divided kernel are "normalized0" to "normalized2". `lines` holds the lines
-    so far, or those that `alarms.Watch` still needs.
+    They go to TensorBoard, in the group `SPECTRA`, and to `spectra.jsonl`, a line each
+    time, as "G.block0.conv1/sigma0" to "sigma2". Where the layer has spectral norm,
+    those of the divided kernel are "normalized0" to "normalized2". `lines` holds the
+    lines so far, or those that `alarms.Watch` still needs.
     """
 
     def __init__(self, gan: Gan, folder: str | os.PathLike[str], board: TensorBoard):
@@ -184,7 +247,7 @@ class Spectra:
         values = self.values()
         self._log(step, values)
         self.lines.append({"step": step, **values})
-        self._board.scalars(step, values)
+        self._board.scalars(step, {f"{SPECTRA}/{k}": v for k, v in values.items()})
 
     def values(self) -> dict[str, float]:
         """Returns the singular values of the weights as they are now, by name."""
@@ -234,6 +297,7 @@ class SampleSheets:
         spec = gan.generator.spec
         rows = min(options.sample_classes, spec.num_classes)
         chosen = [row * spec.num_classes // rows for row in range(rows)]
+        self._chosen = chosen
         self._labels = tf.repeat(tf.constant(chosen, tf.int32), self._columns)
         seed = latents.fold(latents.root_seed(gan.seed), 2**31 - 1)
         shape = [len(self._labels), spec.latent_size]
@@ -241,10 +305,12 @@ class SampleSheets:
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         for name, sampler in self._samplers.items():
-            drawn = sampler(step).images(self._z, self._labels, math.inf)
+            drawn_by = sampler(step)
+            drawn = drawn_by.images(self._z, self._labels, math.inf)
             if name == "generator":
                 scalars["diversity"] = diversity(drawn, self._columns)
-            sheet = images.sheet(images.to_uint8(drawn), self._columns)
+            names = [drawn_by.class_names[label] for label in self._chosen]
+            sheet = images.sheet(images.to_uint8(drawn), self._columns, names)
             self._board.image(step, f"samples/{name}", sheet)
             images.write(self._folder / f"{step:07d}_{name}.png", sheet)
 

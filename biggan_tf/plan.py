@@ -62,7 +62,8 @@ class Plan:
             options.metrics,
             options.num_images,
             options.split,
-            options.reference or default,
+            options.reference,
+            None if options.reference else default,
             self.train.seed,
             self.frequencies,
         )

@@ -11,10 +11,11 @@ A row of samples for each class:
 0-4. A name with a comma stands in double quotes; "name:2" and "index:2" say which of
 both is meant.
 
-From one latent to another, or from each class to the next with one latent:
+From one latent to another, or from each class to the next with one latent. `z` takes a
+straight line, on which the norm falls in the middle; `great_circle` keeps the norm:
 
     python -m biggan_tf.sample --module=runs/demo/export --output=walk.png \
-        --interpolate=z --labels=0,3
+        --interpolate=great_circle --labels=0,3
     python -m biggan_tf.sample --module=runs/demo/export --output=morph.png \
         --interpolate=class --labels=0,3,8
 
@@ -29,17 +30,34 @@ Arrays instead of a picture (`images`, `z`, `labels`, `truncation`), here 1,000 
     python -m biggan_tf.sample --module=runs/demo/export --output=samples.npz \
         --columns=1000 --truncation=inf
 
+A film that walks from each class to the next and ends where it began (.mp4 needs the
+extra: pip install 'biggan-tf[film]'):
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=walk.mp4 \
+        --labels="Ankle boot,Bag" --truncation=0.7
+
+Single PNG files, the class in each name, for other programs; the same command again
+goes on after a kill. `evaluate` with the same seed, truncation and number of images
+scores the same ones (--per_class=N instead of --count gives N of each class):
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=samples/ \
+        --count=50000 --truncation=inf
+
 A module that resamples takes truncations above 0, and inf does not truncate; one that
 scales takes 0 to 1. Its README.md says which it is.
 """
 
+import os
+
 from absl import flags
 
-from biggan_tf import api, config, latents
+from biggan_tf import api, config, films, latents
 from biggan_tf.errors import BadInput
 
 _MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
-_OUTPUT = flags.DEFINE_string("output", None, "A .png, .jpg, .webp or .npz file.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A .png, .jpg or .npz file, .mp4 or .webp film; or FOLDER/."
+)
 _LABELS = flags.DEFINE_string(
     "labels", "all", "Classes by name or index (from 0), such as Bag,3,5-7; or all."
 )
@@ -48,7 +66,14 @@ _COLUMNS = flags.DEFINE_integer(
 )
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
-_INTERPOLATE = flags.DEFINE_enum("interpolate", None, ["z", "class"], "Between what.")
+_INTERPOLATE = flags.DEFINE_enum(
+    "interpolate", None, list(api.PATHS), "From one z or class to another, and how."
+)
+_WALKS = flags.DEFINE_integer("walks", 6, "Of a film, side by side.", 1, 100)
+_SECONDS = flags.DEFINE_float("seconds", 1.5, "Of a film, from class to class.")
+_RATE = flags.DEFINE_integer("rate", 24, "Frames a second of a film.", 1, 100)
+_COUNT = flags.DEFINE_integer("count", None, "Images in a folder.", 1, 10**8)
+_PER_CLASS = flags.DEFINE_integer("per_class", None, "The same, a class.", 1, 10**6)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, latents.LARGEST_SEED)
 
 
@@ -56,18 +81,32 @@ def main() -> None:
     for flag in (_MODULE, _OUTPUT):
         if not flag.value:
             raise BadInput(f"--{flag.name} is missing.")
-    if _TRUNCATIONS.value and _INTERPOLATE.value:
+    module, output = _MODULE.value, _OUTPUT.value
+    several, interpolate = _TRUNCATIONS.value or (), _INTERPOLATE.value
+    counts = _COUNT.value, _PER_CLASS.value
+    if several and interpolate:
         raise BadInput("--truncations and --interpolate exclude each other.")
-    several = [_number(text) for text in _TRUNCATIONS.value or ()]
-    api.sample(
-        _MODULE.value,
-        _LABELS.value,
-        _COLUMNS.value,
-        several or _TRUNCATION.value,
-        _SEED.value,
-        _INTERPOLATE.value or "samples",
-        _OUTPUT.value,
-    )
+    is_folder = output.endswith(os.sep) or os.path.isdir(output)
+    is_film = output.lower().endswith(films.FORMATS)
+    if any(counts) and not is_folder:
+        raise BadInput(
+            f"--output={output}: give a folder, FOLDER/, with --count or --per_class."
+        )
+    if (several or interpolate) and (is_film or is_folder):
+        raise BadInput(
+            f"--output={output}: leave out --truncations and --interpolate, for they "
+            "are of a sheet (.png, .jpg) or of arrays (.npz)."
+        )
+    labels, truncation, seed = _LABELS.value, _TRUNCATION.value, _SEED.value
+    if is_folder:
+        api.sample_files(module, output, *counts, labels, truncation, seed)
+    elif is_film:
+        pace = _WALKS.value, _SECONDS.value, _RATE.value
+        api.film(module, output, labels, *pace, truncation, seed)
+    else:
+        truncation = [_number(text) for text in several] or truncation
+        layout = interpolate or "samples"
+        api.sample(module, labels, _COLUMNS.value, truncation, seed, layout, output)
 
 
 def _number(text: str) -> float:

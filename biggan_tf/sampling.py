@@ -20,6 +20,7 @@ from biggan_tf.keras import keras
 from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
+STREAM_BATCH = 128  # images of `Sampler.batch`
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 Values = Mapping[str, "tf.Variable | np.ndarray"]  # of a network's variables, by path
 
@@ -61,12 +62,27 @@ class Sampler:
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
     class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
+    weights_sha256: str = ""  # of what draws; "" if it was not looked at
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""
         shape = [count, self.latent_size]
         draw = latents.TRUNCATIONS[self.convention]
         return draw(shape, latents.root_seed(seed), truncation).numpy()
+
+    def batch(
+        self, index: int | tf.Tensor, truncation: float, seed: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns z and labels of the index-th batch of an endless stream.
+
+        Scores and folders of samples are of its first images: float32 [128,
+        latent_size] and int32 [128].
+        """
+        root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
+        shape = [STREAM_BATCH, self.latent_size]
+        key = latents.fold(root, tf.cast(index, tf.int64), 0)
+        labels = stream_labels(index, self.class_frequencies, seed)
+        return draw(shape, key, truncation), labels
 
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
@@ -89,6 +105,14 @@ class Sampler:
         """Returns images of the classes `labels`, float32 [len(labels), h, w, 3]."""
         z = self.latents(len(labels), truncation, seed)
         return self.images(z, np.asarray(labels), truncation)
+
+
+def stream_labels(
+    index: int | tf.Tensor, frequencies: Sequence[float], seed: int
+) -> tf.Tensor:
+    """Returns the labels of `Sampler.batch`, int32 [128]; see `latents.labels`."""
+    key = latents.fold(latents.root_seed(seed), tf.cast(index, tf.int64), 1)
+    return latents.labels(STREAM_BATCH, frequencies, key)
 
 
 class InferenceGenerator:

@@ -30,7 +30,15 @@ SLOW_FILES = [
     for name in (
         *("evaluation", "train", "gan", "loop", "networks", "xla", "workers"),
         *("stability", "weights", "weights_huggingface", "weights_tfhub"),
-        *("saved_model", "features", "export", "survival", "parity", "sample"),
+        *(
+            "saved_model",
+            "features",
+            "inception",
+            "export",
+            "survival",
+            "parity",
+            "sample",
+        ),
     )
 ]
 

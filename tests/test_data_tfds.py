@@ -276,6 +276,21 @@ def test_imagenet_from_its_name_to_a_batch(tmp_path):
     assert label.tolist() == [1, 1, 1, 1]
 
 
+def test_splits_are_known_by_what_their_files_hold(data_dir, tmp_path):
+    source = load("grey_train_only", data_dir)
+    prints = [source.fingerprint(split) for split in ("train", "held_out")]
+    assert (
+        len({*prints, load("with_validation_and_test", data_dir).fingerprint("train")})
+        == 3
+    )
+    assert (
+        load("grey_train_only", str(tmp_path), prepare=False).fingerprint("train") == ""
+    )
+    shutil.copytree(f"{data_dir}/grey_train_only", tmp_path / "grey_train_only")
+    moved = load("grey_train_only", str(tmp_path), prepare=False)
+    assert [moved.fingerprint(split) for split in ("train", "held_out")] == prints
+
+
 def test_prepared_data_needs_no_builder_code(data_dir, tmp_path):
     prepared = load("grey_train_only", data_dir)
     (tmp_path / "unheard_of").symlink_to(f"{data_dir}/grey_train_only")

@@ -6,6 +6,7 @@ import functools
 import json
 import math
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -13,11 +14,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from doors import ENVIRONMENT, ROOT, Door, called
+from PIL import Image
 
-from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
+from biggan_tf import config, data, evaluation, features, latents, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
+from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
@@ -81,7 +84,7 @@ def test_every_score_carries_its_network_and_head(scored):
     names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
     names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
     assert list(scores) == [f"{name}_lite0_32" for name in names]
-    assert set(metrics.METRICS) == set(ALL)
+    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -119,7 +122,7 @@ def test_scores_are_made_without_tf32(fashion):
     assert enabled()
 
 
-def test_classes_as_frequent_as_in_the_data_score_better(fashion, tmp_path):
+def test_classes_as_frequent_as_in_the_data_score_better(fashion):
     """With a perfect generator: real images of the classes asked for."""
     sizes = [800] + 9 * [100]
     images, labels = fashion._splits["train"]
@@ -139,28 +142,35 @@ def test_classes_as_frequent_as_in_the_data_score_better(fashion, tmp_path):
         x = tf.cast(tf.gather(images, index), tf.float32) / 127.5 - 1
         return tf.image.grayscale_to_rgb(x)
 
-    given = {"split": "train", "reference": tmp_path / "reference.npz"}
-    evenly = evaluator(unbalanced, **given)
-    as_data = evaluator(unbalanced, **given, frequencies=latents.shares(sizes))
-    perfect = subject(draw)
-    far, near = (one.score(perfect)["fid_lite0_32"] for one in (evenly, as_data))
+    frequencies = latents.shares(sizes)
+    made = evaluator(unbalanced, split="train", frequencies=frequencies)
+    evenly, as_data = subject(draw), subject(draw, class_frequencies=frequencies)
+    far, near = (made.score(one)["fid_lite0_32"] for one in (evenly, as_data))
     assert near < far / 3
-    assert as_data.record(perfect, math.inf, {})["protocol"]["labels"] == "data"
-    drawn = as_data.generated(perfect, math.inf, IMAGES).labels
-    counts = evaluation.scoring.drawn_counts(IMAGES, latents.shares(sizes), 0)
+    assert made.record(as_data, math.inf, {})["protocol"]["labels"] == "data"
+    drawn = made.generated(as_data, math.inf, IMAGES).labels
+    counts = evaluation.scoring.drawn_counts(IMAGES, frequencies, 0)
     np.testing.assert_array_equal(counts, np.bincount(drawn))
 
 
 def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     made, picture, scores, path = scored
-    files.append_json(tmp_path / "metrics.jsonl", made.record(picture, 0.7, scores))
-    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    path_ = tmp_path / "metrics.jsonl"
+    record = made.record(picture, 0.7, scores)
+    evaluation.write_record(path_, {**record, "fid_lite0_32": 0.0})
+    evaluation.write_record(path_, {"other": 1.0, "protocol": {"step": 6}})
+    with path_.open("a") as file:
+        file.write('{"step": 7, "fi')  # and then it was killed
+    evaluation.write_record(path_, record)
+    other, line = path_.read_text().splitlines()
+    assert json.loads(other)["other"] == 1.0
     record = json.loads(line)
     assert record["step"] == 7
     assert record["fid_lite0_32"] == scores["fid_lite0_32"]
     assert record["protocol"] == {
         "step": 7,
         "weights": "ema",
+        "weights_sha256": "",
         "statistics": "standing",
         "truncation": 0.7,
         "convention": "resample",
@@ -189,6 +199,18 @@ def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
         np.testing.assert_array_equal(sample, nearest)
 
 
+def test_a_folder_of_samples_holds_what_is_scored(scored, tmp_path):
+    made, picture, _, _ = scored
+    folder = SampleFolder("module", range(10), None, 0.7, seed=0)
+    folder.write(tmp_path, picture, 140)
+    scored = made.generated(picture, 0.7, 140)
+    files = sorted(tmp_path.glob("*.png"), key=lambda file: file.stem[-6:])
+    np.testing.assert_array_equal([int(file.name[:4]) for file in files], scored.labels)
+    for file, expected in zip(files, scored.images):
+        found = np.asarray(Image.open(file))
+        np.testing.assert_allclose(found, expected.astype(float), atol=1)
+
+
 @pytest.mark.parametrize("value", [float("nan"), 1.5])
 def test_broken_images_stop_at_the_first_batch(scored, value):
     made, _, _, _ = scored
@@ -199,7 +221,7 @@ def test_broken_images_stop_at_the_first_batch(scored, value):
 
 def test_what_cannot_be_scored_is_refused_first(scored, fashion):
     made, _, _, path = scored
-    with pytest.raises(BadInput, match="num_images = 1280: take 1281 .* are too few"):
+    with pytest.raises(BadInput, match="num_images = 1280: take 1281 .* fid needs"):
         evaluator(fashion, num_images=1280)
     with pytest.raises(BadInput, match="num_classes = 11 of .* has 10"):
         made.score(subject(num_classes=11))
@@ -207,9 +229,13 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         made.score(subject(image_size=64))
     with pytest.raises(BadInput, match="truncation=-1"):
         made.score(subject(), -1.0)
-    with pytest.raises(BadInput, match=r'another protocol.*"image_size": 32.*64'):
+    with pytest.raises(
+        BadInput, match=r"another protocol.*image_size = 32 instead of 64"
+    ):
         evaluator(data.load(image_size=64), reference=path)
-    with pytest.raises(BadInput, match="another protocol.*test split.*training split"):
+    with pytest.raises(
+        BadInput, match="another protocol.*test split.*training split.*make it anew"
+    ):
         evaluator(fashion, reference=path, split="train")
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
@@ -227,6 +253,85 @@ def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashio
     many.spec = spec
     with pytest.raises(BadInput, match="intra_fid with [01] generated images of "):
         evaluator(many, ("intra_fid",))
+
+
+def test_a_perfect_generator_is_precise_on_a_split_larger_than_what_is_kept(
+    fashion, monkeypatch
+):
+    """The held-out images come class by class."""
+    monkeypatch.setattr(evaluation.scoring, "KEPT", 300)
+    images, _ = next(iter(fashion.batches("held_out", 2000)))
+
+    def draw(z, y, truncation):
+        del y, truncation
+        return tf.gather(images, tf.cast(tf.abs(z[:, 0]) * 1e6, tf.int32) % 2000)
+
+    made = evaluator(fashion, ("prdc", "kid"), num_images=300)
+    scores = made.score(subject(draw))
+    assert scores["precision_lite0_32"] > 0.8
+    assert scores["coverage_lite0_32"] > 0.8
+
+
+def test_scores_without_fid_take_few_images_and_those_without_reference_no_images(
+    fashion,
+):
+    made = evaluator(fashion, ("kid", "prdc"), num_images=50)
+    scores = made.score(subject())
+    assert scores["kid_lite0_32"] > 0
+    labels = np.random.default_rng(0).integers(0, 10, 5)
+    own = dataclasses.replace(fashion.spec, own_classes=False, name=str(labels))
+    nothing = copy.copy(fashion)
+    nothing.spec, nothing._splits = own, {}
+    alone = evaluator(nothing, ("is",), num_images=50)
+    assert alone.score(subject())["is_lite0_32"] > 1
+
+
+@pytest.fixture
+def garments(fashion, tmp_path):
+    """Some images of two classes in a folder."""
+    images, labels = next(iter(fashion.batches("held_out", 2000)))
+    pixels = np.uint8((images.numpy() + 1) * 127.5)
+    for label in (0, 1):
+        folder = tmp_path / "images" / str(label)
+        folder.mkdir(parents=True)
+        for index, picture in enumerate(pixels[labels == label][:20]):
+            Image.fromarray(picture).save(folder / f"{index}.png")
+    return tmp_path / "images"
+
+
+def test_real_images_are_known_by_what_they_are(garments, tmp_path, capsys):
+    def made(folder, **files):
+        source = data.load(image_size=32, source="folder", path=str(folder))
+        kid = ("kid",)
+        return evaluator(source, kid, num_images=20, split="train", **files)
+
+    def mean(path):
+        return metrics.FeatureStatistics.load(path).mean
+
+    given, own = tmp_path / "given.npz", tmp_path / "own.npz"
+    assert made(garments, reference=given).reference
+    assert made(garments, cache=own).reference
+    before = mean(own)
+    # The same images elsewhere are the same images.
+    moved = garments.rename(tmp_path / "moved")
+    made(moved, reference=given)
+    made(moved, cache=own)
+    assert not capsys.readouterr().out
+    # Others under the same names are not.
+    for path in (moved / "1").glob("*.png"):
+        picture = np.asarray(Image.open(path))
+        Image.fromarray(255 - picture).save(path)
+    with pytest.raises(BadInput, match=r"given\.npz .*images_sha256 = .* make it anew"):
+        made(moved, reference=given)
+    assert made(moved, cache=own).reference
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "own.npz was made with another protocol: images_sha256" in line
+    assert line.endswith("; it is made anew.")
+    assert np.abs(mean(own) - before).max() > 1e-3
+    np.testing.assert_array_equal(mean(given), before)
+    own.write_bytes(b"cut off")
+    assert made(moved, cache=own).reference
+    assert "own.npz cannot be read; it is made anew." in capsys.readouterr().out
 
 
 def test_the_columns_of_the_paper_and_the_curve(tmp_path):
@@ -303,21 +408,36 @@ def check_the_door(model_dir):
     common = (*common, "--data=embedded")
     output = model_dir / "out"
     few = Door("evaluate", *common, "--num_images=10", folder=model_dir)
-    curve = Door(
-        "evaluate",
+    sweep = (
         *common,
         "--split=held_out",
         "--metrics=fid,is",
         f"--num_images={IMAGES}",
         "--sweep=inf,1",
-        "--neighbours",
         f"--output_dir={output}",
-        params=("export.passes = 10",),
-        folder=model_dir,
+        "--gin_param=export.passes = 10",
+        "--neighbours",
     )
+    curve = Door("evaluate", *sweep, folder=model_dir)
     assert few.wait() == 2
-    assert "10 images are too few" in few.output().splitlines()[-1]
+    assert "take 1281 or more, which fid needs" in few.output().splitlines()[-1]
+    jsonl = output / "metrics.jsonl"
+    # Killed as soon as a threshold is scored, and run again.
+    curve.until(lambda: jsonl.exists() and jsonl.read_text().endswith("\n"))
+    curve.signal(signal.SIGKILL)
+    curve.wait()
+    first = jsonl.read_text()
+    assert first.count("\n") == 1
+    curve = Door("evaluate", *sweep, folder=model_dir)
     assert curve.wait() == 0, curve.output()
+    assert jsonl.read_text().startswith(first)
+    assert curve.output().count(": known") == 1
+    rows = (output / "truncation_curve.csv").read_text().splitlines()
+    records = [json.loads(line) for line in jsonl.read_text().splitlines()]
+    assert len(rows) == 1 + len(records) == 3
+    for row, record in zip(rows[1:], records):
+        names = rows[0].split(",")[1:]
+        assert row.split(",")[1:] == [str(record[name]) for name in names]
     assert "best FID: " in curve.output()
     names = ["metrics.jsonl", "truncation_curve.csv", "truncation_curve.png"]
     names += ["neighbours_features.png", "neighbours_pixels.png"]
@@ -355,3 +475,52 @@ def test_training_scores_and_keeps_the_best(tmp_path):
     record = check_the_door(tmp_path)
     assert record["step"] == best["step"]
     assert record["fid_lite0_32"] == pytest.approx(best["value"], 1e-4)
+
+
+def test_reference_files_of_other_programs(fashion, tmp_path):
+    network = features.load("lite0_32")
+    images, _ = next(iter(fashion.batches("held_out", 1300)))
+    pixels = np.uint8(np.round((images.numpy() + 1) * 127.5))
+    rows = np.concatenate(
+        [network(pixels[i : i + 100])["features"] for i in range(0, 1300, 100)]
+    )
+    moments = {"mu": rows.mean(0), "sigma": np.cov(rows, rowvar=False)}
+    files = {
+        "pytorch_fid.npz": moments,
+        "adm.npz": {**moments, "mu_s": np.zeros(3), "sigma_s": np.eye(3)},
+        "images.npz": {"arr_0": pixels},
+    }
+    scores = []
+    for name, arrays in files.items():
+        np.savez(tmp_path / name, **arrays)
+        made = evaluator(fashion, reference=tmp_path / name)
+        scores.append(made.score(subject())["fid_lite0_32"])
+        protocol = made.record(subject(), math.inf, {})["protocol"]
+        assert protocol["reference_holds"].startswith(
+            ("mu and sigma", "arr_0, 1300 of")
+        )
+        assert protocol["reference"].endswith(name)
+    expected = metrics.FeatureStatistics()
+    expected.update(rows)
+    fake = metrics.FeatureStatistics()
+    fake.update(made.generated(subject(), math.inf, IMAGES).features)
+    distance = metrics.frechet_distance(expected, fake)
+    np.testing.assert_allclose(scores, distance, rtol=1e-3)
+
+    def refused(arrays, message, names=("fid",)):
+        np.savez(tmp_path / "other.npz", **arrays)
+        with pytest.raises(BadInput, match=rf"other\.npz.*{message}"):
+            evaluator(fashion, names, reference=tmp_path / "other.npz")
+
+    refused({"mu": np.zeros(768), "sigma": np.eye(768)}, "768.* size 1280")
+    refused({"mu": np.zeros(1280), "sigma": np.eye(768)}, r"\(768, 768\).* size 1280")
+    refused(moments, "leave out prdc", ("fid", "prdc"))
+    refused({"x": np.zeros(3)}, "it holds x instead of")
+    refused({"arr_0": np.zeros(3)}, "float64 .* uint8")
+    refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
+    pointer = tmp_path / "pointer.npz"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(BadInput, match="pointer of Git LFS"):
+        evaluator(fashion, reference=pointer)
+    with pytest.raises(BadInput, match="sfid: .* take an Inception"):
+        evaluator(fashion, ("sfid",))

@@ -15,6 +15,7 @@ from PIL import Image
 from biggan_tf import data, features, metrics
 from biggan_tf.errors import BadInput
 from biggan_tf.features import efficientnet_lite, torch_file
+from biggan_tf.keras import keras
 
 
 @pytest.fixture(scope="module")
@@ -304,6 +305,40 @@ def test_an_unreachable_handle_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
     with pytest.raises(BadInput, match=r"127\.0\.0\.1.* cannot be fetched .* lite0"):
         features.load("inception=http://127.0.0.1:9/inception/1")
+
+
+# Any model of Keras
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_model_of_keras_gets_the_size_and_range_that_are_declared(
+    tmp_path, random, pooled
+):
+    layers = keras.layers
+    images = layers.Input([None, None, 3])
+    x = layers.AveragePooling2D(16)(images)
+    model = keras.Model(images, layers.GlobalAveragePooling2D()(x) if pooled else x)
+    model.save(str(tmp_path / "mean"), save_format="tf")
+    network = features.load(f"keras={tmp_path / 'mean'},32,-1:3.5")
+    assert network.name == "keras_mean_32"
+    assert "antialiased, -1 to 3.5" in network.protocol["features_resize"]
+    pictures = pixels(random, 2, 64)
+    found = network(pictures)
+    expected = pictures.mean((1, 2)) / 255 * 4.5 - 1
+    np.testing.assert_allclose(found["features"], expected, atol=0.02)
+    assert found["logits"].shape == (2, 0)
+
+
+def test_what_is_no_model_of_keras_is_refused(tmp_path):
+    for name, told in {
+        f"keras={tmp_path},32,0:1": "is no SavedModel",
+        f"keras={tmp_path / 'none'},32,0:1": "is no SavedModel",
+        f"keras={tmp_path},0,0:1": "a size above 0",
+        f"keras={tmp_path},32,1:1": "a range that rises",
+        f"keras={tmp_path}": "PATH,SIZE,LOW:HIGH",
+    }.items():
+        with pytest.raises(BadInput, match=told):
+            features.load(name)
 
 
 # The linear head

@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 from test_survival import full_disk
 
 from biggan_tf import config, logs, loop, monitor, run
@@ -288,8 +289,25 @@ def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
     assert [event.step for event in events.Tensors("loss/generator")] == [2, 4, 6, 8]
     text = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
     assert "gan.loss = 'hinge'" in text
-    # TensorBoard groups by what stands before the slash: a layer.
-    assert {"G.block0.conv1/sigma2", "D.head.embedding/normalized1"} <= set(tags)
+    # TensorBoard groups by what stands before the first slash, in alphabetical order.
+    spectra = {"G.block0.conv1/sigma2", "D.head.embedding/normalized1"}
+    assert {f"weight_spectra/{name}" for name in spectra} <= set(tags)
+    assert max(tag.partition("/")[0] for tag in tags) == "weight_spectra"
+    (rate,) = {
+        float(tf.make_ndarray(e.tensor_proto))
+        for e in events.Tensors("learning_rate/generator")
+    }
+    assert rate == pytest.approx(loop.make_plan().gan.generator_learning_rate)
+    assert b"TensorFlow" in events.Tensors("environment")[0].tensor_proto.string_val[0]
+    layout = layout_pb2.Layout.FromString(
+        events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0]
+    )
+    for chart in layout.category[0].chart:
+        for pattern in chart.multiline.tag:
+            quiet = "scores/", "diversity"  # this run has none of them
+            matches = any(re.fullmatch(pattern, tag) for tag in tags)
+            assert matches or pattern.startswith(quiet), pattern
+    assert "_hparams_/session_start_info" in tags
     sigmas = [tag for tag in tags if tag.endswith("/normalized0")]
     plan = loop.make_plan()
     gan = plan.build()

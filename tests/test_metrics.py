@@ -59,7 +59,25 @@ def test_statistics_are_those_of_numpy_however_they_are_batched(random):
         np.testing.assert_allclose(
             found.covariance, np.cov(rows, rowvar=False), rtol=1e-9, atol=1e-9
         )
-        np.testing.assert_array_equal(found.features, rows[:100].astype(np.float32))
+        assert found.features.dtype == np.float32
+        np.testing.assert_array_equal(found.features, whole.features)
+    chosen = {tuple(row) for row in whole.features}
+    assert len(chosen) == 100
+    assert chosen <= {tuple(row) for row in rows.astype(np.float32)}
+
+
+def test_the_features_that_stay_are_chosen_from_all(random):
+    """Images may come class by class."""
+    rows = np.repeat(np.arange(10.0), 500)[:, None]
+    kept = statistics(rows, keep=400)
+    counts = np.bincount(kept.features[:, 0].astype(int), minlength=10)
+    assert len(kept.features) == 400
+    assert counts.min() > 20
+    halves = kept.features[:200].mean(), kept.features[200:].mean()
+    assert abs(halves[0] - halves[1]) < 1  # they stay in random order
+    again, other = statistics(rows, keep=400), statistics(rows, keep=400, seed=1)
+    np.testing.assert_array_equal(again.features, kept.features)
+    assert np.any(other.features != kept.features)
 
 
 def test_statistics_survive_a_file(random, tmp_path):
@@ -98,13 +116,11 @@ def test_what_is_no_file_of_statistics_is_named(tmp_path, content):
         metrics.FeatureStatistics.load(path)
 
 
-def test_another_protocol_is_refused_with_both_shown():
+def test_what_differs_of_two_protocols_is_said():
     made = metrics.FeatureStatistics({"features": "lite0_128", "hash": "a", "count": 9})
-    made.require({"features": "lite0_128", "hash": "a"}, "ref.npz")
-    with pytest.raises(BadInput, match=r'ref.npz.*"hash": "a".*"hash": "b"'):
-        made.require({"features": "lite0_128", "hash": "b"}, "ref.npz")
-    with pytest.raises(BadInput, match=r'"resize": null.*"resize": "area"'):
-        made.require({"resize": "area"}, "ref.npz")
+    assert made.differences({"features": "lite0_128", "hash": "a"}) == ""
+    told = made.differences({"features": "lite0_128", "hash": "b", "resize": "area"})
+    assert told == 'hash = "a" instead of "b", resize = null instead of "area"'
 
 
 @pytest.mark.parametrize(
@@ -179,9 +195,32 @@ def test_fid_refuses_what_cannot_be_compared(random):
         metrics.frechet_distance(wide, narrow)
     with pytest.raises(BadInput, match="2 images or more; found 1"):
         metrics.frechet_distance(wide, statistics(np.zeros((1, 8))))
-    metrics.check_enough_images("num_images", 1281, 1280)
-    with pytest.raises(BadInput, match=r"x = 1280: take 1281 .* images are too few"):
-        metrics.check_enough_images("x", 1280, 1280)
+
+
+def test_a_metric_asks_for_the_images_that_it_needs():
+    for name, fewest in {"fid": 1281, "is": 10, "kid": 2, "prdc": 6}.items():
+        asking = [metrics.METRICS[name]]
+        metrics.check_enough_images("x", fewest, asking, 1280)
+        with pytest.raises(BadInput, match=rf"x = \d+: take {fewest} .*{name}"):
+            metrics.check_enough_images("x", fewest - 1, asking, 1280)
+
+
+def test_fid_of_infinitely_many_images_is_extrapolated(random):
+    real, fake = features(random, 40_000, 12), features(random, 1600, 12)
+    request = metrics.Request(1600, 12, (), False, 0, None)
+    reference = metrics.Reference(statistics(real), (), None, 0)
+    score = metrics.FidInfinity(request, reference)
+    for start in range(0, 1600, 130):  # batches that straddle the numbers of images
+        score.update(metrics.Batch(None, fake[start : start + 130], None, None))
+    ends = [400, 600, 800, 1000, 1200, 1400, 1600]
+    fids = [
+        metrics.frechet_distance(reference.statistics, statistics(fake[:end]))
+        for end in ends
+    ]
+    expected = np.polyfit(1 / np.array(ends), fids, 1)[1]
+    found = score.result()["fid_infinity"]
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    assert abs(found) < fids[-1] < fids[0] / 2  # both are of one distribution
 
 
 def test_intra_class_fid_is_the_mean_over_classes(random):
@@ -262,8 +301,8 @@ def kid(real, block_size, seed=0):
 
 def test_kid_agrees_with_tfgan_on_the_same_blocks(tfgan, random):
     real, fake = features(random, 410, 32), features(random, 650, 32, shift=0.05)
-    real = real.astype(np.float32).astype(np.float64)  # which is what statistics keep
     distance = kid(real, block_size=200, seed=3)
+    real = statistics(real, keep=410).features.astype(np.float64)  # in its order
     for start in range(0, len(fake), 130):
         distance.update(metrics.Batch(None, fake[start : start + 130], None, None))
     order = np.random.default_rng(3).permutation(410)

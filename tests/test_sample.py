@@ -9,7 +9,8 @@ from doors import called
 from PIL import Image
 from test_saved_model import CLASSES, Trained, export
 
-from biggan_tf import saved_model, sheets
+from biggan_tf import sample_folder, saved_model, sheets
+from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
 
@@ -42,6 +43,21 @@ def test_latent_interpolation(module):
         assert len(set(row.y)) == 1
 
 
+@pytest.mark.parametrize("truncation", [0.5, float("inf")])
+def test_latents_on_a_great_circle_keep_their_norm(module, truncation):
+    ends = module.latents(4, truncation, 0).reshape(2, 2, -1)
+    rows = sheets.great_circle_rows(module, [1, 2], 5, truncation, 0)
+    for row, (first, last) in zip(rows, ends):
+        np.testing.assert_allclose(row.z[[0, -1]], [first, last], atol=1e-5)
+        norms = np.linalg.norm(row.z, axis=1)
+        np.testing.assert_allclose(norms, np.linspace(*norms[[0, -1]], 5), rtol=1e-5)
+        ways = row.z / norms[:, None]
+        angles = np.arccos((ways[1:] * ways[:-1]).sum(1))
+        np.testing.assert_allclose(angles, angles[0], rtol=1e-3)
+        # In the plane of both ends.
+        assert np.linalg.matrix_rank(row.z, tol=1e-3) == 2
+
+
 def test_class_interpolation(module):
     rows = sheets.class_interpolation_rows(module, [1, 2, 9], 5, 0.5, 0)
     assert [row.title for row in rows] == ["b to c", "c to j"]
@@ -66,7 +82,7 @@ def test_truncation_rows_show_the_same_latents_more_or_less_truncated(module):
 
 def test_what_the_door_draws(path, module, tmp_path):
     def arguments(name, *more):
-        return [f"--module={path}", f"--output={tmp_path / name}", *more]
+        return [f"--module={path}", f"--output={tmp_path}/{name}", *more]
 
     results = called(
         "biggan_tf.sample",
@@ -74,8 +90,11 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("again.png", "--labels=0,d", "--columns=3"),
         arguments("seed.png", "--labels=0,d", "--columns=3", "--seed=1"),
         arguments("z.png", "--labels=0", "--columns=3", "--interpolate=z"),
+        arguments("arc.png", "--labels=0", "--columns=3", "--interpolate=great_circle"),
         arguments("dump.npz", "--columns=2", "--truncation=inf"),
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
+        arguments("folder/", "--count=150", "--seed=3", "--truncation=inf"),
+        arguments("classes/", "--per_class=2", "--labels=3,0"),
         arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
     )
     assert [complaint for _, complaint in results] == [""] * len(results)
@@ -87,7 +106,14 @@ def test_what_the_door_draws(path, module, tmp_path):
     assert sheet.shape[1] > 3 * 64 + 4
     np.testing.assert_array_equal(sheet, again)
     assert np.any(sheet != seed)
-    assert np.asarray(Image.open(tmp_path / "z.png")).std() > 0
+    straight, arc = (
+        np.asarray(Image.open(tmp_path / f"{n}.png")) for n in ("z", "arc")
+    )
+    np.testing.assert_array_equal(straight[:, -64:], arc[:, -64:])
+    assert np.any(straight != arc)
+    told = [result.printed.strip() for result in results[3:5]]
+    assert told[0].endswith("3 images, z on a straight line")
+    assert told[1].endswith("3 images, z on a great circle")
 
     dump = np.load(tmp_path / "dump.npz")
     assert dump["images"].shape == (20, 32, 32, 3)
@@ -99,6 +125,8 @@ def test_what_the_door_draws(path, module, tmp_path):
     soft = np.load(tmp_path / "soft.npz")
     np.testing.assert_allclose(soft["labels"][:, 3], [0, 0.5, 1])
 
+    check_folders(path, tmp_path, module, results[-3].printed)
+
     lines = results[-1].printed.splitlines()
     shares = [float(line.split()[2].rstrip("%")) for line in lines[:-1]]
     assert [line.split()[1] for line in lines[:-1]] == ["2:", "0.5:", "0.04:"]
@@ -107,16 +135,59 @@ def test_what_the_door_draws(path, module, tmp_path):
     assert os.listdir(tmp_path / "new") == ["strip.png"]
 
 
+def check_folders(path, tmp_path, module, printed):
+    """What the door wrote; and goes on with."""
+    pictures = sorted((tmp_path / "folder").glob("*.png"))
+    assert "150 images, 0 of them were there" in printed
+    numbers = {int(file.stem.split("_")[-1]): file for file in pictures}
+    assert sorted(numbers) == list(range(150))
+    for index in (0, 1):
+        z, y = module.batch(index, np.inf, 3)
+        for i in (0, 21):
+            file = numbers[128 * index + i]
+            assert file.name.startswith(f"{int(y[i]):04}_{CLASSES[int(y[i])]}_")
+            picture = np.asarray(Image.open(file))
+            expected = module.images(z.numpy()[i : i + 1], y[i : i + 1], np.inf)[0]
+            np.testing.assert_allclose((expected + 1) * 128, picture + 0.5, atol=0.51)
+    names = [file.name for file in sorted((tmp_path / "classes").glob("*.png"))]
+    assert names == ["0000_a_000002.png", "0000_a_000003.png"] + [
+        f"0003_d_00000{number}.png" for number in (0, 1)
+    ]
+
+    def write(count, **changes):
+        options = {"labels": range(10), "per_class": None, "truncation": np.inf}
+        options = {"module": str(path), "seed": 3, **options, **changes}
+        folder = sample_folder.SampleFolder(**options)
+        return folder.write(tmp_path / "folder", module, count)
+
+    before = {file.name: file.read_bytes() for file in pictures}
+    for lost in (numbers[5], numbers[149]):  # by a kill
+        lost.unlink()
+    assert write(150) == 2
+    for name, content in before.items():
+        assert (tmp_path / "folder" / name).read_bytes() == content
+    assert write(160) == 10
+    with pytest.raises(
+        BadInput, match="folder: take an empty folder.* seed = 3, not 4"
+    ):
+        write(160, seed=4)
+    with pytest.raises(BadInput, match="holds 10 other files"):
+        write(150)
+    assert len(list((tmp_path / "folder").glob("*.png"))) == 160
+
+
 def test_bad_command_lines_get_one_sentence(path, tmp_path):
     module, output = f"--module={path}", f"--output={tmp_path / 'x.png'}"
     cases = {
         (output,): "--module is missing",
         (module,): "--output is missing",
         (f"--module={tmp_path}", output): "there is no saved_model.pb",
-        (module, f"--output={tmp_path / 'x.gif'}"): ".webp or .npz file",
+        (module, f"--output={tmp_path / 'x.bmp'}"): ".jpeg or .npz file",
         (module, "--output=/proc/x/y.png"): "cannot be written",
         (module, output, "--labels=Bag"): "--labels=Bag: there is no such",
         (module, output, "--labels=10"): "--labels=10: there is no such",
+        (module, output, "--count=3"): "FOLDER/, with --count or --per_class",
+        (module, f"--output={tmp_path}/x/"): "give --count or --per_class, one",
         (module, output, "--truncation=0"): "--truncation=0",
         (module, output, "--truncation=nan"): "--truncation=nan",
         (module, output, "--truncations=1,-2"): "--truncations=-2",

@@ -446,7 +446,7 @@ def test_no_call_hangs_another_thread(path):
         lambda: module.sample_latents(2, None, 3),
         lambda: module.signatures["generate"](labels=tf.constant([1.5])),
     ]
-    calls = [drawn, *wrong] * 4
+    calls = [drawn, *wrong] * 7  # over a thousand in all
     failures = []
 
     def client(own):
@@ -545,6 +545,10 @@ def test_readme_says_what_it_is(path):
     for fact in ("letters", "32 px", "7 training steps", "`resample`", "gan.beta1 = 0"):
         assert fact in text
     assert "m.discriminator(" in text
+    # In one line TensorFlow deletes the variables before it uses them.
+    assert "Keep `m`" in text
+    with pytest.raises(AssertionError, match="have been deleted"):
+        hub.load(str(path)).generate([0], 0.5, 3)
 
 
 # Writing and opening.

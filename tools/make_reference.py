@@ -6,7 +6,7 @@
         --features=0 --output=imagenet128.npz
 
 The file holds count, mean and covariance of the features and, for kid and prdc, the
-features of the first `--features` images in random order; and a record of how it was
+features of `--features` images chosen at random; and a record of how it was
 made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
 data.* bindings come by --gin_param.
 """
@@ -24,7 +24,7 @@ _IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.", 8,
 _NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
 _FEATURES = flags.DEFINE_integer(
-    "features", evaluation.KEPT, "Of how many images.", 1, 10**7
+    "features", evaluation.KEPT, "Of how many images.", 0, 10**7
 )
 _OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
 
@@ -46,12 +46,12 @@ def main() -> None:
         strategy,
         network,
         data.named(_DATA.value, _IMAGE_SIZE.value, "--data", held_out_for=reads),
-        ["fid"],
+        ["fid", *(["sfid"] if network.spatial_size else [])],
         num_images=2**31 - 1,
         split=_SPLIT.value,
         reference=_OUTPUT.value,
     )
-    print(f"{_OUTPUT.value}: {evaluator.statistics(_FEATURES.value).count:,} images")
+    print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
 
 
 if __name__ == "__main__":

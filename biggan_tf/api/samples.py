@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
-from biggan_tf import images, latents, saved_model, sheets
+from biggan_tf import films, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.errors import BadInput
+from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
+
+# What is said of the pictures of a layout.
+PATHS = {
+    "z": ", z on a straight line",
+    "great_circle": ", z on a great circle",
+    "class": ", classes on a straight line",
+}
 
 
 def load(module: PathLike) -> Sampler:
@@ -41,8 +51,9 @@ def sample(
         truncation: of the latents; several give a row for each (the paper's Figure 2),
             and the fraction of saturated values (|x| > 0.99) is printed.
         seed: of the latents, 0 to 2^63 - 1.
-        layout: "samples", a row for each class; "z", each class from one latent to
-            another; "class", one latent, from each class to the next.
+        layout: "samples", a row for each class; "z" and "great_circle", each class from
+            one latent to another, on a straight line or with the norm kept; "class",
+            one latent, from each class to the next.
         output: a file to write them to: a sheet, or arrays (.npz); see `sheets.save`.
 
     Returns uint8 [rows, columns, side, side, 3].
@@ -53,8 +64,9 @@ def sample(
     sampler = module if isinstance(module, Sampler) else load(module)
     classes = _classes(labels, sampler)
     truncations = [truncation] if np.isscalar(truncation) else [*truncation]
+    flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
-        latents.check_truncation(sampler.convention, value, "--truncation")
+        latents.check_truncation(sampler.convention, value, flag)
     problem = ""
     if not 1 <= columns <= 10**6:
         problem = f"columns = {columns}: take 1 to 1,000,000."
@@ -74,14 +86,94 @@ def sample(
         make_rows = sheets.LAYOUTS[layout]
         rows = make_rows(sampler, classes, columns, truncations[0], seed)
     drawn = sheets.draw(sampler, rows)
-    if output:
-        sheets.save(output, rows, drawn)
-        print(f"{output}: {sum(map(len, drawn))} images")
     if len(truncations) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
+    if output:
+        sheets.save(output, rows, drawn)
+        print(f"{output}: {sum(map(len, drawn))} images{PATHS.get(layout, '')}")
     return images.to_uint8(np.stack(drawn))
+
+
+def sample_files(
+    module: PathLike,
+    folder: PathLike,
+    count: int | None = None,
+    per_class: int | None = None,
+    labels: str | Sequence[int] = "all",
+    truncation: float = math.inf,
+    seed: int = 0,
+) -> int:
+    """Writes single images as PNG files, for other people's evaluators.
+
+    Called again after it was cut short, it goes on. `evaluate` with the same seed,
+    truncation and number of images scores the same ones.
+
+    Args:
+        module: an exported module.
+        folder: for the files, whose names hold the class.
+        count: of all images, their classes drawn at random; or else
+        per_class: of the images of each class, class after class.
+        labels, truncation, seed: as in `sample`.
+
+    Returns how many images were not there yet.
+    """
+    if bool(count) == bool(per_class):
+        raise BadInput(f"--output={folder}: give --count or --per_class, one of them.")
+    sampler = load(module)
+    classes = _classes(labels, sampler)
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    files = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
+    count = count or per_class * len(classes)
+    made = files.write(as_path(folder), sampler, count)
+    print(f"{folder}: {count} images, {count - made} of them were there")
+    return made
+
+
+def film(
+    module: PathLike | Sampler,
+    output: PathLike,
+    labels: str | Sequence[int] = "all",
+    walks: int = 6,
+    seconds: float = 1.5,
+    rate: int = 24,
+    truncation: float = 0.5,
+    seed: int = 0,
+) -> Path:
+    """Writes a film of walks from each class to the next, which ends where it began.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        output: a file, .mp4 (needs the extra `film`), .webp or .gif.
+        labels: as in `sample`; a single class is walked in four latents.
+        walks: side by side, each with latents of its own.
+        seconds: from one class to the next.
+        rate: frames a second.
+        truncation, seed: of the latents.
+
+    Returns the path of the file.
+    """
+    path = as_path(output)
+    images.check_output(str(path), "--output", films.FORMATS)
+    films.check_writer(path)
+    sampler = module if isinstance(module, Sampler) else load(module)
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    classes = _classes(labels, sampler)
+    frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
+    for problem, wrong in (
+        (f"walks = {walks}: take 1 to 100.", not 1 <= walks <= 100),
+        (f"rate = {rate}: take 1 to 100 frames a second.", not 1 <= rate <= 100),
+        (f"seconds = {seconds}: take {1 / rate:g} to 600.", not 1 <= frames <= 6e4),
+        (f"labels = {labels!r}: name 100 classes at most.", len(classes) > 100),
+    ):
+        if wrong:
+            raise BadInput(problem)
+    walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
+    columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
+    films.write(path, films.draw(sampler, walk, columns), rate)
+    print(f"{path}: {len(walk.z)} frames, z on great circles")
+    return path
 
 
 def _classes(labels: str | Sequence[int], sampler: Sampler) -> list[int]:

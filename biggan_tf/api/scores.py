@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from biggan_tf import (
     config,
@@ -77,23 +81,22 @@ def evaluate(
 
     Args:
         module, model_dir: what to score: an exported module, or a run.
-        data: the real images: "embedded", "tfds:NAME" or "folder:PATH"; by default the
-            run's own.
+        data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
         metrics: names of `metrics.METRICS`.
         network: the feature network, see `features.NETWORKS`.
         truncation: of the latents. Several give the truncation curve, which is also
             drawn, and the columns of the paper's Table 2.
         num_images: generated for each score.
-        split: of the real images, "train" or "held_out".
-        reference: file of the real images' statistics; made if it is not there.
+        split, reference: of the real images, and the file of their statistics, which is
+            made if it is not there.
         seed: of latents and labels.
-        checkpoint: of a run: "latest", or "best" by its score.
+        checkpoint: of a run, as in `export`.
         neighbours: whether to draw samples beside their nearest training images.
         output_dir: for the files; by default the run's folder, or the module's parent.
         bindings, gin_files: as in `runs.train`.
 
-    Returns the scores by name, such as {"fid_lite0_64": 59.3}; of several truncations a
-    list, in the order of falling truncation. They also go to `metrics.jsonl`.
+    Returns the scores by name; of several truncations a list, in the order of falling
+    truncation. They also go to `metrics.jsonl`.
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
     curve = not isinstance(truncation, (int, float))
@@ -108,8 +111,8 @@ def evaluate(
         strategy = distribution.make_strategy()
         with strategy.scope():
             model = _run(model_dir, checkpoint) if model_dir else _module(module)
+        flag = "--sweep" if curve else "--truncation"
         for value in truncations:
-            flag = "--sweep" if curve else "--truncation"
             latents.check_truncation(model.convention, value, flag)
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
@@ -122,8 +125,9 @@ def evaluate(
             print(*real.remarks(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
-        given = num_images, split, reference, seed, model.frequencies
-        evaluator = evaluation.Evaluator(strategy, looked_at_by, real, names, *given)
+        cache, given = None, (strategy, looked_at_by, real, names, num_images, split)
+        drawn = seed, model.frequencies
+        evaluator = evaluation.Evaluator(*given, reference, cache, *drawn)
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
             sampler = model.sampler(truncations)
@@ -168,7 +172,8 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     frequencies = trained.latents.frequencies(trained.data.num_classes)
 
     def sampler(truncations: Sequence[float]) -> Sampler:
-        return run.inference_generator(trained, export, truncations)[1]
+        made = run.inference_generator(trained, export, truncations)[1]
+        return dataclasses.replace(made, weights_sha256=_hash(trained.weights))
 
     return _Model(convention, frequencies, trained.data, trained.folder, sampler)
 
@@ -178,6 +183,9 @@ def _module(module: PathLike) -> _Model:
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent
+    if folder:
+        weights = files.sha256(as_path(module))
+        loaded = dataclasses.replace(loaded, weights_sha256=weights)
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 
@@ -228,14 +236,30 @@ def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
 def _score(
     evaluator: evaluation.Evaluator, sampler: Sampler, truncation: float, folder: Path
 ) -> Scores:
-    """Returns the scores at one truncation; prints them, and keeps their record."""
-    scores = evaluator.score(sampler, truncation)
-    record = evaluator.record(sampler, truncation, scores)
-    files.append_json(folder / "metrics.jsonl", record)
-    print(f"step {sampler.step}, truncation {truncation:g}:")
+    """Returns the scores at one truncation; prints them, and keeps their record.
+
+    They are not made again if metrics.jsonl has them.
+    """
+    path, names = folder / "metrics.jsonl", evaluator.score_names
+    protocol = evaluator.record(sampler, truncation, {})["protocol"]
+    known = evaluation.known_scores(path, protocol, names)
+    scores = known if sampler.weights_sha256 else None
+    print(f"step {sampler.step}, truncation {truncation:g}:", "known" * bool(scores))
+    if not scores:
+        scores = evaluator.score(sampler, truncation)
+        record = evaluator.record(sampler, truncation, scores)
+        evaluation.write_record(path, record)
     for name, value in scores.items():
         print(f"  {name} = {value:.5g}", flush=True)
     return scores
+
+
+def _hash(weights: dict[str, np.ndarray]) -> str:
+    whole = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        whole.update(name.encode())
+        whole.update(np.ascontiguousarray(value))
+    return whole.hexdigest()
 
 
 def _show_curve(
@@ -248,7 +272,7 @@ def _show_curve(
 ) -> None:
     """Writes the truncation curve as table and picture; prints the paper's columns."""
     rows = [{"truncation": t, **found} for t, found in zip(truncations, scores)]
-    fid, score = (next(k for k in rows[0] if k.startswith(n)) for n in ("fid", "is"))
+    fid, score = map(evaluator.main_score, ("fid", "is"))
     evaluation.write_csv(folder / "truncation_curve.csv", rows)
     title = f"{evaluator.reference_protocol['data']}, {num_images:,} images"
     picture = evaluation.picture(rows, fid, score, f"{title} a point")

@@ -19,6 +19,7 @@ from biggan_tf.config.bindings import (
     forget,
     operative,
     refuse_dead_bindings,
+    taken,
 )
 from biggan_tf.config.door import define_flags, run
 from biggan_tf.config.model_directory import claim, keep, read_back

@@ -84,6 +84,11 @@ def refuse_dead_bindings(rooms: Iterable[str]) -> None:
         raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
 
 
+def taken() -> dict[str, Any]:
+    """Returns {"room.option": value} of what rooms have taken, defaults too."""
+    return dict(current().taken)
+
+
 def operative() -> str:
     """Returns what rooms have taken, defaults too, as lines that `parse` reads back."""
     lines = [f"{name} = {value!r}\n" for name, value in sorted(current().taken.items())]

@@ -42,6 +42,9 @@ class Embedded(pipeline.Data):
             class_counts=(train,) * len(CLASS_NAMES),
         )
 
+    def _files(self, split: str) -> list[tuple[str, str]]:
+        return [(getattr(self.spec, f"{split}_split"), str(FILE))]
+
     def _read(self, split: str, index: tf.Tensor) -> pipeline.Example:
         images, labels = self._splits[split]
         return tf.gather(images, index), tf.gather(labels, index)

@@ -101,6 +101,13 @@ class Folder(pipeline.Data):
                 else:
                     self._sides.append(side)
 
+    def _files(self, split: str) -> list[tuple[str, str]]:
+        root = self.spec.name
+        return [
+            (f"{label} {path.removeprefix(root).strip(os.sep)}", path)
+            for path, label in self._splits[split]
+        ]
+
     def _read(self, split: str, index: tf.Tensor) -> pipeline.Example:
         # Marked stateless, or op determinism would decode one image at a time.
         decoded = functools.partial(self._decoded, self._splits[split])

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from biggan_tf.config import option, options
 from biggan_tf.data import order
+from biggan_tf.data.fingerprint import fingerprint
 from biggan_tf.errors import BadInput
 
 # A source is imported when it is asked for: TensorFlow Datasets takes seconds.
@@ -183,6 +184,18 @@ class Data:
         spec = self.spec
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
         return [f"{spec.name}: {parts}"]
+
+    def fingerprint(self, split: str) -> str:
+        """Returns a hash of the images of one of `SPLITS`, and of their labels.
+
+        It is the same wherever they lie, and "" if they are not there.
+        """
+        files = self._files(split)
+        return fingerprint(files) if files else ""
+
+    def _files(self, split: str) -> list[tuple[str, str]]:
+        """Returns the files of a split: what is told of each, and its path."""
+        raise NotImplementedError
 
     def train_batches(
         self,

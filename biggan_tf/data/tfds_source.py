@@ -102,7 +102,7 @@ class Tfds(pipeline.Data):
         return examples.batch(batches.replica_batch, drop_remainder=True)
 
     def _once(self, split: str, index: int, count: int) -> tf.data.Dataset:
-        records = self._files(split).shard(count, index).flat_map(_records)
+        records = self._spans(split).shard(count, index).flat_map(_records)
         return records.map(self._example, tf.data.AUTOTUNE)
 
     def _epoch(self, epoch: tf.Tensor, seed: int) -> tf.data.Dataset:
@@ -112,7 +112,7 @@ class Tfds(pipeline.Data):
         tf.random.set_seed(1)
         pair = tf.stack([epoch, seed])
         draws = tf.random.stateless_uniform([2], pair, None, None, tf.int64)
-        files = self._files("train")
+        files = self._spans("train")
         files = files.shuffle(len(files), draws[0], reshuffle_each_iteration=False)
         records = files.interleave(
             _records, FILES_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE
@@ -122,7 +122,19 @@ class Tfds(pipeline.Data):
         buffer = min(self.spec.train_images, 1 + SHUFFLE_BUFFER_BYTES // record_bytes)
         return records.shuffle(int(buffer), draws[1], reshuffle_each_iteration=False)
 
-    def _files(self, split: str) -> tf.data.Dataset:
+    def _files(self, split: str) -> list[tuple[str, str]]:
+        if split not in self._splits:
+            return []
+        files = self._splits[split].file_instructions
+        return [
+            (
+                f"{os.path.basename(file.filename)} {file.skip} {file.take}",
+                file.filename,
+            )
+            for file in files
+        ]
+
+    def _spans(self, split: str) -> tf.data.Dataset:
         """Returns (path, [first record, records]) of each file of a split."""
         files = self._splits[split].file_instructions
         paths = [file.filename for file in files]

@@ -1,7 +1,8 @@
 """From a sampler and real images to scores that say how they were made.
 
-`scoring` makes the scores, `curve` the truncation curve, `neighbours` the check for
-memorising, and `periodic` is the action of the training.
+`looking` has a feature network see images, `scoring` makes the scores, `reference`
+reads what they compare with, `records` keeps them, `curve` the truncation curve,
+`neighbours` the check for memorising, and `periodic` is the action of the training.
 """
 
 from biggan_tf.evaluation.curve import paper_columns, picture, write_csv
@@ -11,4 +12,5 @@ from biggan_tf.evaluation.periodic import (
     PeriodicEvaluation,
     load_network,
 )
+from biggan_tf.evaluation.records import known_scores, write_record
 from biggan_tf.evaluation.scoring import KEPT, SPLITS, Evaluator, parse_metrics

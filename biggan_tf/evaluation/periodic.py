@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from biggan_tf import features, files, metrics
+from biggan_tf import features, metrics
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
+from biggan_tf.evaluation.records import write_record
 from biggan_tf.evaluation.scoring import SPLITS, Evaluator
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS
@@ -48,7 +49,8 @@ def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
         return None
     network = features.load(options.network)
     size, images = network.feature_size, "evaluation.num_images"
-    metrics.check_enough_images(images, options.num_images, size)
+    scores = [METRICS[name] for name in options.metrics]
+    metrics.check_enough_images(images, options.num_images, scores, size)
     return network
 
 
@@ -71,10 +73,10 @@ class PeriodicEvaluation:
         sampler, best_by = self.sample(step), self.options.best_by
         scores = self.evaluator.score(sampler)
         record = self.evaluator.record(sampler, math.inf, scores)
-        files.append_json(self.folder / "metrics.jsonl", record)
+        write_record(self.folder / "metrics.jsonl", record)
         self.write_scalars(step, {f"scores/{name}": v for name, v in scores.items()})
         shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         print(f"step {step}: {shown}", flush=True)
-        best = next(name for name in scores if name.startswith(best_by))
+        best = self.evaluator.main_score(best_by)
         lower = METRICS[best_by].lower_is_better
         self.keep_best(step, best, scores[best], lower)

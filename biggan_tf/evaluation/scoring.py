@@ -5,24 +5,24 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 import biggan_tf
 from biggan_tf import features, latents, metrics
 from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
+from biggan_tf.evaluation import reference as reference_files
+from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
-from biggan_tf.sampling import Draw, Sampler
+from biggan_tf.sampling import Sampler, stream_labels
 
 SPLITS = ("train", "held_out")
-BATCH_SIZE = 128  # images a pass, over all replicas
 KEPT = 10_000  # real images of KID; real and generated images of PRDC
 
 
@@ -38,10 +38,11 @@ class Evaluator:
         names: of `metrics.METRICS`.
         num_images: generated images for each score.
         split: of the real images to compare with, "train" or "held_out".
-        reference: file of their statistics, which is made if it is not there; None
-            keeps them in memory.
+        reference: file of their statistics, which is made if it is not there.
+        cache: the same, but made anew if it is of other images or another protocol.
+            Without a file they stay in memory.
         seed: of latents, labels and the choice of real images.
-        frequencies: of the classes among generated images; None: equal.
+        frequencies: of the classes, as the generators draw them; None: equal.
     """
 
     def __init__(
@@ -53,54 +54,71 @@ class Evaluator:
         num_images: int,
         split: str = "train",
         reference: str | os.PathLike[str] | None = None,
+        cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
         frequencies: Sequence[float] | None = None,
     ):
-        self._strategy, self.network, self._seed = strategy, network, seed
+        self.network, self._seed = network, seed
         self._data, self._split = data.unflipped(), split
-        self._path = Path(reference) if reference else None
+        self._path = Path(reference or cache) if reference or cache else None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
         frequencies = frequencies or latents.uniform(spec.num_classes)
-        self._frequencies = frequencies
         self.check(len(frequencies), spec.image_size)
         drawn = functools.partial(drawn_counts, num_images, frequencies, seed)
         self._request = metrics.Request(
-            num_images, size, spec.class_names, spec.own_classes, KEPT, drawn
+            num_images,
+            size,
+            spec.class_names,
+            spec.own_classes,
+            KEPT,
+            drawn,
+            network.spatial_size,
+            network.sizes["logits"],
         )
-        metrics.check_enough_images("num_images", num_images, size)
+        metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)
         self._needs_classes = any(one.needs_classes for one in self._metrics)
-        self._statistics = self._read_reference()
-        self._looks: dict[Draw, Callable] = {}
-        if self._statistics is None or self._needs_head or self._needs_classes:
+        self._needs_spatial = any(one.needs_spatial for one in self._metrics)
+        self._look = Look(strategy, network, len(spec.class_names), self._needs_spatial)
+        comparing = [one for one in self._metrics if one.needs_statistics]
+        self._statistics = None
+        told, count = f"images of the split {split}", None
+        if comparing and self._path and self._path.is_file():
+            if cache and not reference:
+                protocol = self.reference_protocol
+                found = reference_files.cached(self._path, protocol, comparing)
+            else:
+                found = self._given_reference(comparing)
+            if found:
+                self._statistics, count = found, found.count
+                told = f"images in {self._path}"
+        self._needs_statistics = bool(comparing) and self._statistics is None
+        if self._needs_statistics or self._needs_head or self._needs_classes:
             data.check_ready()
-            images = f"images of the split {split}"
-            metrics.check_enough_images(images, self._real_count(split), size)
+            count = count or self._real_count(split)
+        if comparing and count is not None:
+            metrics.check_enough_images(told, count, comparing, size)
 
-    def _read_reference(self) -> FeatureStatistics | None:
-        if not self._path or not self._path.is_file():
-            return None
-        statistics = FeatureStatistics.load(self._path)
-        statistics.require(self.reference_protocol, str(self._path))
-        needing = [one.name for one in self._metrics if one.needs_features]
-        if needing and not len(statistics.features):
-            raise BadInput(
-                f"{self._path} keeps no features: make it with them, for "
-                f"{', '.join(needing)}."
-            )
-        size, images = self.network.feature_size, f"images in {self._path}"
-        metrics.check_enough_images(images, statistics.count, size)
-        return statistics
+    def _given_reference(self, comparing: Sequence[type[Metric]]) -> FeatureStatistics:
+        path, network = self._path, self.network
+        names = reference_files.names(path)
+        if "protocol" in names:
+            return reference_files.given(path, self.reference_protocol, comparing)
+        needs_images = any(m.needs_features for m in comparing) or self._needs_classes
+        if {"mu", "sigma"} <= names and not (needs_images and "arr_0" in names):
+            return reference_files.moments(path, network, comparing)
+        return self._of_images(reference_files.images(path, names))
 
-    @property
+    @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:
         """What reference statistics must have been made with."""
         spec, held_out = self._data.spec, self._split == "held_out"
         return {
             "data": spec.name,
+            "images_sha256": self._data.fingerprint(self._split),
             "split": spec.held_out_split if held_out else spec.train_split,
             "image_size": spec.image_size,
             **self.network.protocol,
@@ -117,37 +135,81 @@ class Evaluator:
                     f"trained on; {spec.name} has {theirs}."
                 )
 
-    def statistics(self, keep: int = KEPT) -> FeatureStatistics:
-        """Returns statistics of the real images, from the file or made once.
+    def make_reference(self, keep: int) -> int:
+        """Writes the reference file, with the features of `keep` images.
 
-        The features of `keep` images stay with them, or of all held-out images.
+        Returns how many images there are.
         """
-        if self._statistics is None:
-            count = self._real_count(self._split)
-            if self._split == "held_out":  # which may come class after class
-                keep = count if keep else 0
-            protocol = {**self.reference_protocol, "count": count}
-            made = FeatureStatistics(protocol, keep)
-            for batch in self.real(self._split):
-                made.update(batch.features)
-            if self._path:
-                made.save(self._path)
-            self._statistics = made
-        return self._statistics
+        self._look_at_real_images(keep)
+        return self._statistics.count
+
+    def _of_images(self, images: np.ndarray) -> FeatureStatistics:
+        """Returns statistics of other people's images, uint8 [n, h, w, 3]."""
+        protocol = {"images": f"arr_0, {len(images)} of {images.shape[1]} px"}
+        made = self._new_statistics({**protocol, **self.network.protocol}, KEPT)
+        pairs = (images / np.float32(127.5) - 1, np.zeros(len(images), np.int32))
+        batches = tf.data.Dataset.from_generator(
+            lambda: (
+                tuple(each[start : start + BATCH_SIZE] for each in pairs)
+                for start in range(0, len(images), BATCH_SIZE)
+            ),
+            output_signature=(
+                tf.TensorSpec([None, *images.shape[1:]], tf.float32),
+                tf.TensorSpec([None], tf.int32),
+            ),
+        )
+        for batch in self._look(as_it_is, batches, len(images), str(self._path)):
+            self._update(made, batch)
+        return made
+
+    def _new_statistics(self, protocol: dict[str, Any], keep: int) -> FeatureStatistics:
+        made = FeatureStatistics(protocol, keep, self._seed)
+        made.spatial = FeatureStatistics() if self._needs_spatial else None
+        return made
+
+    def _update(self, statistics: FeatureStatistics, batch: Batch) -> None:
+        statistics.update(batch.features)
+        if statistics.spatial:
+            statistics.spatial.update(batch.spatial)
 
     @functools.cached_property
     def reference(self) -> metrics.Reference:
         """All that metrics compare with."""
-        statistics, names = self.statistics(), self._data.spec.class_names
-        classes, head = [FeatureStatistics() for _ in names], None
-        if self._needs_classes:
-            for batch in self.real(self._split):
-                metrics.update_classes(classes, batch)
+        classes, seen = self._look_at_real_images(KEPT)
+        head = None
         if self._needs_head:
-            batches = [(b.features, b.labels) for b in self.real(most=KEPT)]
-            x, y = map(np.concatenate, zip(*batches))
-            head = features.fit_linear_head(x, y, len(names))
-        return metrics.Reference(statistics, classes, head, self._seed)
+            if self._split == "held_out":
+                seen = [(b.features, b.labels) for b in self.real(most=KEPT)]
+            x, y = map(np.concatenate, zip(*seen))
+            head = features.fit_linear_head(x[:KEPT], y[:KEPT], len(classes))
+        return metrics.Reference(self._statistics, classes, head, self._seed)
+
+    def _look_at_real_images(self, keep: int) -> tuple[list[FeatureStatistics], list]:
+        """Makes, in one pass, the statistics of all and of each class, if needed.
+
+        Also returns features and labels of the first images, for a head.
+        """
+        classes = [FeatureStatistics() for _ in self._data.spec.class_names]
+        seen: list[tuple[np.ndarray, np.ndarray]] = []
+        of_head = self._needs_head and self._split == "train"
+        all_of_them = self._needs_statistics or self._needs_classes
+        if not all_of_them and not of_head:
+            return classes, seen
+        count = self._real_count(self._split)
+        protocol = {**self.reference_protocol, "count": count}
+        made = self._new_statistics(protocol, keep)
+        for batch in self.real(self._split, most=count if all_of_them else KEPT):
+            if self._needs_statistics:
+                self._update(made, batch)
+            if self._needs_classes:
+                metrics.update_classes(classes, batch)
+            if of_head and sum(len(y) for _, y in seen) < KEPT:
+                seen.append((batch.features, batch.labels))
+        if self._needs_statistics:
+            if self._path:
+                made.save(self._path)
+            self._statistics, self._needs_statistics = made, False
+        return classes, seen
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
         """Returns scores by name; names end in the network's unless it is Inception.
@@ -160,9 +222,22 @@ class Evaluator:
             for metric in made:
                 metric.update(batch)
         results = [metric.result() for metric in made]
+        values = [value for each in results for value in each.values()]
+        return dict(zip(self.score_names, values))
+
+    @property
+    def score_names(self) -> list[str]:
+        """The names of the scores, in order."""
+        return [name for one in self._metrics for name in self._names(one)]
+
+    def main_score(self, metric: str) -> str:
+        """Returns the name of the main score of a metric."""
+        return self._names(METRICS[metric])[0]
+
+    def _names(self, metric: type[Metric]) -> list[str]:
         network = self.network.name
         ending = "" if network == "inception" else f"_{network}"
-        return {f"{name}{ending}": v for each in results for name, v in each.items()}
+        return [f"{name}{ending}" for name in metric.scores(self._request)]
 
     def real_inception_score(self) -> float:
         """Returns the Inception Score of real images, in random order.
@@ -182,28 +257,40 @@ class Evaluator:
         self, sampler: Sampler, truncation: float, scores: dict[str, float]
     ) -> dict[str, Any]:
         """Returns a line of `metrics.jsonl`: step, scores and their whole protocol."""
+        uniform = latents.is_uniform(sampler.class_frequencies)
         return {
             "step": sampler.step,
             **scores,
             "protocol": {
                 "step": sampler.step,
                 "weights": "ema",
+                "weights_sha256": sampler.weights_sha256,
                 "statistics": sampler.statistics,
                 "truncation": "inf" if math.isinf(truncation) else truncation,
                 "convention": sampler.convention,
                 "num_images": self._request.num_images,
                 "seed": self._seed,
-                "labels": "uniform"
-                if latents.is_uniform(self._frequencies)
-                else "data",
+                "labels": "uniform" if uniform else "data",
                 **self.reference_protocol,
-                "reference": str(self._path) if self._path else "of the same data",
-                "reference_images": self.statistics().count,
+                **self._of_the_reference(),
                 "biggan_tf": biggan_tf.__version__,
                 "tensorflow": tf.__version__,
                 "numpy": np.__version__,
             },
         }
+
+    def _of_the_reference(self) -> dict[str, Any]:
+        """Returns what a record says of the file of statistics."""
+        statistics, count = self._statistics, None
+        if statistics or self._needs_statistics:
+            count = statistics.count if statistics else self._real_count(self._split)
+        told = {
+            "reference": str(self._path) if self._path else "of the same data",
+            "reference_images": count,
+        }
+        if statistics and "images" in statistics.protocol:  # other people's
+            told["reference_holds"] = statistics.protocol["images"]
+        return told
 
     def real(
         self, split: str = "train", ordered: bool = False, most: float = math.inf
@@ -217,7 +304,7 @@ class Evaluator:
         else:
             batches = self._data.train_batches(BATCH_SIZE, self._seed)
         count = min(self._real_count(split), most)
-        return self._look(_as_it_is, batches, count, f"real, {split}")
+        return self._look(as_it_is, batches, count, f"real, {split}")
 
     def _real_count(self, split: str) -> int:
         spec = self._data.spec
@@ -233,97 +320,22 @@ class Evaluator:
     ) -> Iterator[Batch]:
         self.check(sampler.num_classes, sampler.image_size)
         latents.check_truncation(sampler.convention, truncation, "--truncation")
-        root = latents.root_seed(self._seed)
-        shape, frequencies = [BATCH_SIZE, sampler.latent_size], self._frequencies
-        draw_latents = latents.TRUNCATIONS[sampler.convention]
-
         # On the host, so that a seed's samples are the same for all replica counts.
-        def inputs(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            z = draw_latents(shape, latents.fold(root, index, 0), truncation)
-            y_seed = latents.fold(root, index, 1)
-            return z, latents.labels(BATCH_SIZE, frequencies, y_seed)
-
-        batches = tf.data.Dataset.range(2**31).map(inputs)
+        batches = tf.data.Dataset.range(2**31).map(
+            lambda index: sampler.batch(index, truncation, self._seed)
+        )
         title = f"generated, truncation {truncation:g}"
         return self._look(sampler.draw, batches, count, title, truncation)
-
-    def _look(
-        self,
-        draw: Draw,
-        batches: tf.data.Dataset,
-        count: int,
-        title: str,
-        truncation: float = math.inf,
-    ) -> Iterator[Batch]:
-        """Yields the first `count` images of batches, seen by the feature network."""
-        look = self._looks.setdefault(draw, self._look_function(draw))
-        options = tf.data.Options()
-        off = tf.data.experimental.AutoShardPolicy.OFF
-        options.experimental_distribute.auto_shard_policy = off
-        batches = batches.take(-(-count // BATCH_SIZE)).map(_filled)
-        batches = batches.with_options(options).prefetch(2)
-        truncation = tf.constant(truncation, tf.float32)
-        local, left = self._strategy.experimental_local_results, count
-        bar = tqdm(total=count, desc=title, unit=" images", disable=None)
-        with features.without_tf32(), bar:
-            for x, labels in self._strategy.experimental_distribute_dataset(batches):
-                seen = look(x, labels, truncation)
-                *seen, fine = (np.concatenate(local(each)) for each in seen)
-                batch = Batch(*(each[:left] for each in seen))
-                if not fine.all():
-                    raise BadInput(
-                        f"{title}: images are NaN or not in [-1, 1]; the weights are "
-                        "broken, or what drew them is no generator of this program."
-                    )
-                left -= len(batch.labels)
-                bar.update(len(batch.labels))
-                yield batch
-
-    def _look_function(self, draw: Draw) -> Callable:
-        classes = len(self._request.class_names)
-
-        def on_replica(
-            x: tf.Tensor, labels: tf.Tensor, truncation: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
-            images = draw(x, tf.one_hot(labels, classes), truncation)
-            # NaN is not below anything. tanh in bfloat16 reaches 1 at most.
-            fine = tf.reduce_all(tf.abs(images) <= 1.0 + 1e-5)
-            pixels = tf.saturate_cast(tf.floor((images + 1) * 128), tf.uint8)
-            seen = self.network(pixels)
-            return pixels, seen["features"], seen["logits"], labels, fine[None]
-
-        # saturate_cast of NaN is anything, but such images go no further.
-        return tf.function(
-            lambda *args: self._strategy.run(on_replica, args), autograph=False
-        )
 
 
 def drawn_counts(
     num_images: int, frequencies: Sequence[float], seed: int
 ) -> np.ndarray:
     """Returns how many samples of each class there will be, int [classes]."""
-    root = latents.root_seed(seed)
-    labels = [
-        latents.labels(BATCH_SIZE, frequencies, latents.fold(root, index, 1))
-        for index in tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
-    ]
+    batches = tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
+    labels = [stream_labels(index, frequencies, seed) for index in batches]
     labels = np.concatenate(labels)[:num_images]
     return np.bincount(labels, minlength=len(frequencies))
-
-
-def _as_it_is(image: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
-    del y, truncation
-    return image
-
-
-def _filled(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Fills a batch up: all replicas get slices of the same static shape."""
-    missing = BATCH_SIZE - tf.shape(labels)[0]
-    x = tf.pad(x, [[0, missing], *([[0, 0]] * (len(x.shape) - 1))])
-    labels = tf.pad(labels, [[0, missing]])
-    x.set_shape([BATCH_SIZE, *x.shape[1:]])
-    labels.set_shape([BATCH_SIZE])
-    return x, labels
 
 
 def parse_metrics(names: Sequence[str], flag: str) -> tuple[str, ...]:

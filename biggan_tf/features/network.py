@@ -27,25 +27,40 @@ class FeatureNetwork:
     hash: str  # sha256 of the file or files that hold the weights
     input_size: int  # side in pixels of the images that the layers see
     resize: str  # in words, how other images are brought to that size
-    # uint8 [b, h, w, 3] -> float32 [b, d] and float32 [b, k]
-    apply: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    # uint8 [b, h, w, 3] -> what a call returns
+    apply: Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns "features" [b, d] and "logits" [b, k], float32, of uint8 images."""
+        """Returns "features" [b, d] and "logits" [b, k], float32, of uint8 images.
+
+        Inceptions also have "spatial", [b, 17, 17, 7].
+        """
         images = tf.convert_to_tensor(images)
         if images.dtype != tf.uint8 or images.shape.rank != 4 or images.shape[3] != 3:
             raise BadInput(
                 f"images of type {images.dtype.name} and shape {images.shape} for the "
                 f"feature network {self.name}: it takes uint8 [b, height, width, 3]."
             )
-        features, logits = self.apply(images)
-        return {"features": features, "logits": logits}
+        return self.apply(images)
 
     @functools.cached_property
-    def feature_size(self) -> int:
-        """The size d, found by a run on one image, which also tries the network."""
+    def sizes(self) -> dict[str, int]:
+        """The sizes of what a call returns of an image, flat.
+
+        They are found by a run on one image, which also tries the network.
+        """
         image = tf.zeros([1, self.input_size, self.input_size, 3], tf.uint8)
-        return self(image)["features"].shape[1]
+        return {name: int(tf.size(found)) for name, found in self(image).items()}
+
+    @property
+    def feature_size(self) -> int:
+        """The size d."""
+        return self.sizes["features"]
+
+    @property
+    def spatial_size(self) -> int:
+        """The size of "spatial"; 0 if there is none."""
+        return self.sizes.get("spatial", 0)
 
     @property
     def protocol(self) -> dict[str, str | bool]:

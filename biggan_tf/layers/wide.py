@@ -38,7 +38,7 @@ def moments(x: tf.Tensor) -> tuple:
     def gradient(d_mean: tf.Tensor, d_square: tf.Tensor) -> tf.Tensor:
         again = _widen_after(d_mean, x)
         count = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), again.dtype)
-        return tf.cast((again * (2 * d_square) + d_mean) / count, x.dtype)
+        return tf.cast(again * (2 * d_square / count) + d_mean / count, x.dtype)
 
     wide = widen(x)
     return (mean(wide), mean(tf.square(wide))), gradient

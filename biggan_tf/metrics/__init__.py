@@ -4,19 +4,27 @@ Knows no GAN, no data set and no feature network. A metric is a subclass of `Met
 found by its name in `METRICS`; its memory does not grow with the number of images. To
 add one, write the class, import it here and name it in base.gin.
 
-Inception Score, KID and kept features need images in random order, labels included.
+Inception Score, KID and PRDC need generated images in random order, labels included.
 Features or logits that are not finite are `BadInput` everywhere.
 """
 
 from biggan_tf.metrics.classifier import InceptionScore, LabelAccuracy
 from biggan_tf.metrics.distances import NearestNeighbours, prdc
 from biggan_tf.metrics.distributions import (
+    FidInfinity,
     IntraFid,
     Kid,
-    check_enough_images,
+    Sfid,
     frechet_distance,
     squared_mmd,
     update_classes,
 )
-from biggan_tf.metrics.metric import METRICS, Batch, Metric, Reference, Request
+from biggan_tf.metrics.metric import (
+    METRICS,
+    Batch,
+    Metric,
+    Reference,
+    Request,
+    check_enough_images,
+)
 from biggan_tf.metrics.statistics import FeatureStatistics

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import finite_rows
+
+_SPLITS = 10
 
 
 class InceptionScore(Metric):
@@ -17,12 +21,29 @@ class InceptionScore(Metric):
     """
 
     name = "is"
+    needs_statistics = False
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return _SPLITS
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
         return request.own_classes
 
-    def __init__(self, request: Request, reference: Reference, splits: int = 10):
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if not request.own_classes and not request.logits_size:
+            raise BadInput(
+                "is: leave it out of the metrics, for the network has no logits."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        name = "is_linear" if request.own_classes else "is"
+        return (name, f"{name}_std")
+
+    def __init__(self, request: Request, reference: Reference, splits: int = _SPLITS):
         count = request.num_images
         if count < splits:
             raise BadInput(
@@ -72,10 +93,15 @@ class LabelAccuracy(Metric):
     """Fraction of images to which a linear head gives the label they were made for."""
 
     name = "accuracy"
+    needs_statistics = False
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
         return True
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("accuracy_linear",)
 
     def __init__(self, request: Request, reference: Reference):
         self._head, self._right, self._count = reference.head, 0, 0

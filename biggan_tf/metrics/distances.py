@@ -1,6 +1,6 @@
 """Scores from pairwise distances, of features or of pixels, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -8,10 +8,13 @@ from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import finite_rows
 
+_NEIGHBOURS = 5
 _BLOCK_VALUES = 2**23  # largest temporary matrix: 64 MiB of float64
 
 
-def prdc(real: np.ndarray, fake: np.ndarray, neighbours: int = 5) -> dict[str, float]:
+def prdc(
+    real: np.ndarray, fake: np.ndarray, neighbours: int = _NEIGHBOURS
+) -> dict[str, float]:
     """Returns "precision", "recall", "density" and "coverage".
 
     Kynkaanniemi et al. 2019 and Naeem et al. 2020; "inside a ball" (strictly) and the
@@ -127,6 +130,14 @@ class Prdc(Metric):
     name = "prdc"
     needs_features = True
     is_one_number = False
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return _NEIGHBOURS + 1
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("precision", "recall", "density", "coverage")
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.features[: request.kept]

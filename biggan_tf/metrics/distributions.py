@@ -37,24 +37,19 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     return vectors[:, true] * np.sqrt(values[true])
 
 
-def check_enough_images(name: str, count: int, feature_size: int) -> None:
-    """Raises BadInput, with the name of the count, unless it is above `feature_size`.
-
-    Otherwise the covariance is singular, and FID depends on the number of images more
-    than on what is in them.
-    """
-    if count <= feature_size:
-        raise BadInput(
-            f"{name} = {count}: take {feature_size + 1} or more; {count} images are "
-            f"too few for FID with features of size {feature_size}."
-        )
-
-
 class Fid(Metric):
-    """FID of all images."""
+    """FID of all images.
+
+    With no more images than features a covariance is singular, and FID depends on the
+    number of images more than on what is in them.
+    """
 
     name = "fid"
     lower_is_better = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return feature_size + 1
 
     def __init__(self, request: Request, reference: Reference):
         self._real, self._fake = reference.statistics, FeatureStatistics()
@@ -64,6 +59,71 @@ class Fid(Metric):
 
     def result(self) -> dict[str, float]:
         return {"fid": frechet_distance(self._real, self._fake)}
+
+
+class FidInfinity(Metric):
+    """FID of infinitely many images (Chong and Forsyth 2020).
+
+    FID falls with the number n of generated images, by nearly as much as 1 / n does: a
+    straight line through FIDs of the first images, from a quarter on, meets 1 / n = 0.
+    The bias of the number of real images stays.
+    """
+
+    name = "fid_infinity"
+    lower_is_better = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return 4 * (feature_size + 1)
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics, FeatureStatistics()
+        self._ends = np.linspace(request.num_images / 4, request.num_images, 7)
+        self._ends = self._ends.astype(int)
+        self._distances: list[float] = []
+
+    def update(self, batch: Batch) -> None:
+        features = batch.features
+        while len(features):
+            end = self._ends[len(self._distances)]
+            some, features = np.split(features, [end - self._fake.count])
+            self._fake.update(some)
+            if self._fake.count == end:
+                self._distances.append(frechet_distance(self._real, self._fake))
+
+    def result(self) -> dict[str, float]:
+        line = np.polynomial.Polynomial.fit(1 / self._ends, self._distances, 1)
+        return {"fid_infinity": float(line(0.0))}
+
+
+class Sfid(Metric):
+    """FID of 7 channels of a layer of 17 x 17 (Nash et al. 2021), as ADM has it."""
+
+    name = "sfid"
+    lower_is_better = True
+    needs_spatial = True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        size, count = request.spatial_size, request.num_images
+        if not size:
+            raise BadInput(
+                "sfid: leave it out of the metrics, or take an Inception, for the "
+                "feature network has no spatial features."
+            )
+        if count <= size:
+            raise BadInput(
+                f"num_images = {count}: take {size + 1} or more, which sfid needs."
+            )
+
+    def __init__(self, request: Request, reference: Reference):
+        self._real, self._fake = reference.statistics.spatial, FeatureStatistics()
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch.spatial)
+
+    def result(self) -> dict[str, float]:
+        return {"sfid": frechet_distance(self._real, self._fake)}
 
 
 class IntraFid(Metric):
@@ -124,6 +184,14 @@ class Kid(Metric):
     name = "kid"
     lower_is_better = True
     needs_features = True
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return 2
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("kid", "kid_std")
 
     def __init__(
         self, request: Request, reference: Reference, block_size: int | None = None

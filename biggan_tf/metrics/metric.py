@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from biggan_tf.errors import BadInput
 from biggan_tf.metrics.statistics import FeatureStatistics
 
 METRICS: dict[str, type[Metric]] = {}
@@ -20,6 +21,7 @@ class Batch(NamedTuple):
     features: np.ndarray  # float32 [n, d]
     logits: np.ndarray  # float32 [n, k], of the network's own classes
     labels: np.ndarray  # int [n], of the data's classes
+    spatial: np.ndarray | None = None  # float32 [n, s], of a layer with its places
 
 
 class Request(NamedTuple):
@@ -31,12 +33,14 @@ class Request(NamedTuple):
     own_classes: bool  # the data's classes are not those of the feature network
     kept: int  # most real, and most generated, images that `prdc` compares
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
+    spatial_size: int = 0  # s of the feature network; 0: it has none
+    logits_size: int = 1000  # k of the feature network; 0: it has none
 
 
 class Reference(NamedTuple):
     """The real images that generated ones are compared with."""
 
-    statistics: FeatureStatistics  # of all; with features if a metric needs those
+    statistics: FeatureStatistics | None  # of all, if a metric needs them
     classes: Sequence[FeatureStatistics]  # one for each class, if a metric needs them
     head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
     seed: int  # of random choices
@@ -51,7 +55,9 @@ class Metric(abc.ABC):
     name: str
     lower_is_better = False
     is_one_number = True  # so a run can keep its best checkpoint by it
+    needs_statistics = True  # of all real images
     needs_features = False  # of single real images
+    needs_spatial = False  # statistics of spatial features
     needs_classes = False  # statistics of each class of real images
 
     def __init_subclass__(cls) -> None:
@@ -61,6 +67,16 @@ class Metric(abc.ABC):
     def needs_head(cls, request: Request) -> bool:
         """Returns whether it needs a linear head, fitted to real images."""
         return False
+
+    @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        """Returns how many images it needs at least; of real ones too, if any."""
+        return 1
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        """Returns the names in `result`, in order."""
+        return (cls.name,)
 
     @classmethod
     def check(cls, request: Request) -> None:
@@ -76,3 +92,16 @@ class Metric(abc.ABC):
     @abc.abstractmethod
     def result(self) -> dict[str, float]:
         """Returns the scores by name, the main one first."""
+
+
+def check_enough_images(
+    told: str, count: int, metrics: Iterable[type[Metric]], feature_size: int
+) -> None:
+    """Raises BadInput, with what the count is told as, if a metric needs more."""
+    for metric in metrics:
+        fewest = metric.fewest_images(feature_size)
+        if count < fewest:
+            raise BadInput(
+                f"{told} = {count}: take {fewest} or more, which {metric.name} needs "
+                f"with features of size {feature_size}."
+            )

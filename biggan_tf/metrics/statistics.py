@@ -34,36 +34,51 @@ def finite_rows(features: np.ndarray) -> np.ndarray:
 class FeatureStatistics:
     """Count, mean and covariance of a stream of features.
 
-    `protocol` says what made the features, and is stored with them; the features of the
-    first `keep` images stay.
+    `protocol` says what made the features, and is stored with them. The features of
+    `keep` images stay, chosen at random by `seed`, whatever order the images come in.
     """
 
-    def __init__(self, protocol: Mapping[str, Any] | None = None, keep: int = 0):
+    def __init__(
+        self,
+        protocol: Mapping[str, Any] | None = None,
+        keep: int = 0,
+        seed: int = 0,
+    ):
         self.protocol = json.loads(json.dumps(dict(protocol or {})))
         self.keep = keep
-        self.count = 0  # images so far
+        self._random = np.random.default_rng(seed)
+        self.count: int | None = 0  # images so far; None: of a file that does not say
+        self.spatial: FeatureStatistics | None = None  # of what sFID is made of
         self.mean = np.zeros(0)  # float64 [d]
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
         self._kept: list[np.ndarray] = []
+        self._keys: list[np.ndarray] = []  # of those; the smallest ones stay
 
     @property
     def covariance(self) -> np.ndarray:
         """float64 [d, d], with count - 1 as the divisor."""
+        if self.count is None:
+            return self._scatter
         if self.count < 2:
             raise BadInput(f"a covariance needs 2 images or more; found {self.count}.")
         return self._scatter / (self.count - 1)
 
     @property
     def features(self) -> np.ndarray:
-        """float32 [n, d], of the images that were kept."""
-        return np.concatenate([*self._kept, np.zeros((0, len(self.mean)), np.float32)])
+        """float32 [n, d], of the images that were kept, in random order."""
+        if not self._kept:
+            return np.zeros((0, len(self.mean)), np.float32)
+        self._choose()
+        return self._kept[0]
 
     def update(self, features: np.ndarray) -> None:
         """Takes in the features, [n, d], of further images."""
-        room = self.keep - sum(map(len, self._kept))
-        if room > 0:
-            self._kept.append(np.array(features[:room], np.float32))
         features = finite_rows(features)
+        if self.keep:
+            self._kept.append(features.astype(np.float32))
+            self._keys.append(self._random.random(len(features)))
+            if sum(map(len, self._kept)) > 2 * self.keep + 1000:
+                self._choose()
         count, mean = len(features), features.mean(0)
         if self.count == 0:
             self.mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean),) * 2)
@@ -80,19 +95,44 @@ class FeatureStatistics:
         self.mean = self.mean + shift * (count / total)
         self.count = total
 
-    def require(self, protocol: Mapping[str, Any], path: str) -> None:
-        """Raises BadInput, which names `path`, unless `protocol` is found here."""
+    def _choose(self) -> None:
+        """Leaves the features of the images with the `keep` smallest keys."""
+        keys = np.concatenate(self._keys)
+        first = np.argsort(keys)[: self.keep]
+        self._keys = [keys[first]]
+        self._kept = [np.concatenate(self._kept)[first]]
+
+    def differences(self, protocol: Mapping[str, Any]) -> str:
+        """Says what of `protocol` is otherwise in that of these; "" if nothing is."""
         wanted = json.loads(json.dumps(dict(protocol)))
-        found = {key: self.protocol.get(key) for key in wanted}
-        if wanted != found:
+        return ", ".join(
+            f"{key} = {json.dumps(self.protocol.get(key))} instead of {json.dumps(one)}"
+            for key, one in wanted.items()
+            if self.protocol.get(key) != one
+        )
+
+    @classmethod
+    def of_moments(
+        cls, mean: np.ndarray, covariance: np.ndarray, protocol: Mapping[str, Any]
+    ) -> FeatureStatistics:
+        """Takes what is known of an unknown number of images; BadInput if unfit."""
+        made = cls(protocol)
+        made.count = None
+        made.mean = finite_rows(np.atleast_2d(mean))[0]
+        made._scatter = finite_rows(np.atleast_2d(covariance))
+        if made._scatter.shape != (len(made.mean),) * 2:
             raise BadInput(
-                f"{path} was made with another protocol: it has "
-                f"{json.dumps(found, sort_keys=True)} and this evaluation has "
-                f"{json.dumps(wanted, sort_keys=True)}."
+                f"a mean of size {len(made.mean)} with a covariance of shape "
+                f"{made._scatter.shape}: they belong to different features."
             )
+        return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an .npz of count, mean, covariance, features and protocol (JSON)."""
+        spatial = {}
+        if self.spatial:
+            spatial["spatial_mean"] = self.spatial.mean
+            spatial["spatial_covariance"] = self.spatial.covariance
         with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -101,6 +141,7 @@ class FeatureStatistics:
                 covariance=self.covariance,
                 features=self.features,
                 protocol=np.array(json.dumps(self.protocol, sort_keys=True)),
+                **spatial,
             )
 
     @classmethod
@@ -114,6 +155,11 @@ class FeatureStatistics:
                 statistics._scatter = file["covariance"] * (statistics.count - 1.0)
                 statistics._kept = [file["features"]]
                 statistics.keep = len(file["features"])
+                statistics._keys = [np.arange(statistics.keep)]
+                if "spatial_mean" in file:
+                    statistics.spatial = cls.of_moments(
+                        file["spatial_mean"], file["spatial_covariance"], {}
+                    )
         except _NOT_OURS as error:
             raise BadInput(
                 f"{path} is no file of reference statistics ({error})."

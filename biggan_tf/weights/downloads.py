@@ -11,36 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from biggan_tf import files
 from biggan_tf.errors import BadInput
-
-WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
-
-
-def refuse_failed(file: Path, flag: str) -> None:
-    """Raises BadInput if there is something else in place of what was to be downloaded.
-
-    So if the file cannot be opened.
-    """
-    try:
-        with open(file, "rb") as opened:
-            start = opened.read(1024).lower()
-    except OSError as error:
-        raise BadInput(f"{flag}={file}: cannot be read: {error.strerror}.") from error
-    if not start:
-        problem = "it is empty; download it again"
-    elif start.startswith(b"version https://git-lfs"):
-        problem = (
-            "it is a pointer of Git LFS, not the file itself; run `git lfs pull` where "
-            "it was cloned, or download the file"
-        )
-    elif start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(WEB_PAGES):
-        problem = (
-            "it is a web page, so the download failed; see in a browser what it says, "
-            "and download the file again"
-        )
-    else:
-        return
-    raise BadInput(f"{flag}={file}: {problem}.")
 
 
 @contextlib.contextmanager
@@ -56,7 +28,7 @@ def unpacked(path: str, *endings: str) -> Iterator[Path]:
     elif file.name.endswith(endings):
         yield file.parent
     else:
-        refuse_failed(file, "--path")
+        files.refuse_failed(file, f"--path={file}")
         with tempfile.TemporaryDirectory() as folder:
             try:
                 _unpack(file, Path(folder))

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from biggan_tf import files
 from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.weights import downloads, matching
@@ -72,7 +73,7 @@ def _files(path: str, folder: Path) -> tuple[Path, Path]:
 
 def _read(config_file: Path, weights_file: Path) -> Published:
     file = f"--path={config_file}"
-    downloads.refuse_failed(config_file, "--path")
+    files.refuse_failed(config_file, file)
     with matching.recognising(file, "the config of a BigGAN"):
         config = json.loads(config_file.read_text(encoding="utf-8"))
         arguments = _arguments(config)

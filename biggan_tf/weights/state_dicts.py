@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
+from biggan_tf import files
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
-from biggan_tf.weights import downloads, safetensors
+from biggan_tf.weights import safetensors
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ def _read_dict(path: str, flag: str) -> dict[Any, Any]:
 
     Raises BadInput if the file cannot be read without running code.
     """
-    downloads.refuse_failed(Path(path), flag)
+    files.refuse_failed(Path(path), f"{flag}={path}")
     try:
         with open(path, "rb") as file:
             start = file.read(64)

@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from biggan_tf import networks
+from biggan_tf import files, networks
 from biggan_tf.architecture import GeneratorSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.weights import downloads, matching
@@ -63,7 +63,7 @@ def _read(path: str, folder: Path) -> Published:
     if not (folder / MODEL).is_file():
         raise BadInput(f"--path={path}: give a folder with {MODEL} in it.")
     for file in (folder / MODEL, *folder.glob("variables/*")):
-        downloads.refuse_failed(file, "--path")
+        files.refuse_failed(file, f"--path={file}")
     with matching.recognising(f"--path={path}", "variables that can be read"):
         tensors = _variables(folder)
     with matching.recognising(f"--path={path}", "a BigGAN of DeepMind", tensors):

@@ -1,0 +1,56 @@
+"""`metrics.jsonl`: a line of scores for each protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from biggan_tf import files
+
+
+def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
+    """Adds a record of `Evaluator.record`.
+
+    Scores of the same protocol, which says the step, share a line; the last of the same
+    name stays. A line that a killed process left unfinished goes.
+    """
+    text = _text(path)
+    lines, protocol = [], json.loads(json.dumps(record["protocol"]))
+    for line, old in _records(text):
+        if old.get("protocol") == protocol:
+            scores = {key: value for key, value in old.items() if key != "protocol"}
+            record = {**scores, **record}
+        else:
+            lines.append(line)
+    if text == "".join(f"{line}\n" for line in lines):  # another process may add one
+        files.append_json(path, record)
+        return
+    lines.append(json.dumps(record))
+    files.write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def known_scores(
+    path: str | os.PathLike[str], protocol: dict[str, Any], names: Sequence[str]
+) -> dict[str, float] | None:
+    """Returns scores of exactly this protocol; None unless all are in the file."""
+    protocol = json.loads(json.dumps(protocol))
+    for _, record in _records(_text(path)):
+        if record.get("protocol") == protocol and set(names) <= set(record):
+            return {name: record[name] for name in names}
+    return None
+
+
+def _text(path: str | os.PathLike[str]) -> str:
+    path = Path(path)
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the whole lines, and what they hold."""
+    for line in text.splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            yield line, json.loads(line)

@@ -1,0 +1,124 @@
+"""Files of reference statistics: whether they are of the images and network at hand."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biggan_tf.errors import BadInput
+from biggan_tf.features import FeatureNetwork
+from biggan_tf.files import refuse_failed
+from biggan_tf.metrics import FeatureStatistics, Metric
+
+
+def given(
+    path: Path, protocol: Mapping[str, Any], metrics: Sequence[type[Metric]]
+) -> FeatureStatistics:
+    """Reads a file that somebody named; BadInput, with what differs, if it is unfit."""
+    statistics = FeatureStatistics.load(path)
+    if problem := _problem(statistics, protocol, metrics):
+        raise BadInput(
+            f"{path} {problem}; make it anew with tools/make_reference.py, or take "
+            "another file or none."
+        )
+    return statistics
+
+
+def cached(
+    path: Path, protocol: Mapping[str, Any], metrics: Sequence[type[Metric]]
+) -> FeatureStatistics | None:
+    """Reads the file of a run; None, with one line that says why, if it is unfit."""
+    try:
+        statistics = FeatureStatistics.load(path)
+        problem = _problem(statistics, protocol, metrics)
+    except BadInput:
+        problem = "cannot be read"
+    if not problem:
+        return statistics
+    print(f"{path} {problem}; it is made anew.", flush=True)
+    return None
+
+
+def _problem(
+    statistics: FeatureStatistics,
+    protocol: Mapping[str, Any],
+    metrics: Sequence[type[Metric]],
+) -> str:
+    """Says in what statistics are unfit for a protocol and metrics, or ""."""
+    # Real images are known by what they are. Without them only their name is left.
+    is_there = bool(protocol["images_sha256"])
+    left_out = "data" if is_there else "images_sha256"
+    wanted = {key: value for key, value in protocol.items() if key != left_out}
+    if told := statistics.differences(wanted):
+        return f"was made with another protocol: {told}"
+    needing = [one.name for one in metrics if one.needs_features]
+    if needing and not len(statistics.features):
+        return f"keeps no features, which {', '.join(needing)} needs"
+    if not statistics.spatial and any(one.needs_spatial for one in metrics):
+        return "keeps no spatial features, which sfid needs"
+    return ""
+
+
+def names(path: Path) -> set[str]:
+    """Returns the names of the arrays in an .npz; BadInput if it is another file."""
+    refuse_failed(path, str(path))
+    try:
+        with np.load(path) as file:
+            return set(file.files)
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path} is no .npz of reference statistics.") from error
+
+
+def moments(
+    path: Path, network: FeatureNetwork, metrics: Sequence[type[Metric]]
+) -> FeatureStatistics:
+    """Reads `mu` and `sigma`, of pytorch-fid, StudioGAN or ADM; BadInput if unfit.
+
+    Such a file says neither of which images it is nor which network made it.
+    """
+    protocol = {"images": "mu and sigma, of images that the file does not name"}
+    pairs = [("mu", "sigma", network.feature_size)]
+    for metric in metrics:
+        if metric.needs_spatial:
+            pairs.append(("mu_s", "sigma_s", network.spatial_size))
+        if metric.needs_features:
+            raise BadInput(
+                f"{path} holds mu and sigma alone: leave out {metric.name}, which "
+                "needs features of single images, or take another file."
+            )
+    found = []
+    with np.load(path) as file:
+        for mean, covariance, size in pairs:
+            if not {mean, covariance} <= set(file.files):
+                raise BadInput(f"{path} has no {mean}: leave out sfid, which needs it.")
+            if file[mean].shape != (size,) or file[covariance].shape != (size, size):
+                raise BadInput(
+                    f"{path}: {mean} has shape {file[mean].shape} and {covariance} "
+                    f"{file[covariance].shape}; {network.name} has features of size "
+                    f"{size}."
+                )
+            made = FeatureStatistics.of_moments(file[mean], file[covariance], protocol)
+            found.append(made)
+    found[0].spatial = found[1] if len(found) > 1 else None
+    return found[0]
+
+
+def images(path: Path, names: Iterable[str]) -> np.ndarray:
+    """Reads `arr_0`, uint8 [n, h, w, 3], of ADM's evaluator; BadInput if it is not."""
+    if "arr_0" not in names:
+        raise BadInput(
+            f"{path} is no file of reference statistics: it holds "
+            f"{', '.join(sorted(names))} instead of protocol, mu and sigma, or arr_0."
+        )
+    with np.load(path) as file:
+        found = file["arr_0"]
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3:
+        raise BadInput(
+            f"{path}: arr_0 is {found.dtype} {list(found.shape)}; take images, uint8 "
+            "[n, height, width, 3]."
+        )
+    return found

@@ -1,0 +1,121 @@
+"""Films: what they show, and that they play."""
+
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from biggan_tf import api, films, images, sheets
+from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
+
+
+def draw(z, y, truncation):
+    """Grey by the first component of z, red by the class: smooth in both."""
+    grey = np.tanh(np.asarray(z)[:, :1])
+    red = np.asarray(y) @ np.linspace(-1, 1, 5)[:, None]
+    colour = np.concatenate([red, grey, grey], 1)[:, None, None]
+    return np.broadcast_to(colour, [len(z), 16, 16, 3]).astype(np.float32)
+
+
+SAMPLER = Sampler(draw, 5, 8, 16, tuple("abcde"), "resample", (), 0, "", 5 * (0.2,))
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 4], [2], [3, 3]])
+def test_a_walk_is_smooth_and_ends_where_it_began(labels):
+    walk = films.make_walk(SAMPLER, labels, 3, 0.7, 0, 20)
+    stops = len(labels) if len(labels) > 1 else 4
+    assert walk.z.shape == (20 * stops + 1, 3, 8)
+    for x in (walk.z, walk.y):
+        np.testing.assert_array_equal(x[0], x[-1])
+    norms = np.linalg.norm(walk.z, axis=-1)
+    steps = np.linalg.norm(np.diff(walk.z, axis=0), axis=-1)
+    assert steps.max() < 0.2 * norms.max()
+    assert np.abs(np.diff(walk.y, axis=0)).max() <= 0.0501
+    # At each stop the latents are drawn ones and the classes are pure.
+    at_stops = norms[::20]
+    assert norms.min() >= at_stops.min() - 1e-5
+    for stop in range(stops):
+        expected = [labels[(stop + tile) % len(labels)] for tile in range(3)]
+        np.testing.assert_array_equal(walk.y[20 * stop].argmax(1), expected)
+        np.testing.assert_array_equal(walk.y[20 * stop].max(1), 1)
+
+
+def test_the_great_circle_keeps_its_norm():
+    rng = np.random.default_rng(0)
+    start, end = rng.normal(size=[2, 4, 100])
+    path = sheets.great_circle(start, end, np.linspace(0, 1, 9))
+    np.testing.assert_allclose(path[0], start, rtol=1e-5)
+    np.testing.assert_allclose(path[-1], end, rtol=1e-5)
+    norms = np.linalg.norm(path, axis=-1)
+    assert norms.min() > 0.99 * min(norms[0].min(), norms[-1].min())
+    for same in (start, np.zeros_like(start)):
+        path = sheets.great_circle(same, same, np.linspace(0, 1, 3))
+        np.testing.assert_allclose(path, [same] * 3, rtol=1e-6)
+
+
+def frames_of(path):
+    """What a player sees: the frames, uint8 [n, height, width, 3]; and their rate."""
+    if path.suffix == ".mp4":
+        count, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+        raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), *raw]
+        pixels = subprocess.run(command, capture_output=True, check=True).stdout
+        frames = np.frombuffer(pixels, np.uint8)
+        return frames.reshape([count, 64, -1, 3]), count / seconds
+    with Image.open(path) as film:
+        frames = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(film)]
+        return np.stack(frames), 1000 / film.info["duration"]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webp", ".GIF"])
+def test_a_film_plays(tmp_path, ending):
+    path = tmp_path / f"walk{ending}"
+    assert api.film(SAMPLER, path, "a,e", 3, seconds=0.5, rate=20) == path
+    frames, rate = frames_of(path.rename(path.with_suffix(ending.lower())))
+    walk = films.make_walk(SAMPLER, [0, 4], 3, 0.5, 0, 10)
+    expected = np.stack([*films.draw(SAMPLER, walk, 3)]).astype(float)
+    height, width = expected.shape[1:3]
+    assert (len(frames), rate) == (21, pytest.approx(20))
+    shown = frames[:, :height, :width]
+    assert np.abs(shown - expected).mean() < 6  # of 255; films are compressed
+    assert np.abs(shown[0].astype(float) - shown[-1]).mean() < 3
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "walk.mp4"
+    for wrong, sentence in (
+        ({"walks": 0}, "walks = 0"),
+        ({"rate": 1000}, "rate = 1000"),
+        ({"seconds": 0.01}, "seconds = 0.01"),
+        ({"seconds": float("nan")}, "seconds = nan"),
+        ({"labels": [0] * 101}, "100 classes at most"),
+        ({"truncation": 0}, "--truncation=0"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            api.film(SAMPLER, path, **wrong)
+    with pytest.raises(BadInput, match="walk.avi: give the name of a .mp4 or"):
+        api.film(SAMPLER, tmp_path / "walk.avi")
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(BadInput, match="pip install 'biggan-tf\\[film\\]'"):
+        api.film(SAMPLER, path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_fails_leaves_the_one_before(tmp_path):
+    path = tmp_path / "walk.webp"
+    path.write_text("before")
+
+    def breaking():
+        yield images.sheet(np.zeros([1, 64, 64, 3], np.uint8), 1)
+        raise RuntimeError
+
+    for ending in films.FORMATS:
+        with pytest.raises(RuntimeError):
+            films.write(path.with_suffix(ending), breaking(), 10)
+    assert [p.name for p in tmp_path.iterdir()] == ["walk.webp"]
+    assert path.read_text() == "before"
