@@ -61,8 +61,9 @@ def labels(count: int, frequencies: Sequence[float], seed: tf.Tensor) -> tf.Tens
         classes = len(frequencies)
         return tf.random.stateless_uniform([count], seed, 0, classes, tf.int32)
     ends = np.cumsum(frequencies)  # class i is drawn from ends[i - 1] to ends[i]
-    inner = tf.constant(ends[:-1] / ends[-1], tf.float32)
-    numbers = tf.random.stateless_uniform([count], seed)
+    inner = np.round(2**30 * ends[:-1] / ends[-1]).astype(np.int32)
+    # Of integers, for XLA draws other floats.
+    numbers = tf.random.stateless_uniform([count], seed, 0, 2**30, tf.int32)
     return tf.searchsorted(inner, numbers, side="right")
 
 

@@ -105,6 +105,16 @@ def test_labels_are_as_frequent_as_the_data_has_them():
     assert np.all(np.abs(drawn - expected) <= spread)
 
 
+def test_labels_are_the_same_with_xla():
+    for frequencies in (latents.uniform(5), latents.shares(COUNTS)):
+
+        def draw(frequencies=frequencies):
+            return latents.labels(1000, frequencies, SEED)
+
+        compiled = tf.function(draw, jit_compile=True, autograph=False)
+        np.testing.assert_array_equal(compiled(), draw())
+
+
 def test_equal_frequencies_draw_what_earlier_versions_drew():
     expected = tf.random.stateless_uniform([50], SEED, 0, 7, tf.int32)
     for frequencies in (latents.uniform(7), latents.shares([30] * 7)):

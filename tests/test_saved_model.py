@@ -280,7 +280,7 @@ def test_sampler_draws_what_an_export_would(model, twin, replicas):
     found = sampler.images(z, tf.argmax(y, axis=1), math.inf)
 
     statistics = StandingStatistics(twin, [math.inf])
-    accumulator = Accumulator(twin, "resample", 8)
+    accumulator = Accumulator(twin, "resample", 8, FREQUENCIES)
     statistics.set_row(0, accumulator.moments(math.inf, 2, 0))
     expected = twin(z, y, statistics=statistics.at(math.inf))
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -308,7 +308,7 @@ def test_large_batches_are_drawn_a_few_at_a_time():
 def test_call_equals_the_generator_in_python(module, twin):
     """Any batch size, a plain float for truncation, soft labels."""
     statistics = StandingStatistics(twin, RESAMPLE_GRID)
-    accumulator = Accumulator(twin, "resample", 8)
+    accumulator = Accumulator(twin, "resample", 8, FREQUENCIES)
     for row, truncation in enumerate(RESAMPLE_GRID):
         statistics.set_row(row, accumulator.moments(truncation, 2, 0))
     for count, truncation in ((1, 0.5), (3, tf.constant(0.6)), (7, math.inf)):

@@ -84,8 +84,7 @@ def evaluate(
         data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
         metrics: names of `metrics.METRICS`.
         network: the feature network, see `features.NETWORKS`.
-        truncation: of the latents. Several give the truncation curve, which is also
-            drawn, and the columns of the paper's Table 2.
+        truncation: several also draw the curve, and print the paper's Table 2 columns.
         num_images: generated for each score.
         split, reference: of the real images, and the file of their statistics, which is
             made if it is not there.
@@ -125,9 +124,10 @@ def evaluate(
             print(*real.remarks(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
-        cache, given = None, (strategy, looked_at_by, real, names, num_images, split)
-        drawn = seed, model.frequencies
-        evaluator = evaluation.Evaluator(*given, reference, cache, *drawn)
+        given = {"seed": seed, "frequencies": model.frequencies}
+        evaluator = evaluation.Evaluator(
+            strategy, looked_at_by, real, names, num_images, split, reference, **given
+        )
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
             sampler = model.sampler(truncations)
