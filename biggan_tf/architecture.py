@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from biggan_tf import layers
-from biggan_tf.config import option, options
+from biggan_tf.config import option, options, settle
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 
@@ -25,16 +25,17 @@ class Channels(NamedTuple):
     generator: tuple[int, ...]  # the 4x4 seed, then each stage, which doubles the side
     discriminator: tuple[int, ...]  # each stage; BigGAN-deep: first the stem
     halvings: int  # how many stages of D, the first ones, halve the side
+    attention: tuple[int, ...]  # the sides at which self-attention stands
 
 
 # By the side of the images, in pixels. The paper's Tables 4 to 6 print D's column
 # shifted by one row; this layout has the paper's parameter counts.
 CHANNELS = {
-    32: Channels((4, 4, 4, 4), (4, 4, 4, 4), 2),
-    64: Channels((16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4),
-    128: Channels((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5),
-    256: Channels((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6),
-    512: Channels((16, 16, 8, 8, 4, 2, 1, 1), (1, 1, 2, 4, 8, 8, 16, 16), 7),
+    32: Channels((4, 4, 4, 4), (4, 4, 4, 4), 2, ()),
+    64: Channels((16, 16, 8, 4, 2), (1, 2, 4, 8, 16), 4, (32,)),
+    128: Channels((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16, 16), 5, (64,)),
+    256: Channels((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16, 16), 6, (64,)),
+    512: Channels((16, 16, 8, 8, 4, 2, 1, 1), (1, 1, 2, 4, 8, 8, 16, 16), 7, (64,)),
 }
 RESOLUTIONS = tuple(CHANNELS)
 
@@ -47,7 +48,9 @@ class NetworkSpec:
     num_classes: int
     family: str = option("biggan", "the architecture", choices=FAMILIES)
     width: int = option(96, "channels of multiplier 1, the paper's ch", low=1)
-    attention: tuple[int, ...] = option((64,), "sides at which self-attention stands")
+    attention: tuple[int, ...] | None = option(
+        None, "sides at which self-attention stands; None: by the size of the images"
+    )
     initializer: str = option("orthogonal", "of kernels", choices=layers.INITIALIZERS)
     spectral_norm: bool = option(True, "kernels are divided by their spectral norm")
     sn_epsilon: float = option(1e-6, "lower bound of norms in power iteration", high=1)
@@ -69,6 +72,7 @@ class NetworkSpec:
             )
         if type(self.num_classes) is not int or self.num_classes < 1:
             raise BadInput(f"num_classes = {self.num_classes!r}: take 1 or more.")
+        settle(self, "attention", self.usual_attention)
         for side in self.attention:
             if side not in self.attention_sides:
                 raise BadInput(
@@ -79,6 +83,11 @@ class NetworkSpec:
     @property
     def channels(self) -> Channels:
         return CHANNELS[self.resolution]
+
+    @property
+    def usual_attention(self) -> tuple[int, ...]:
+        """The sides at which self-attention stands where no option says it."""
+        return self.channels.attention
 
     @property
     def attention_sides(self) -> list[int]:
@@ -105,7 +114,11 @@ class GeneratorSpec(NetworkSpec):
     and `embedding_size` G is the SA-GAN baseline of the paper's Table 1.
     """
 
-    latent_size: int = option(120, "size of z", low=1)
+    latent_size: int | None = option(
+        None, "size of z; None: 128, or that of all chunks", low=1
+    )
+    # Free, for what counts is the latent_size that follows.
+    chunk_size: int = option(20, "latents in a chunk of z", low=1, free=True)
     skip_z: bool = option(True, "z reaches the blocks too")
     embedding_size: int | None = option(
         128,
@@ -129,12 +142,19 @@ class GeneratorSpec(NetworkSpec):
         super().check()
         chunks = len(self.channels.generator)
         cuts = self.family == "biggan" and self.skip_z
+        settle(self, "latent_size", chunks * self.chunk_size if cuts else 128)
         if cuts and self.latent_size % chunks:
             raise BadInput(
-                f"generator.latent_size = {self.latent_size}: take a multiple of "
-                f"{chunks}, the number of chunks that generator.skip_z = True makes of "
-                f"z at {self.resolution} px."
+                f"generator.latent_size = {self.latent_size}: leave it out, or take "
+                f"a multiple of {chunks}, the number of chunks that generator.skip_z "
+                f"= True makes of z at {self.resolution} px."
             )
+
+    @property
+    def usual_attention(self) -> tuple[int, ...]:
+        # The paper's Table 5; in BigGAN-deep it stands at 64 px (Table 8).
+        table5 = (self.family, self.resolution) == ("biggan", 256)
+        return (128,) if table5 else super().usual_attention
 
     @property
     def attention_sides(self) -> list[int]:

@@ -90,7 +90,7 @@ class Gan(tf.Module):
         seed: of every latent, label and augmentation.
         micro_batches: how many an update's batch is cut into.
         jit_compile: whether XLA compiles the updates; on a TPU it always does.
-        latent_options: the distribution of z.
+        latent_options: the distributions of z and of labels.
         regularisers: those that are on.
     """
 
@@ -253,7 +253,7 @@ class Gan(tf.Module):
         """Returns z, float32 [batch, latent_size], and labels, int32 [batch]."""
         spec = self.generator.spec
         z = draws.latents(self.latent_options, spec.latent_size, self.step)
-        return z, draws.labels(spec.num_classes)
+        return z, draws.labels(self.latent_options.frequencies(spec.num_classes))
 
     def generate(self, draws: Draws, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns fake images and the labels they were made for."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
-from biggan_tf.config import option, options
+from biggan_tf.config import option, options, settle
 from biggan_tf.errors import BadInput
 
 LARGEST_SEED = 2**63 - 1  # of flags; a run's own seed is an option of 32 bits
+BALANCED = 2  # balanced data have at most so many times more of a class than of another
 
 
 def fold(seed: tf.Tensor, *numbers: int | tf.Tensor) -> tf.Tensor:
@@ -38,9 +40,31 @@ def root_seed(seed: int | tf.Tensor) -> tf.Tensor:
     return tf.bitcast(tf.cast(seed, tf.int64), tf.int32)
 
 
-def labels(count: int, num_classes: int, seed: tf.Tensor) -> tf.Tensor:
-    """Returns labels, int32 [count], uniform over the classes."""
-    return tf.random.stateless_uniform([count], seed, 0, num_classes, tf.int32)
+def uniform(num_classes: int) -> tuple[float, ...]:
+    """Returns equal frequencies of all classes, [num_classes]."""
+    return shares([1] * num_classes)
+
+
+def shares(counts: Sequence[int]) -> tuple[float, ...]:
+    """Returns the frequencies of classes with these counts, of float32 precision."""
+    return tuple((np.asarray(counts) / np.sum(counts)).astype(np.float32).tolist())
+
+
+def is_uniform(frequencies: Sequence[float]) -> bool:
+    """Returns whether all classes are equally frequent."""
+    return min(frequencies) == max(frequencies)
+
+
+def labels(count: int, frequencies: Sequence[float], seed: tf.Tensor) -> tf.Tensor:
+    """Returns labels, int32 [count], drawn in proportion to the frequencies."""
+    if is_uniform(frequencies):
+        classes = len(frequencies)
+        return tf.random.stateless_uniform([count], seed, 0, classes, tf.int32)
+    ends = np.cumsum(frequencies)  # class i is drawn from ends[i - 1] to ends[i]
+    inner = np.round(2**30 * ends[:-1] / ends[-1]).astype(np.int32)
+    # Of integers, for XLA draws other floats.
+    numbers = tf.random.stateless_uniform([count], seed, 0, 2**30, tf.int32)
+    return tf.searchsorted(inner, numbers, side="right")
 
 
 def truncated_normal(shape: list, seed: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
@@ -132,21 +156,53 @@ DISTRIBUTIONS = ("normal", "annealed", *list(TRUNCATIONS)[2:])
 
 @options("latents")
 class LatentOptions:
-    """The distribution of z (Appendix E); "annealed" samples with sigma = 1."""
+    """The distributions of z (Appendix E) and of labels.
+
+    "annealed" samples with sigma = 1. The labels are those of generated images, in
+    training, in standing statistics and in scores.
+    """
 
     distribution: str = option("normal", "of z", choices=DISTRIBUTIONS)
     anneal_steps: int | None = option(
         None, "steps in which sigma falls from 2 to 1; for 'annealed'", low=1
     )
+    labels: str | None = option(
+        None,
+        "classes are equally frequent, or as in the data; None: as the data needs it",
+        choices=("uniform", "data"),
+    )
+    # From the caller: the training images of each class; () if they are not known.
+    counts: tuple[int, ...] = ()
 
     def check(self) -> None:
-        """Raises BadInput unless "annealed" has steps, and nothing else has."""
+        """Raises BadInput if steps or counts are missing, or steps are too many."""
+        unbalanced = self.counts and max(self.counts) > BALANCED * min(self.counts)
+        settle(self, "labels", "data" if unbalanced else "uniform")
+        if self.labels == "data" and not self.counts:
+            raise BadInput(
+                "latents.labels = 'data': take 'uniform', for this data does not say "
+                "how many images each class has."
+            )
         if (self.distribution == "annealed") != (self.anneal_steps is not None):
             raise BadInput(
                 f"latents.anneal_steps = {self.anneal_steps} with "
                 f"latents.distribution = {self.distribution!r}: 'annealed' needs a "
                 "number of steps, and nothing else takes one."
             )
+
+    def frequencies(self, num_classes: int) -> tuple[float, ...]:
+        """Returns how frequent each class is among labels, [num_classes], sum 1."""
+        return shares(self.counts) if self.labels == "data" else uniform(num_classes)
+
+    def remark(self) -> str:
+        """Says, for people, how frequent each class is among labels."""
+        if self.labels == "uniform":
+            return "labels of generated images: each class as often as any other"
+        low, high = min(self.counts), max(self.counts)
+        return (
+            "labels of generated images: each class as often as in the data, which has "
+            f"{low:,} to {high:,} images of a class"
+        )
 
     def draw(
         self, shape: list, seed: tf.Tensor, step: tf.Tensor | None = None
@@ -206,9 +262,9 @@ class Draws:
         shape = [self.batch_size, size]
         return self._slice(options.draw(shape, fold(self.seed, 0), step))
 
-    def labels(self, num_classes: int) -> tf.Tensor:
-        """Returns uniform labels, int32 [slice]."""
-        return self._slice(labels(self.batch_size, num_classes, fold(self.seed, 1)))
+    def labels(self, frequencies: Sequence[float]) -> tf.Tensor:
+        """Returns labels, int32 [slice], as frequent as `labels` draws them."""
+        return self._slice(labels(self.batch_size, frequencies, fold(self.seed, 1)))
 
     def uniform(self, key: int, size: int, batches: int = 1) -> tf.Tensor:
         """Returns `size` numbers in [0, 1) per image, float32 [batches * slice, size].

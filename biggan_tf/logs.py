@@ -53,7 +53,7 @@ class Logs:
         batch = -(-64 // replicas) * replicas
         with strategy.scope():
             inference = InferenceGenerator(
-                plan.generator, plan.convention, [math.inf], batch
+                plan.generator, plan.convention, [math.inf], batch, plan.frequencies
             )
         passes = options.sample_passes or enough_passes(10, classes, batch)
 

@@ -68,7 +68,8 @@ def train(
     with contextlib.ExitStack() as stack:
         if workers.here_is_chief:
             stack.enter_context(run.lock(folder))
-            print(*plan.data.remarks(), sep="\n", flush=True)
+            remarks = *plan.data.remarks(), plan.latents.remark()
+            print(*remarks, sep="\n", flush=True)
             run.check_goes_on(folder, plan.data.spec)
             config.claim(folder)
             run.write_data_spec(folder, plan.data.spec)

@@ -35,6 +35,7 @@ class Plan:
     monitor: MonitorOptions
     alarms: AlarmOptions
     evaluation: EvaluationOptions
+    latents: LatentOptions
     convention: str  # of truncation, see `latents.TRUNCATIONS`
     per_replica_batch: int  # images of a micro-batch on each replica
     feature_network: FeatureNetwork | None  # None: nothing is scored while training
@@ -42,7 +43,8 @@ class Plan:
     def build(self) -> Gan:
         """Makes the networks and optimisers, initialised from the seed."""
         with self.strategy.scope():
-            return build_gan(self.generator, self.discriminator, self.train)
+            specs = self.generator, self.discriminator
+            return build_gan(*specs, self.train, self.latents)
 
     def evaluator(self, folder: Path) -> Evaluator | None:
         """Makes what scores while training, in this process; None if nothing does.
@@ -63,7 +65,13 @@ class Plan:
             options.reference,
             None if options.reference else default,
             self.train.seed,
+            self.frequencies,
         )
+
+    @property
+    def frequencies(self) -> tuple[float, ...]:
+        """How frequent each class is among the labels of generated images."""
+        return self.latents.frequencies(self.data.spec.num_classes)
 
     def describe(self) -> str:
         """Returns the configuration, the networks' sizes, the data and the devices."""
@@ -78,6 +86,7 @@ class Plan:
                 f"D: {d:,} parameters",
                 f"data: {spec.name}, {images}, "
                 f"{spec.num_classes:,} classes, {spec.image_size} px",
+                self.latents.remark(),
                 f"devices: {', '.join(devices)}",
                 f"batch: {train.batch_size} = {self.strategy.num_replicas_in_sync} "
                 f"replicas x {train.micro_batches} micro-batches x "
@@ -104,6 +113,9 @@ def make_plan(
         held_out_for=_readers_of_held_out(monitor, evaluated),
     )
     sizes = source.spec.image_size, source.spec.num_classes
+    if model_dir:
+        config.keep(model_dir, "latents.labels")
+    latent_options = LatentOptions(counts=source.spec.class_counts)
     with distribution.of_this_process(strategy).scope():
         feature_network = evaluation.load_network(evaluated)
     plan = Plan(
@@ -116,7 +128,8 @@ def make_plan(
         monitor=monitor,
         alarms=AlarmOptions(),
         evaluation=evaluated,
-        convention=LatentOptions().convention(ExportOptions().truncation_convention),
+        latents=latent_options,
+        convention=latent_options.convention(ExportOptions().truncation_convention),
         per_replica_batch=distribution.per_replica_batch(
             strategy.num_replicas_in_sync,
             train.batch_size // train.micro_batches,

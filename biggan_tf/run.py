@@ -67,13 +67,16 @@ class TrainOptions:
 
 
 def build_gan(
-    generator: GeneratorSpec, discriminator: DiscriminatorSpec, train: TrainOptions
+    generator: GeneratorSpec,
+    discriminator: DiscriminatorSpec,
+    train: TrainOptions,
+    latent_options: LatentOptions,
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
     keras.utils.set_random_seed(train.seed)
     g = networks.build(generator)
     d = networks.build(discriminator)
-    options, latent_options = GanOptions(), LatentOptions()
+    options = GanOptions()
     batch = train.batch_size, train.seed, train.micro_batches, train.jit_compile
     return Gan(g, d, options, *batch, latent_options, turned_on(options.frozen))
 
@@ -95,12 +98,15 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     try:
         values = json.loads((folder / "data.json").read_text())
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
-        names = values["class_names"]
-        spec = DataSpec(**{**values, "class_names": tuple(names)})
+        names, counts = values["class_names"], values.get("class_counts", ())
+        lists = {"class_names": tuple(names), "class_counts": tuple(counts)}
+        spec = DataSpec(**{**values, **lists})
         if not all(isinstance(name, str) for name in names):
             raise ValueError("class_names are not all text")
         if spec.num_classes != len(names):
             raise ValueError("num_classes is not the number of class_names")
+        if counts and (len(counts) != len(names) or min(counts) < 0 or not sum(counts)):
+            raise ValueError("class_counts are no counts of the classes")
     except (OSError, ValueError, TypeError, KeyError) as error:
         told = f"--model_dir={folder}: its data.json cannot be read ({error})."
         raise BadInput(told) from error
@@ -176,6 +182,7 @@ class Trained:
     step: int
     data: DataSpec
     spec: GeneratorSpec
+    latents: LatentOptions
     weights: dict[str, np.ndarray]  # G's variables by path, its weights averaged
     published: PublishedStatistics | None  # those that came with published weights
 
@@ -189,6 +196,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     folder = Path(model_dir)
     data, _ = read_data_spec(folder)
     spec = GeneratorSpec(data.image_size, data.num_classes)
+    latents = LatentOptions(counts=data.class_counts)
 
     read = checkpoints.read_best if best else checkpoints.read_latest
     found = read(
@@ -200,7 +208,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
     statistics = load_statistics(folder, step)
-    return Trained(folder, path, step, data, spec, weights, statistics)
+    return Trained(folder, path, step, data, spec, latents, weights, statistics)
 
 
 def check_fit(
@@ -224,7 +232,7 @@ def inference_generator(
     Published statistics of the same convention are used, unless `export.accumulate`.
     Otherwise they are measured at these truncations, or else at the convention's grid.
     """
-    convention = LatentOptions().convention(export.truncation_convention)
+    convention = trained.latents.convention(export.truncation_convention)
     published = trained.published
     measured = export.accumulate or not published or published.convention != convention
     if measured:
@@ -236,8 +244,9 @@ def inference_generator(
     else:
         truncations = published.truncations
         origin = "came with the published weights"
+    frequencies = trained.latents.frequencies(trained.spec.num_classes)
     generator = InferenceGenerator(
-        trained.spec, convention, truncations, export.batch_size
+        trained.spec, convention, truncations, export.batch_size, frequencies
     )
     generator.set_weights(trained.weights, published.sigmas if published else None)
     if measured:

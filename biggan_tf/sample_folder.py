@@ -69,7 +69,8 @@ class SampleFolder:
             places = np.arange(start, start + count) // self.per_class
         else:
             index = start // STREAM_BATCH
-            places = stream_labels(index, len(self.labels), self.seed)[:count].numpy()
+            often = [sampler.class_frequencies[label] for label in self.labels]
+            places = stream_labels(index, often, self.seed)[:count].numpy()
         return np.asarray(self.labels)[places]
 
     def _names(self, sampler: Sampler, start: int, end: int) -> list[str]:

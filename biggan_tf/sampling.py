@@ -61,6 +61,7 @@ class Sampler:
     truncations: tuple[float, ...]  # at which batch-norm statistics were measured
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
+    class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
     weights_sha256: str = ""  # of what draws; "" if it was not looked at
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
@@ -72,7 +73,7 @@ class Sampler:
     def batch(
         self, index: int | tf.Tensor, truncation: float, seed: int
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns z and uniform labels of the index-th batch of an endless stream.
+        """Returns z and labels of the index-th batch of an endless stream.
 
         Scores and folders of samples are of its first images: float32 [128,
         latent_size] and int32 [128].
@@ -80,7 +81,7 @@ class Sampler:
         root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
         shape = [STREAM_BATCH, self.latent_size]
         key = latents.fold(root, tf.cast(index, tf.int64), 0)
-        labels = stream_labels(index, self.num_classes, seed)
+        labels = stream_labels(index, self.class_frequencies, seed)
         return draw(shape, key, truncation), labels
 
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
@@ -106,10 +107,12 @@ class Sampler:
         return self.images(z, np.asarray(labels), truncation)
 
 
-def stream_labels(index: int | tf.Tensor, num_classes: int, seed: int) -> tf.Tensor:
-    """Returns the labels of `Sampler.batch`, int32 [128]."""
+def stream_labels(
+    index: int | tf.Tensor, frequencies: Sequence[float], seed: int
+) -> tf.Tensor:
+    """Returns the labels of `Sampler.batch`, int32 [128]; see `latents.labels`."""
     key = latents.fold(latents.root_seed(seed), tf.cast(index, tf.int64), 1)
-    return latents.labels(STREAM_BATCH, num_classes, key)
+    return latents.labels(STREAM_BATCH, frequencies, key)
 
 
 class InferenceGenerator:
@@ -120,6 +123,7 @@ class InferenceGenerator:
         convention: of truncation, see `latents.TRUNCATIONS`.
         truncations: to measure statistics at, ascending.
         batch_size: images of a pass that measures statistics, over all replicas.
+        frequencies: of the classes in training, and so in these passes; None: equal.
     """
 
     def __init__(
@@ -128,12 +132,16 @@ class InferenceGenerator:
         convention: str,
         truncations: Sequence[float],
         batch_size: int = 64,
+        frequencies: Sequence[float] | None = None,
     ):
         self.network = networks.build(for_inference(spec))
         self.statistics = StandingStatistics(self.network, truncations)
         self._sn_epsilon, self._convention = spec.sn_epsilon, convention
         self._truncations = tuple(map(float, truncations))
-        self._accumulator = Accumulator(self.network, convention, batch_size)
+        self._frequencies = frequencies or latents.uniform(spec.num_classes)
+        self._accumulator = Accumulator(
+            self.network, convention, batch_size, self._frequencies
+        )
         self._draw = tf.function(self.images, autograph=False)
 
     def set_weights(self, weights: Values, sigmas: Values | None = None) -> None:
@@ -161,7 +169,7 @@ class InferenceGenerator:
             self._draw,
             *(spec.num_classes, spec.latent_size, spec.resolution),
             *(tuple(class_names), self._convention, self._truncations),
-            *(step, statistics),
+            *(step, statistics, self._frequencies),
         )
 
 

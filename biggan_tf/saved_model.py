@@ -53,6 +53,8 @@ def readme(
     discriminator = DISCRIMINATOR if with_discriminator else ""
     facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
     facts["last_label"] = str(sampler.num_classes - 1)
+    uniform = latents.is_uniform(sampler.class_frequencies)
+    facts["often"] = "any other" if uniform else "in its data"
     return README.format(sampler=sampler, options=options, **facts)
 
 
@@ -113,6 +115,7 @@ def make_module(
     module.latent_size = attribute(size, tf.int32)
     module.image_size = attribute(side, tf.int32)
     module.class_names = attribute(list(sampler.class_names), tf.string)
+    module.class_frequencies = attribute(sampler.class_frequencies, tf.float32)
     module.truncation_convention = attribute(sampler.convention, tf.string)
     module.standing_truncations = generator.statistics.truncations
     module.step = attribute(sampler.step, tf.int64)
@@ -265,6 +268,9 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
             f"{', '.join(missing)}."
         )
     values = {name: getattr(module, name).numpy() for name in ATTRIBUTES}
+    frequencies = latents.uniform(int(values["num_classes"]))  # of earlier modules
+    if hasattr(module, "class_frequencies"):
+        frequencies = tuple(module.class_frequencies.numpy().tolist())
 
     def draw(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         return module({"z": z, "y": y, "truncation": truncation})
@@ -277,4 +283,5 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
         tuple(values["standing_truncations"].tolist()),
         int(values["step"]),
         "standing, of the module",
+        frequencies,
     )

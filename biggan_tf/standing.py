@@ -4,6 +4,8 @@ The running averages of training fit neither averaged weights nor truncated late
 moments are measured with the weights and at the truncations that will be used.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -124,12 +126,20 @@ class Accumulator:
 
     In every pass batch norm uses the moments of the pass, as in training. Each replica
     of the current strategy computes a slice of the `batch_size` images. The generator's
-    running averages do not change.
+    running averages do not change. Labels are as frequent as `frequencies` says; None:
+    equally.
     """
 
-    def __init__(self, generator: keras.Model, convention: str, batch_size: int):
+    def __init__(
+        self,
+        generator: keras.Model,
+        convention: str,
+        batch_size: int,
+        frequencies: Sequence[float] | None = None,
+    ):
         norms = batch_norms(generator)
         spec = generator.spec
+        frequencies = frequencies or latents.uniform(spec.num_classes)
         strategy = tf.distribute.get_strategy()
         replicas = strategy.num_replicas_in_sync
         distribution.per_replica_batch(replicas, batch_size, "export.batch_size")
@@ -145,7 +155,7 @@ class Accumulator:
             z = latents.TRUNCATIONS[convention](
                 [batch_size, spec.latent_size], latents.fold(seed, 0), truncation
             )
-            y = latents.labels(batch_size, spec.num_classes, latents.fold(seed, 1))
+            y = latents.labels(batch_size, frequencies, latents.fold(seed, 1))
             z, y = latents.replica_slice(z), latents.replica_slice(y)
             generator(z, y, statistics=measured)
             return [moments[id(layer)] for layer in norms]

@@ -75,7 +75,7 @@ def traced_once(tmp_path_factory):
         train = asked.train
         sizes = train.batch_size, train.micro_batches, train.jit_compile, train.seed
         networks = asked.generator, asked.discriminator, asked.gan
-        others = run.LatentOptions(), run.turned_on()
+        others = asked.latents, run.turned_on()
         key = repr((id(asked.strategy), networks, sizes, others))
         if key not in made:
             saved = tmp_path_factory.mktemp("new") / "gan"

@@ -26,7 +26,7 @@ def restore_gan(model_dir: Path) -> Gan:
     data = restore(model_dir).data
     sizes = data.image_size, data.num_classes
     specs = GeneratorSpec(*sizes), DiscriminatorSpec(*sizes)
-    gan = run.build_gan(*specs, run.TrainOptions())
+    gan = run.build_gan(*specs, run.TrainOptions(), run.LatentOptions())
     Checkpoints(model_dir / "checkpoints", gan).restore_latest()
     return gan
 

@@ -12,10 +12,17 @@ import gin
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from biggan_tf import config
 from biggan_tf.config.options import current, declared
 from biggan_tf.errors import BadInput
+
+RECIPES = sorted(
+    path.name
+    for path in config.GIN_FOLDER.glob("*.gin")
+    if path.name != "base.gin" and "freeze" not in path.name
+)
 
 
 @config.options("paint")
@@ -480,6 +487,49 @@ def test_every_default_stands_in_base_gin():
     } == current().bound
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_makes_networks_of_every_size(recipe, tmp_path):
+    """Whoever changes the size of the images need change nothing else."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    folder = [f"data.path = {str(tmp_path)!r}"] if recipe == "folder.gin" else []
+    plan = importlib.import_module("biggan_tf.plan")
+    for size in (32, 64, 128, 256, 512):
+        config.clear()
+        # Feature networks take a while to load.
+        sizes = [f"data.image_size = {size}", "evaluation.every_steps = 0"]
+        config.parse([recipe], [*folder, *sizes])
+        made = plan.make_plan()
+        assert made.generator.resolution == made.discriminator.resolution == size
+        assert made.generator.latent_size > 0
+
+
+def test_a_run_records_the_sizes_that_followed(tmp_path):
+    plan = importlib.import_module("biggan_tf.plan")
+    size = ["data.source = 'embedded'", "data.name = None", "data.image_size = 256"]
+    config.parse(["biggan128.gin"], size)
+    plan.make_plan()
+    text = config.operative()
+    for line in (
+        "generator.latent_size = 140",
+        "generator.attention = (128,)",
+        "discriminator.attention = (64,)",
+    ):
+        assert line in text.splitlines()
+    config.claim(tmp_path)
+    # An earlier version knew no chunk_size; its runs go on, and need no new one.
+    lines = [line for line in text.splitlines(True) if "chunk_size" not in line]
+    (tmp_path / "config.gin").write_text("".join(lines))
+    config.clear()
+    config.parse(["biggan128.gin"], [*size, "generator.chunk_size = 10"])
+    plan.make_plan()
+    with pytest.raises(BadInput, match="latent_size is 140 there and 70 here"):
+        config.claim(tmp_path)
+    config.clear()
+    config.parse(["biggan128.gin"], size)
+    plan.make_plan()
+    config.claim(tmp_path)
+
+
 # What training of an earlier version wrote, with values that are no defaults.
 OLD = """\
 gan.consistency_penalty = 0.5
@@ -529,6 +579,7 @@ NEW = {
     "gan.discriminator_steps": 3,
     "generator.attention": (16, 8),
     "generator.bn_epsilon": 0.001,
+    "generator.chunk_size": 20,
     "generator.condition_order": "zy",
     "generator.embedding_size": 8,
     "generator.family": "biggan_deep",

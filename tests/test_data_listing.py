@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from biggan_tf import config, data, plan, run
+from biggan_tf import config, data, latents, plan, run
 from biggan_tf.errors import BadInput
 
 IMAGE = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
@@ -294,6 +294,37 @@ def test_runs_go_on_with_the_data_that_they_recorded(tmp_path):
     ):
         assert resumed.data.spec == spec
     run.check_goes_on(tmp_path / "early", spec)
+
+
+def test_a_run_keeps_how_its_labels_are_drawn(tmp_path):
+    """As the data was when it began; runs of earlier versions drew classes alike."""
+    path = fill(tmp_path / "images", "a/1.png", *eight("b"))
+    bind(path)
+    made = plan.make_plan(tmp_path / "run")
+    assert made.data.spec.class_counts == (1, 8)
+    assert made.frequencies == latents.shares((1, 8))
+    assert "as often as in the data, which has 1 to 8" in made.latents.remark()
+    assert "latents.labels = 'data'\n" in config.operative()
+    config.claim(tmp_path / "run")
+    run.write_data_spec(tmp_path / "run", made.data.spec)
+    spec, _ = run.read_data_spec(tmp_path / "run")
+    assert spec == made.data.spec
+
+    fill(tmp_path / "images", *eight("a"))
+    for folder, labels in (("run", "data"), ("new", "uniform")):
+        bind(path)
+        assert plan.make_plan(tmp_path / folder).latents.labels == labels
+    bind(path)
+    assert plan.make_plan(tmp_path / "run").latents.counts == (8, 8)
+    config.claim(tmp_path / "run")
+
+    fill(tmp_path / "images", *(f"b/{n}.png" for n in range(20, 40)))
+    earlier = tmp_path / "run" / "config.gin"
+    lines = earlier.read_text().splitlines(True)
+    earlier.write_text("".join(line for line in lines if "latents.labels" not in line))
+    bind(path)
+    assert plan.make_plan(tmp_path / "run").latents.labels == "uniform"
+    config.claim(tmp_path / "run")
 
 
 def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from doors import ENVIRONMENT, ROOT, Door, called
 from PIL import Image
 
-from biggan_tf import config, data, evaluation, features, loop, metrics
+from biggan_tf import config, data, evaluation, features, latents, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
@@ -57,7 +57,8 @@ def subject(draw=None, **changes):
         return tf.reshape(flat, [-1, 32, 32, 3])
 
     sizes, names = (10, 8, 32), tuple("abcdefghij")
-    made = Sampler(draw or images, *sizes, names, "resample", (), 7, "standing")
+    about = (), 7, "standing", latents.uniform(10)
+    made = Sampler(draw or images, *sizes, names, "resample", *about)
     return dataclasses.replace(made, **changes)
 
 
@@ -121,6 +122,37 @@ def test_scores_are_made_without_tf32(fashion):
     assert enabled()
 
 
+def test_classes_as_frequent_as_in_the_data_score_better(fashion):
+    """With a perfect generator: real images of the classes asked for."""
+    sizes = [800] + 9 * [100]
+    images, labels = fashion._splits["train"]
+    kept = np.concatenate([800 * c + np.arange(n) for c, n in enumerate(sizes)])
+    unbalanced = copy.copy(fashion)
+    unbalanced._splits = {"train": (tf.gather(images, kept), tf.gather(labels, kept))}
+    unbalanced.spec = dataclasses.replace(
+        fashion.spec, train_images=len(kept), class_counts=tuple(sizes)
+    )
+
+    def draw(z, y, truncation):
+        del truncation
+        label = tf.argmax(y, 1, tf.int32)
+        among = tf.gather(tf.constant(sizes), label)
+        which = tf.cast(tf.math.floormod(tf.abs(z[:, 0]) * 1e4, 1.0), tf.float32)
+        index = 800 * label + tf.cast(which * tf.cast(among, tf.float32), tf.int32)
+        x = tf.cast(tf.gather(images, index), tf.float32) / 127.5 - 1
+        return tf.image.grayscale_to_rgb(x)
+
+    frequencies = latents.shares(sizes)
+    made = evaluator(unbalanced, split="train", frequencies=frequencies)
+    evenly, as_data = subject(draw), subject(draw, class_frequencies=frequencies)
+    far, near = (made.score(one)["fid_lite0_32"] for one in (evenly, as_data))
+    assert near < far / 3
+    assert made.record(as_data, math.inf, {})["protocol"]["labels"] == "data"
+    drawn = made.generated(as_data, math.inf, IMAGES).labels
+    counts = evaluation.scoring.drawn_counts(IMAGES, frequencies, 0)
+    np.testing.assert_array_equal(counts, np.bincount(drawn))
+
+
 def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     made, picture, scores, path = scored
     path_ = tmp_path / "metrics.jsonl"
@@ -144,6 +176,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
         "convention": "resample",
         "num_images": IMAGES,
         "seed": 0,
+        "labels": "uniform",
         "tf32": False,
         **made.reference_protocol,
         "reference": str(path),
@@ -211,7 +244,7 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
 def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashion):
     made, picture, _, _ = scored
     labels = made.generated(picture, math.inf, IMAGES).labels
-    counts = evaluation.scoring.drawn_counts(IMAGES, 10, 0)
+    counts = evaluation.scoring.drawn_counts(IMAGES, latents.uniform(10), 0)
     np.testing.assert_array_equal(counts, np.bincount(labels))
     spec = dataclasses.replace(
         fashion.spec, num_classes=300, class_names=tuple(map(str, range(300)))

@@ -21,7 +21,7 @@ def draw(z, y, truncation):
     return np.broadcast_to(colour, [len(z), 16, 16, 3]).astype(np.float32)
 
 
-SAMPLER = Sampler(draw, 5, 8, 16, tuple("abcde"), "resample", (), 0, "")
+SAMPLER = Sampler(draw, 5, 8, 16, tuple("abcde"), "resample", (), 0, "", 5 * (0.2,))
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 4], [2], [3, 3]])

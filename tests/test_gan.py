@@ -17,7 +17,7 @@ from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import SCALARS, Gan, GanOptions
 from biggan_tf.keras import keras
-from biggan_tf.latents import Draws
+from biggan_tf.latents import Draws, LatentOptions
 from biggan_tf.regularisers import (
     R1,
     Consistency,
@@ -35,6 +35,7 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(-1, 1, size=(20 * BATCH, 32, 32, 3)).astype("float32")
 LABELS = RNG.integers(0, 3, size=20 * BATCH).astype("int32")
 REAL = IMAGES[:BATCH], LABELS[:BATCH]
+UNBALANCED = LatentOptions(counts=(1, 2, 3))
 
 
 class SgdGan(Gan):
@@ -48,6 +49,7 @@ def make(
     kind: type[Gan] = Gan,
     micro_batches: int = 1,
     regularisers: Sequence[Regulariser] = (),
+    latent_options: LatentOptions | None = None,
     **options: Any,
 ) -> Gan:
     keras.utils.set_random_seed(1)
@@ -58,6 +60,7 @@ def make(
         GanOptions(**{"discriminator_steps": D_STEPS, **options}),
         BATCH,
         micro_batches=micro_batches,
+        latent_options=latent_options,
         regularisers=regularisers,
     )
     for network in (gan.generator, gan.discriminator):
@@ -191,10 +194,11 @@ def descended(
 
 
 def test_four_replicas_train_as_one():
-    before, one = trained_on(1)
+    """Also with labels as in unbalanced data."""
+    before, one = trained_on(1, latent_options=UNBALANCED)
     moved = [np.abs(now - then).max() for now, then in zip(one, before)]
     assert np.median(moved) > 1e-3
-    _, four = trained_on(4, before)
+    _, four = trained_on(4, before, latent_options=UNBALANCED)
     for value, right in zip(four, one):
         np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
@@ -315,6 +319,13 @@ def test_every_update_draws_anew_and_every_step_again_the_same(gan, monkeypatch)
     assert label[first] == label[last]
     assert len(set(latent)) == len(set(label)) == 2 * (D_STEPS + 1)
     assert tuple(REAL[1]) not in label
+
+
+def test_fakes_are_of_classes_as_frequent_as_in_unbalanced_data(gan, monkeypatch):
+    monkeypatch.setattr(gan, "latent_options", UNBALANCED)
+    _, y = gan.draw(Draws(SEED, 6000))
+    counts = np.bincount(y, minlength=3)
+    np.testing.assert_allclose(counts, [1000, 2000, 3000], rtol=0.15)
 
 
 def test_adam_has_each_network_s_own_rate(gan):

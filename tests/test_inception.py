@@ -201,7 +201,7 @@ def test_a_folder_of_samples_scores_there_as_here(path, folders, tmp_path):
         return tf.reshape(flat, [-1, 32, 32, 3])
 
     sizes, names = (4, 8, 32), ("a", "b/c", "d", "e")
-    sampler = Sampler(draw, *sizes, names, "resample", (), 7, "standing")
+    sampler = Sampler(draw, *sizes, names, "resample", (), 7, "standing", 4 * (0.25,))
     folder = SampleFolder("module", range(4), None, 0.7, 5)
     assert folder.write(tmp_path / "samples", sampler, 16) == 16
     network, theirs = features.load(f"pytorch_fid={path}"), inceptions.pytorch_fid(path)

@@ -86,7 +86,7 @@ def test_scaled_truncation_is_that_of_the_released_modules():
 
 
 def test_labels_are_uniform_over_all_classes():
-    y = latents.labels(COUNT, 10, SEED)
+    y = latents.labels(COUNT, latents.uniform(10), SEED)
     assert y.dtype == tf.int32
     counts = np.bincount(y, minlength=10)
     assert len(counts) == 10
@@ -94,9 +94,74 @@ def test_labels_are_uniform_over_all_classes():
     assert chi_squared < 27.9  # 0.999 quantile of 9 degrees of freedom
 
 
+COUNTS = 550, 0, 150, 299, 1
+
+
+def test_labels_are_as_frequent_as_the_data_has_them():
+    drawn = np.bincount(latents.labels(COUNT, latents.shares(COUNTS), SEED))
+    expected = COUNT * np.array(COUNTS) / 1000
+    assert drawn[1] == 0
+    spread = 4 * np.sqrt(expected)  # standard deviations
+    assert np.all(np.abs(drawn - expected) <= spread)
+
+
+def test_labels_are_the_same_with_xla():
+    for frequencies in (latents.uniform(5), latents.shares(COUNTS)):
+
+        def draw(frequencies=frequencies):
+            return latents.labels(1000, frequencies, SEED)
+
+        compiled = tf.function(draw, jit_compile=True, autograph=False)
+        np.testing.assert_array_equal(compiled(), draw())
+
+
+def test_equal_frequencies_draw_what_earlier_versions_drew():
+    expected = tf.random.stateless_uniform([50], SEED, 0, 7, tf.int32)
+    for frequencies in (latents.uniform(7), latents.shares([30] * 7)):
+        np.testing.assert_array_equal(latents.labels(50, frequencies, SEED), expected)
+
+
+@pytest.mark.parametrize(
+    ("asked", "counts", "labels", "said"),
+    [
+        (None, (10, 20), "uniform", "as any other"),
+        (None, (10, 21, 1000), "data", "as in the data, which has 10 to 1,000 images"),
+        (None, (), "uniform", "as any other"),
+        ("uniform", (10, 21), "uniform", "as any other"),
+        ("data", (10, 20), "data", "10 to 20"),
+    ],
+)
+def test_labels_are_as_in_the_data_if_that_is_unbalanced(asked, counts, labels, said):
+    options = latents.LatentOptions(labels=asked, counts=counts)
+    assert options.labels == labels
+    assert said in options.remark()
+    as_data = counts and labels == "data"
+    right = latents.shares(counts) if as_data else latents.uniform(4)
+    assert options.frequencies(4) == right
+
+
+def test_labels_as_in_data_that_nobody_counted_are_refused():
+    with pytest.raises(BadInput, match="latents.labels = 'data': take 'uniform'"):
+        latents.LatentOptions(labels="data")
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_unbalanced_labels_depend_on_no_replicas_or_micro_batches(replicas):
+    tf.distribute.MirroredStrategy._collective_key_base += 100_000
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    frequencies, parts = latents.shares(COUNTS), []
+    whole = latents.Draws(SEED, 32).labels(frequencies)
+    for index in range(4):
+        draws = latents.Draws(SEED, 32, micro_batches=4, micro_batch=index)
+        here = strategy.run(lambda draws=draws: draws.labels(frequencies))
+        parts += strategy.experimental_local_results(here)
+    np.testing.assert_array_equal(tf.concat(parts, 0), whole)
+
+
 DRAWS = {
     "normal": lambda seed: tf.random.stateless_normal([50], seed),
-    "labels": lambda seed: latents.labels(50, 1000, seed),
+    "labels": lambda seed: latents.labels(50, latents.uniform(1000), seed),
+    "unbalanced": lambda seed: latents.labels(50, latents.shares(COUNTS), seed),
     "resample": lambda seed: latents.TRUNCATIONS["resample"]([50], seed, 0.5),
     "scaled": lambda seed: latents.TRUNCATIONS["scaled"]([50], seed, 0.5),
 }
@@ -150,7 +215,7 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
     def shares() -> tuple:
         def share() -> tuple[tf.Tensor, tf.Tensor]:
             z = tf.random.stateless_normal([8, 3], SEED)
-            y = latents.labels(8, 10, SEED)
+            y = latents.labels(8, latents.uniform(10), SEED)
             return latents.replica_slice(z), latents.replica_slice(y)
 
         return tf.nest.map_structure(
@@ -162,7 +227,9 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
     np.testing.assert_array_equal(
         tf.concat(z, 0), tf.random.stateless_normal([8, 3], SEED)
     )
-    np.testing.assert_array_equal(tf.concat(y, 0), latents.labels(8, 10, SEED))
+    np.testing.assert_array_equal(
+        tf.concat(y, 0), latents.labels(8, latents.uniform(10), SEED)
+    )
 
 
 @pytest.mark.parametrize(

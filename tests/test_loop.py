@@ -158,6 +158,25 @@ def test_memory_changes_no_bit_of_a_run(tmp_path, monkeypatch):
     assert kept == [True, False, True]
 
 
+def test_a_run_on_unbalanced_data_says_so_and_resumes(tmp_path, capfd):
+    for name, count in (("many", 5), ("few", 1)):
+        (tmp_path / name).mkdir()
+        for index in range(count):
+            image = Image.new("RGB", (32, 32), (40 * index, 0, 90))
+            image.save(tmp_path / name / f"{index}.png")
+    images = ["data.source = 'folder'", f"data.path = {str(tmp_path)!r}"]
+    whole, halves = tmp_path / ".whole", tmp_path / ".halves"
+    start(whole, *images, "train.total_steps = 4")
+    assert (
+        "each class as often as in the data, which has 1 to 5" in capfd.readouterr().out
+    )
+    start(halves, *images, "train.total_steps = 2")
+    start(halves, *images, "train.total_steps = 4")
+    assert_same_weights(whole, halves)
+    assert json.loads((halves / "data.json").read_text())["class_counts"] == [1, 5]
+    assert "latents.labels = 'data'\n" in (halves / "config.gin").read_text()
+
+
 def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
     start(tmp_path, "train.total_steps = 3")  # within a tick, which then ends at 4
     with open(tmp_path / "scalars.jsonl", "a") as file:

@@ -27,6 +27,7 @@ from biggan_tf.standing import (
 )
 
 CLASSES = tuple("abcdefghij")
+FREQUENCIES = latents.shares(range(1, 11))  # of the classes
 
 
 def specs(family="biggan"):
@@ -68,7 +69,8 @@ class Trained:
 
 def export(model, path, convention="resample", with_discriminator=True, **kwargs):
     grid = {"resample": RESAMPLE_GRID, "scaled": SCALED_GRID}[convention]
-    generator = InferenceGenerator(model.generator.spec, convention, grid, 8)
+    spec = model.generator.spec
+    generator = InferenceGenerator(spec, convention, grid, 8, FREQUENCIES)
     generator.set_weights(model.averages)
     generator.measure(passes=2, seed=0)
     sampler = generator.sampler(7, CLASSES, "are moments")
@@ -174,7 +176,8 @@ def test_inference_computes_in_float32(model):
 def test_moments_are_those_of_all_passes_together(twin):
     """Against the features themselves, in float64."""
     passes, batch, truncation, seed = 3, 4, 0.7, 5
-    found = Accumulator(twin, "resample", batch).moments(truncation, passes, seed)
+    accumulator = Accumulator(twin, "resample", batch, FREQUENCIES)
+    found = accumulator.moments(truncation, passes, seed)
     features = {}
 
     def recorded(layer, x):
@@ -184,7 +187,7 @@ def test_moments_are_those_of_all_passes_together(twin):
     for index in range(passes):
         pass_seed = latents.fold(latents.root_seed(seed), index)
         z = latents.truncated_normal([batch, 16], latents.fold(pass_seed, 0), 0.7)
-        y = latents.labels(batch, 10, latents.fold(pass_seed, 1))
+        y = latents.labels(batch, FREQUENCIES, latents.fold(pass_seed, 1))
         twin(z, y, statistics=recorded)
     statistics = StandingStatistics(twin, [truncation])
     statistics.set_row(0, found)
@@ -277,7 +280,7 @@ def test_sampler_draws_what_an_export_would(model, twin, replicas):
     found = sampler.images(z, tf.argmax(y, axis=1), math.inf)
 
     statistics = StandingStatistics(twin, [math.inf])
-    accumulator = Accumulator(twin, "resample", 8)
+    accumulator = Accumulator(twin, "resample", 8, FREQUENCIES)
     statistics.set_row(0, accumulator.moments(math.inf, 2, 0))
     expected = twin(z, y, statistics=statistics.at(math.inf))
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -293,7 +296,7 @@ def test_large_batches_are_drawn_a_few_at_a_time():
         calls.append(len(z))
         return z + y
 
-    sampler = sampling.Sampler(draw, 1, 1, 512, ("a",), "resample", (), 0, "")
+    sampler = sampling.Sampler(draw, 1, 1, 512, ("a",), "resample", (), 0, "", (1.0,))
     z = tf.range(10.0)[:, None]
     np.testing.assert_array_equal(sampler.images(z, 2 * z, 1.0), 3 * z)
     assert calls == [4, 4, 2]
@@ -305,7 +308,7 @@ def test_large_batches_are_drawn_a_few_at_a_time():
 def test_call_equals_the_generator_in_python(module, twin):
     """Any batch size, a plain float for truncation, soft labels."""
     statistics = StandingStatistics(twin, RESAMPLE_GRID)
-    accumulator = Accumulator(twin, "resample", 8)
+    accumulator = Accumulator(twin, "resample", 8, FREQUENCIES)
     for row, truncation in enumerate(RESAMPLE_GRID):
         statistics.set_row(row, accumulator.moments(truncation, 2, 0))
     for count, truncation in ((1, 0.5), (3, tf.constant(0.6)), (7, math.inf)):
@@ -350,6 +353,7 @@ def test_attributes(module):
     assert module.latent_size.numpy() == 16
     assert module.image_size.numpy() == 32
     assert [name.decode() for name in module.class_names.numpy()] == list(CLASSES)
+    assert tuple(module.class_frequencies.numpy().tolist()) == FREQUENCIES
     assert module.truncation_convention.numpy() == b"resample"
     assert module.step.numpy() == 7
     np.testing.assert_allclose(module.standing_truncations, RESAMPLE_GRID, rtol=1e-6)
@@ -622,10 +626,23 @@ def test_loading_what_is_no_export(tmp_path):
         saved_model.load(tmp_path / "other")
 
 
+def test_modules_of_earlier_versions_drew_all_classes_alike(tmp_path):
+    numbers = {"num_classes": 3, "latent_size": 1, "image_size": 8, "step": 5}
+    others = {"class_names": ["a", "b", "c"], "truncation_convention": "resample"}
+    values = {**numbers, **others, "standing_truncations": [1.0]}
+    module = tf.train.Checkpoint(**{k: tf.Variable(v) for k, v in values.items()})
+    tf.saved_model.save(module, str(tmp_path))
+    assert saved_model.load(tmp_path).class_frequencies == latents.uniform(3)
+
+
 def test_python_view_of_a_module(path, module):
     view = saved_model.load(path)
     assert (view.num_classes, view.latent_size, view.image_size) == (10, 16, 32)
     assert view.class_names == CLASSES
+    assert view.class_frequencies == FREQUENCIES
+    assert "each class was drawn as often as in its data" in (
+        (path / "README.md").read_text()
+    )
     assert view.truncations[-1] == math.inf
     found = view.generate(np.array([0, 3, 9]), 0.5, 0)
     expected = module.generate([0, 3, 9], 0.5, 0)

@@ -129,6 +129,7 @@ def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):
     output = process.output()
     assert "G: 70,433,988 parameters" in output
     assert "D: 87,982,370 parameters" in output
+    assert "labels of generated images: each class as often as any other" in output
     assert "batch: 2048" in output
     assert "orthogonal.weight = 0.0001" in output
     assert "ILSVRC2012_img_train.tar" in output

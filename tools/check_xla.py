@@ -96,7 +96,7 @@ def check(family: str, resolution: int) -> list[float]:
         seed = latents.root_seed(0)
         shape = [BATCH, generator.spec.latent_size]
         z = latents.truncated_normal(shape, seed, truncation)
-        y = latents.labels(BATCH, CLASSES, seed)
+        y = latents.labels(BATCH, latents.uniform(CLASSES), seed)
         return generator(z, y, statistics=standing.at(truncation))
 
     return [

@@ -42,6 +42,7 @@ from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan
+from biggan_tf.latents import LatentOptions
 from biggan_tf.plan import make_plan
 from biggan_tf.sampling import ExportOptions
 
@@ -145,7 +146,8 @@ def _build(published: weights.Published, data: DataSpec) -> Gan:
     complete = published.discriminator or not flags.FLAGS.gin_file
     if complete and published.num_classes == data.num_classes:
         specs = [dataclasses.replace(spec, initializer="normal") for spec in specs]
-    gan = run.build_gan(*specs, run.TrainOptions())
+    latents = LatentOptions(counts=data.class_counts)
+    gan = run.build_gan(*specs, run.TrainOptions(), latents)
     ExportOptions()  # kept in config.gin for the export
     config.refuse_dead_bindings(list(config.ROOMS))
     return gan

@@ -34,7 +34,6 @@ from biggan_tf.api.arguments import (
 )
 from biggan_tf.api.samples import load
 from biggan_tf.errors import BadInput
-from biggan_tf.latents import LatentOptions
 from biggan_tf.sampling import ExportOptions, Sampler
 
 # The rooms that a run's configuration binds for its training alone.
@@ -54,6 +53,7 @@ class _Model(NamedTuple):
     """What is scored."""
 
     convention: str  # of truncation
+    frequencies: tuple[float, ...]  # of the classes in training
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
@@ -84,8 +84,7 @@ def evaluate(
         data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
         metrics: names of `metrics.METRICS`.
         network: the feature network, see `features.NETWORKS`.
-        truncation: of the latents. Several give the truncation curve, which is also
-            drawn, and the columns of the paper's Table 2.
+        truncation: several also draw the curve, and print the paper's Table 2 columns.
         num_images: generated for each score.
         split, reference: of the real images, and the file of their statistics, which is
             made if it is not there.
@@ -125,8 +124,9 @@ def evaluate(
             print(*real.remarks(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
+        given = {"seed": seed, "frequencies": model.frequencies}
         evaluator = evaluation.Evaluator(
-            strategy, looked_at_by, real, names, num_images, split, reference, seed=seed
+            strategy, looked_at_by, real, names, num_images, split, reference, **given
         )
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
@@ -168,13 +168,14 @@ def _check(
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     export = ExportOptions()
     trained = run.restore(as_path(model_dir), checkpoint == "best")
-    convention = LatentOptions().convention(export.truncation_convention)
+    convention = trained.latents.convention(export.truncation_convention)
+    frequencies = trained.latents.frequencies(trained.data.num_classes)
 
     def sampler(truncations: Sequence[float]) -> Sampler:
         made = run.inference_generator(trained, export, truncations)[1]
         return dataclasses.replace(made, weights_sha256=_hash(trained.weights))
 
-    return _Model(convention, trained.data, trained.folder, sampler)
+    return _Model(convention, frequencies, trained.data, trained.folder, sampler)
 
 
 def _module(module: PathLike) -> _Model:
@@ -185,7 +186,8 @@ def _module(module: PathLike) -> _Model:
     if folder:
         weights = files.sha256(as_path(module))
         loaded = dataclasses.replace(loaded, weights_sha256=weights)
-    return _Model(loaded.convention, data, folder, lambda _: loaded)
+    frequencies = loaded.class_frequencies
+    return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 
 
 def _real_images(

@@ -22,6 +22,13 @@ from biggan_tf.config.bindings import (
     taken,
 )
 from biggan_tf.config.door import define_flags, run
-from biggan_tf.config.model_directory import claim, read_back
-from biggan_tf.config.options import ROOMS, apart, free_bindings, option, options
+from biggan_tf.config.model_directory import claim, keep, read_back
+from biggan_tf.config.options import (
+    ROOMS,
+    apart,
+    free_bindings,
+    option,
+    options,
+    settle,
+)
 from biggan_tf.config.parsing import GIN_FOLDER, parse

@@ -22,6 +22,8 @@ _RENAMED = {
     r"gan\.(orthogonal|sigma0|r1|lecam)_(.+)": r"\1.\2",
     r"gan\.embedding_decay": "embedding_decay.weight",
 }
+# Options that earlier versions lacked in their rooms, and what these did.
+_ADDED = {"generator.chunk_size": 20, "latents.labels": "uniform"}
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:
@@ -73,6 +75,17 @@ def read_back(model_dir: str | os.PathLike[str]) -> None:
     bindings.bind({n: b for n, b in found.items() if n.partition(".")[0] in ROOMS})
 
 
+def keep(model_dir: str | os.PathLike[str], name: str) -> None:
+    """Binds an option, unless it is bound, to its value in `config.gin`, if any.
+
+    So a run that goes on keeps what it chose when it began.
+    """
+    path = Path(model_dir) / "config.gin"
+    there = _bindings(path) if path.is_file() else {}
+    if name in there and current().bound.get(name) is None:
+        bindings.bind({name: there[name]})
+
+
 def _bindings(path: Path) -> dict[str, bindings.Bound]:
     """Returns what a `config.gin` binds, by the names that options have today."""
     found = {}
@@ -92,4 +105,8 @@ def _bindings(path: Path) -> dict[str, bindings.Bound]:
         today = next((match.expand(new) for match, new in matches if match), name)
         for name in today.split():
             found[name] = bindings.Bound(value, f"{path}:{number}")
+    rooms = {name.partition(".")[0] for name in found}
+    for name, value in _ADDED.items():
+        if name.partition(".")[0] in rooms:
+            found.setdefault(name, bindings.Bound(value, str(path)))
     return found

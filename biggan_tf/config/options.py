@@ -149,9 +149,9 @@ def _filled(make: Callable) -> Callable:
             for name, field in declared(type(self)).items()
             if name not in handed_over
         }
-        make(self, *args, **given, **taken)
         named = {f"{self.room}.{name}": value for name, value in taken.items()}
         current().taken.update(named)
+        make(self, *args, **given, **taken)
 
     return init
 
@@ -166,6 +166,16 @@ def _check(self: Any) -> None:
             object.__setattr__(self, name, os.path.expanduser(value))
     if hasattr(self, "check"):
         self.check()
+
+
+def settle(room: Any, name: str, value: Any) -> None:
+    """Gives an option of a room, if it is None, the value that follows from others.
+
+    Call it in the method `check`. `config.gin` records the value.
+    """
+    if getattr(room, name) is None:
+        object.__setattr__(room, name, value)
+        current().taken[f"{room.room}.{name}"] = value
 
 
 def declared(room: type) -> dict[str, dataclasses.Field]:

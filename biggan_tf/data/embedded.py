@@ -39,6 +39,7 @@ class Embedded(pipeline.Data):
             train_split=f"{train} images a class of the training split",
             held_out_split=f"{held_out} images a class of the test split",
             own_classes=True,
+            class_counts=(train,) * len(CLASS_NAMES),
         )
 
     def _files(self, split: str) -> list[tuple[str, str]]:

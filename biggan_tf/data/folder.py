@@ -55,6 +55,7 @@ class Folder(pipeline.Data):
                 f"{held_out_for}; give two images or more of a class, or do without."
             )
         told = f"{fraction:.0%} of each class, by a hash of the file name"
+        labels = [label for _, label in self._splits["train"]]
         super().__init__(
             options,
             list(classes),
@@ -63,6 +64,7 @@ class Folder(pipeline.Data):
             held_out_images=len(self._splits["held_out"]),
             train_split=f"all but {told}" if held_out_for else "all images",
             held_out_split=told if held_out_for else "",
+            class_counts=tuple(np.bincount(labels, minlength=len(classes)).tolist()),
             listing=listing.rules,
         )
 

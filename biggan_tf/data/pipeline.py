@@ -127,6 +127,7 @@ class DataSpec:
     held_out_split: str
     # Inception's classes mean nothing here, so scores of logits use a linear head.
     own_classes: bool = False
+    class_counts: tuple[int, ...] = ()  # training images of each; (): not known
     listing: int = 1  # which version of the rules found the images of a folder
     rounded: bool = False  # resized to whole 8-bit levels; early runs keep fractions
 

@@ -42,6 +42,7 @@ class Evaluator:
         cache: the same, but made anew if it is of other images or another protocol.
             Without a file they stay in memory.
         seed: of latents, labels and the choice of real images.
+        frequencies: of the classes, as the generators draw them; None: equal.
     """
 
     def __init__(
@@ -55,13 +56,16 @@ class Evaluator:
         reference: str | os.PathLike[str] | None = None,
         cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
+        frequencies: Sequence[float] | None = None,
     ):
         self.network, self._seed = network, seed
         self._data, self._split = data.unflipped(), split
         self._path = Path(reference or cache) if reference or cache else None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
-        drawn = functools.partial(drawn_counts, num_images, spec.num_classes, seed)
+        frequencies = frequencies or latents.uniform(spec.num_classes)
+        self.check(len(frequencies), spec.image_size)
+        drawn = functools.partial(drawn_counts, num_images, frequencies, seed)
         self._request = metrics.Request(
             num_images,
             size,
@@ -253,6 +257,7 @@ class Evaluator:
         self, sampler: Sampler, truncation: float, scores: dict[str, float]
     ) -> dict[str, Any]:
         """Returns a line of `metrics.jsonl`: step, scores and their whole protocol."""
+        uniform = latents.is_uniform(sampler.class_frequencies)
         return {
             "step": sampler.step,
             **scores,
@@ -265,6 +270,7 @@ class Evaluator:
                 "convention": sampler.convention,
                 "num_images": self._request.num_images,
                 "seed": self._seed,
+                "labels": "uniform" if uniform else "data",
                 **self.reference_protocol,
                 **self._of_the_reference(),
                 "biggan_tf": biggan_tf.__version__,
@@ -322,11 +328,14 @@ class Evaluator:
         return self._look(sampler.draw, batches, count, title, truncation)
 
 
-def drawn_counts(num_images: int, num_classes: int, seed: int) -> np.ndarray:
+def drawn_counts(
+    num_images: int, frequencies: Sequence[float], seed: int
+) -> np.ndarray:
     """Returns how many samples of each class there will be, int [classes]."""
     batches = tf.range(-(-num_images // BATCH_SIZE), dtype=tf.int64)
-    labels = [stream_labels(index, num_classes, seed) for index in batches]
-    return np.bincount(np.concatenate(labels)[:num_images], minlength=num_classes)
+    labels = [stream_labels(index, frequencies, seed) for index in batches]
+    labels = np.concatenate(labels)[:num_images]
+    return np.bincount(labels, minlength=len(frequencies))
 
 
 def parse_metrics(names: Sequence[str], flag: str) -> tuple[str, ...]:
