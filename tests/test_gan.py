@@ -194,11 +194,10 @@ def descended(
 
 
 def test_four_replicas_train_as_one():
-    """Also with labels as in unbalanced data."""
-    before, one = trained_on(1, latent_options=UNBALANCED)
+    before, one = trained_on(1)
     moved = [np.abs(now - then).max() for now, then in zip(one, before)]
     assert np.median(moved) > 1e-3
-    _, four = trained_on(4, before, latent_options=UNBALANCED)
+    _, four = trained_on(4, before)
     for value, right in zip(four, one):
         np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
@@ -223,13 +222,17 @@ def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
 def test_micro_batches_make_the_update_of_the_whole_batch(
     replicas, micro_batches, monkeypatch
 ):
-    """But for batch norm, whose statistics are those of a micro-batch: fixed here."""
+    """But for batch norm, whose statistics are those of a micro-batch: fixed here.
+
+    Labels are as in unbalanced data.
+    """
     monkeypatch.setattr(gan_module, "batch_statistics", layers.running_statistics)
-    whole = make_sgd()
+    options = {"latent_options": UNBALANCED}
+    whole = make_sgd(**options)
     before = values(state(whole))
     scalars = whole.train_step(Repeated)
     whole.step.assign_add(1)
-    _, divided = trained_on(replicas, before, micro_batches, steps=1)
+    _, divided = trained_on(replicas, before, micro_batches, steps=1, **options)
     expected = [*values(state(whole)), *(scalars[name] for name in SCALARS)]
     for now, then in zip(divided, expected):
         scale = max(1.0, np.abs(then).max())
