@@ -367,7 +367,7 @@ class Gan(tf.Module):
         """Returns the rates of G and D as they are now, by name."""
         adams = self.generator_optimizer._optimizer, self.discriminator_optimizer
         names = "learning_rate/generator", "learning_rate/discriminator"
-        return {n: float(adam.learning_rate) for n, adam in zip(names, adams)}
+        return {n: float(adam.learning_rate.numpy()) for n, adam in zip(names, adams)}
 
     def set_rates(
         self, generator_factor: float = 1.0, discriminator_factor: float = 1.0

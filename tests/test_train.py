@@ -151,7 +151,7 @@ def test_dry_run_states_sizes_plan_and_what_is_missing(tmp_path):
                 "--gin_param=evaluation.num_images = 1280",
                 "--dry_run",
             ),
-            "1280 images are too few",
+            "evaluation.num_images = 1280: take 1281 or more, which fid needs",
         ),
         (("--gin_file=test.gin", "--model_dir=/proc/run"), "--model_dir=/proc/run"),
     ],

@@ -56,7 +56,7 @@ for recompute in (False, True):
             loss = tf.reduce_mean(d(image, y, training=True))
         return tape.gradient(loss, g.trainable_variables)
 
-    compiled = gradients.experimental_get_compiler_ir(tf.zeros([8, 120]))
+    compiled = gradients.experimental_get_compiler_ir(tf.zeros([8, g.spec.latent_size]))
     convolutions = compiled(stage="optimized_hlo").count(" convolution(")
     reports = glob.glob(f"{dump}/*gradients*buffer-assignment.txt")
     newest = open(max(reports, key=os.path.getmtime)).read()
