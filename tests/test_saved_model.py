@@ -272,7 +272,7 @@ def test_sampler_draws_what_an_export_would(model, twin, replicas):
         for variable, value in zip(source.variables, model.generator.variables):
             variable.assign(value)
         averages = {path: tf.Variable(v) for path, v in model.averages.items()}
-    generator = InferenceGenerator(source.spec, "resample", [math.inf], 8)
+    generator = InferenceGenerator(source.spec, "resample", [math.inf], 8, FREQUENCIES)
     sampler = generator.sampler(7, CLASSES, "")
     generator.set_weights(averages)
     generator.measure(passes=2, seed=0)
