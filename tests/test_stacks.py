@@ -55,19 +55,14 @@ three(keras.ops.ones([1, 2]))
 assert keras.__version__.startswith("3.")
 
 import numpy as np, tensorflow as tf, tensorflow_hub as hub
-from absl import flags
-from biggan_tf import config, data, evaluation, export, features, loop, saved_model
+import biggan_tf
 from biggan_tf.keras import keras as two
 
-config.parse(["test.gin"], [
-    "train.total_steps = 2", "monitor.spectra_every_steps = 0",
-    "monitor.samples_every_steps = 0", "train.checkpoint_every_steps = 2",
-])
-loop.train("run")
-
-config.clear()
-flags.FLAGS(["export", "--model_dir=run", "--gin_param=export.passes = 1"])
-export.main()
+biggan_tf.train("test.gin", "run", {
+    "train.total_steps": 2, "monitor.spectra_every_steps": 0,
+    "monitor.samples_every_steps": 0, "train.checkpoint_every_steps": 2,
+})
+biggan_tf.export("run", bindings={"export.passes": 1})
 module = hub.load("run/export")
 assert module.generate([0, 1], 0.5, 0).shape == [2, 32, 32, 3]
 
@@ -82,11 +77,9 @@ gradients = zip(tape.gradient(loss, weights), weights)
 two.optimizers.legacy.SGD(0.1).apply_gradients(gradients)
 assert np.abs(layer(inputs) - before).max() > 0
 
-evaluator = evaluation.Evaluator(
-    tf.distribute.get_strategy(), features.load("lite0_32"),
-    data.load(image_size=32, source="embedded"), ["fid"], 1300,
+scores = biggan_tf.evaluate(
+    "run/export", data="embedded", network="lite0_32", metrics=["fid"], num_images=1300
 )
-scores = evaluator.score(saved_model.load("run/export"))
 assert scores["fid_lite0_32"] > 1
 assert three(keras.ops.ones([1, 2])).shape == (1, 3)
 print("all of it")
