@@ -34,7 +34,8 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
 
 
 def _parse_word(word: str, class_names: Sequence[str], flag: str) -> list[int]:
-    word = word if word in class_names else word.strip()
+    if word not in class_names and word.partition(":")[2] not in class_names:
+        word = word.strip()
     kind, _, rest = word.partition(":")
     last = len(class_names) - 1
     meant = {}  # how to say it without doubt, and the indices

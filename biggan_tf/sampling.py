@@ -16,6 +16,7 @@ from tqdm import tqdm
 from biggan_tf import latents, networks
 from biggan_tf.architecture import GeneratorSpec, NetworkSpec
 from biggan_tf.config import option, options
+from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
@@ -102,7 +103,17 @@ class Sampler:
     def generate(
         self, labels: Sequence[int], truncation: float, seed: int
     ) -> np.ndarray:
-        """Returns images of the classes `labels`, float32 [len(labels), h, w, 3]."""
+        """Returns images of the classes `labels`, float32 [len(labels), h, w, 3].
+
+        Labels are indices, whole numbers from 0 to num_classes - 1; BadInput on others.
+        """
+        for label in labels:
+            whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+            if not whole or not 0 <= label < self.num_classes:
+                last = self.num_classes - 1
+                raise BadInput(
+                    f"labels = {label!r}: take whole numbers from 0 to {last}."
+                )
         z = self.latents(len(labels), truncation, seed)
         return self.images(z, np.asarray(labels), truncation)
 

@@ -118,6 +118,14 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.load("nowhere"), "no saved_model.pb"),
         (lambda: biggan_tf.evaluate("nowhere"), "--data is missing"),
         (lambda: biggan_tf.evaluate(), "name what to score"),
+        (
+            lambda: biggan_tf.evaluate("m", data="embedded", split="held"),
+            "--split=held",
+        ),
+        (lambda: biggan_tf.train("test.gin", "run[lr=1]"), r"without \[ in its path"),
+        (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
+        (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
+        (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
     ],
 )
 def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
@@ -133,6 +141,11 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
     for wrong, sentence in (
         ({"labels": "Bag,10"}, "10: there is no such class"),
         ({"labels": [10]}, "labels=10: take"),
+        ({"labels": [1.9]}, "labels=1.9: take"),
+        ({"labels": [True]}, "labels=True: take"),
+        ({"labels": []}, "name one class"),
+        ({"labels": ["Bog"]}, "Bog: there is no such class"),
+        ({"seed": 1.5}, "seed = 1.5"),
         ({"labels": [0], "layout": "class"}, "name two"),
         ({"layout": "z", "truncation": [1, 2]}, "several truncations"),
         ({"layout": "spiral"}, "layout = 'spiral'"),
@@ -143,6 +156,15 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
     ):
         with pytest.raises(biggan_tf.BadInput, match=sentence):
             biggan_tf.sample(sampler, **wrong)
+
+
+def test_a_sampler_draws_no_class_that_is_not_there(journeys):
+    sampler = journeys[0]["a"][1]
+    for label in (-1, 10, 1.0, True, "Bag"):
+        with pytest.raises(biggan_tf.BadInput, match="labels = "):
+            sampler.generate([label], 0.5, 0)
+    images = biggan_tf.sample(sampler, ["Bag", 0], 1)
+    np.testing.assert_array_equal(images, biggan_tf.sample(sampler, [8, 0], 1))
 
 
 def test_the_package_is_light_until_it_is_used():

@@ -61,6 +61,9 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
     assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
     assert labels.parse("10", names[:10], "--labels") == [9]
     assert labels.parse("0,2", ["0", "1", "2"], "--labels") == [0, 2]
+    blanks = ["trail", "trail "]
+    assert labels.parse("name:trail ", blanks, "-l") == [1]
+    assert labels.parse(" name:trail", blanks, "-l") == [0]
     for names in (["a", "b", "a,b"], ["a,b", "a", "b"]):
         with pytest.raises(BadInput, match="one class, and a list of others"):
             labels.parse("a,b", names, "--labels")

@@ -20,6 +20,20 @@ def as_path(given: PathLike) -> Path:
     return Path(given).expanduser()
 
 
+def as_folder(given: PathLike, flag: str) -> Path:
+    """Returns the path of a run or of a module; BadInput if TensorFlow cannot use it.
+
+    It takes [ and \\ in a path for a pattern, and does not find what it wrote there.
+    """
+    text = os.fspath(given)
+    if wrong := [part for part in ("://", "[", "\\") if part in text]:
+        raise BadInput(
+            f"{flag}={text}: name a folder of this machine's file system without "
+            f"{wrong[0]} in its path."
+        )
+    return as_path(given)
+
+
 def bind(gin_files: Files, bindings: Bindings) -> None:
     """Binds {"room.option": value}, or lines as `--gin_param` takes them."""
     files = [gin_files] if isinstance(gin_files, str) else list(gin_files)

@@ -11,6 +11,7 @@ from biggan_tf.api.arguments import (
     Bindings,
     Files,
     PathLike,
+    as_folder,
     as_path,
     bind,
     check_checkpoint,
@@ -87,8 +88,8 @@ def export(
     Returns the folder. Raises BadInput, and writes nothing, if it cannot be done.
     """
     check_checkpoint(checkpoint)
-    model_dir = as_path(model_dir)
-    path = as_path(export_dir) if export_dir else model_dir / "export"
+    model_dir = as_folder(model_dir, "--model_dir")
+    path = as_folder(export_dir, "--export_dir") if export_dir else model_dir / "export"
     with config.apart():
         config.read_back(model_dir)
         bind(gin_files, bindings)
@@ -141,7 +142,7 @@ def _configured(
 
 def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
     last = gin_files if isinstance(gin_files, str) else [*gin_files, ""][-2]
-    return as_path(model_dir or f"runs/{Path(last).stem}")
+    return as_folder(model_dir or f"runs/{Path(last).stem}", "--model_dir")
 
 
 def _discriminator(trained: run.Trained) -> Network:

@@ -68,10 +68,8 @@ def sample(
     for value in truncations:
         latents.check_truncation(sampler.convention, value, flag)
     problem = ""
-    if not 1 <= columns <= 10**6:
-        problem = f"columns = {columns}: take 1 to 1,000,000."
-    if not 0 <= seed <= latents.LARGEST_SEED:
-        problem = f"seed = {seed}: take 0 to {latents.LARGEST_SEED:,}."
+    check_whole("columns", columns, 1, 10**6)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
     if layout not in sheets.LAYOUTS:
         problem = f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}."
     if len(truncations) > 1 and layout != "samples":
@@ -176,12 +174,30 @@ def film(
     return path
 
 
-def _classes(labels: str | Sequence[int], sampler: Sampler) -> list[int]:
+def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
+    """Returns indices of classes; a text, also in a list, is parsed as a flag is."""
     if isinstance(labels, str):
         return class_labels.parse(labels, sampler.class_names, "--labels")
-    classes = [int(label) for label in labels]
-    if wrong := [label for label in classes if not 0 <= label < sampler.num_classes]:
-        raise BadInput(
-            f"labels={wrong[0]}: take indices from 0 to {sampler.num_classes - 1}."
-        )
+    if isinstance(labels, (int, np.integer)):
+        labels = [labels]
+    classes = []
+    for label in labels:
+        whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+        if isinstance(label, str):
+            classes += class_labels.parse(label, sampler.class_names, "--labels")
+        elif whole and 0 <= label < sampler.num_classes:
+            classes.append(int(label))
+        else:
+            raise BadInput(
+                f"labels={label!r}: take indices from 0 to {sampler.num_classes - 1}."
+            )
+    if not classes:
+        raise BadInput("labels = []: name one class or more.")
     return classes
+
+
+def check_whole(name: str, value: object, low: int, high: int) -> None:
+    """Raises BadInput unless a value is a whole number in a range."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        raise BadInput(f"{name} = {value!r}: take a whole number, {low:,} to {high:,}.")

@@ -83,24 +83,24 @@ def evaluate(
         module, model_dir: what to score: an exported module, or a run.
         data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
         metrics: names of `metrics.METRICS`.
-        network: the feature network, see `features.NETWORKS`.
+        network: of features, see `features.NETWORKS`.
         truncation: several also draw the curve, and print the paper's Table 2 columns.
         num_images: generated for each score.
-        split, reference: of the real images, and the file of their statistics, which is
-            made if it is not there.
-        seed: of latents and labels.
-        checkpoint: of a run, as in `export`.
-        neighbours: whether to draw samples beside their nearest training images.
-        output_dir: for the files; by default the run's folder, or the module's parent.
+        split: of the real images, "train" or "held_out".
+        reference: file of their statistics, made if it is not there.
+        seed, checkpoint: of latents and labels; of a run, as in `export`.
+        neighbours: draws samples beside their nearest training images.
+        output_dir: for files; by default the run's folder, or the module's parent.
         bindings, gin_files: as in `runs.train`.
 
-    Returns the scores by name; of several truncations a list, in the order of falling
-    truncation. They also go to `metrics.jsonl`.
+    Returns the scores by name; of several truncations a list, the highest one first.
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
+    file = as_path(reference) if reference else None
     curve = not isinstance(truncation, (int, float))
     truncations = sorted(set(truncation if curve else [truncation]), reverse=True)
-    _check(module, model_dir, data, checkpoint, names if curve else ("fid", "is"))
+    shown = names if curve else ("fid", "is")
+    _check(module, model_dir, data, checkpoint, split, shown)
     with config.apart(), datasets.sentences():
         if model_dir:
             config.read_back(as_path(model_dir))
@@ -126,7 +126,7 @@ def evaluate(
             looked_at_by = features.load(network)
         given = {"seed": seed, "frequencies": model.frequencies}
         evaluator = evaluation.Evaluator(
-            strategy, looked_at_by, real, names, num_images, split, reference, **given
+            strategy, looked_at_by, real, names, num_images, split, file, **given
         )
         evaluator.check(model.data.num_classes, model.data.image_size)
         with strategy.scope():
@@ -146,10 +146,13 @@ def _check(
     model_dir: PathLike | None,
     data: str | None,
     checkpoint: str,
+    split: str,
     names: Sequence[str],
 ) -> None:
     """Raises BadInput if what is scored, and against what, is not clear."""
     check_checkpoint(checkpoint)
+    if split not in evaluation.SPLITS:
+        raise BadInput(f"--split={split}: take {' or '.join(evaluation.SPLITS)}.")
     if bool(module) == bool(model_dir):
         raise BadInput("--module and --model_dir: name what to score by one of them.")
     if module and checkpoint != "latest":

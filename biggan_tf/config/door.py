@@ -40,8 +40,13 @@ def run(main: Callable[[], None]) -> None:
         if name in flags.FLAGS:  # --help shows the flags of the main module only
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     # A shell leaves the ~ in --flag=~/folder as it is.
-    home = os.path.expanduser("~")
-    app.run(guarded, [re.sub("(?<=[=:])~(?=/)", home, word) for word in sys.argv])
+    app.run(guarded, [_at_home(word) for word in sys.argv])
+
+
+def _at_home(word: str) -> str:
+    """Expands the ~ in --flag=~/x, --data=folder:~/x and --network=inception=~/x."""
+    match = re.fullmatch(r"(--?\w+=(?:\w+[:=])?)(~/.*)", word, re.DOTALL)
+    return match[1] + os.path.expanduser(match[2]) if match else word
 
 
 def _check_unicode(argument: str) -> None:
