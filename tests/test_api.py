@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,8 +94,11 @@ def test_calls_keep_their_settings_apart(journeys):
 
 def test_the_same_call_goes_on_and_draws_the_same(journeys):
     run, sampler, images, _ = journeys[0]["a"]
-    again = biggan_tf.train(["test.gin"], str(run), {**QUICK, "train.total_steps": 4})
-    assert again == run
+    more = {**QUICK, "train.total_steps": np.int64(4)}
+    assert biggan_tf.train([Path("test.gin")], str(run), more) == run
+    further = run.parent / "further"
+    params = "train.total_steps = 6"
+    assert biggan_tf.train((), further, params, continue_from=run) == further
     module = biggan_tf.export(run, run / "later", ["export.passes = 1"])
     assert biggan_tf.load(module).step == 4
     np.testing.assert_array_equal(biggan_tf.sample(sampler, [8, 0, 1], 2), images)

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
+import numpy as np
+
 from biggan_tf import config
 from biggan_tf.errors import BadInput
 
 PathLike = Union[str, os.PathLike]
-Files = Union[str, Sequence[str]]
-Bindings = Union[Mapping[str, Any], Sequence[str]]
+Files = Union[PathLike, Sequence[PathLike]]
+Bindings = Union[Mapping[str, Any], str, Sequence[str]]
 
 
 def as_path(given: PathLike) -> Path:
@@ -34,14 +36,30 @@ def as_folder(given: PathLike, flag: str) -> Path:
     return as_path(given)
 
 
+def file_names(files: Files) -> list[str]:
+    """Returns the names of one file or of several."""
+    one = isinstance(files, (str, os.PathLike))
+    return [os.fspath(file) for file in ([files] if one else files)]
+
+
 def bind(gin_files: Files, bindings: Bindings) -> None:
     """Binds {"room.option": value}, or lines as `--gin_param` takes them."""
-    files = [gin_files] if isinstance(gin_files, str) else list(gin_files)
+    files = file_names(gin_files)
     if isinstance(bindings, Mapping):
         config.parse(files, ())
-        config.bind_values(bindings)
+        values = {name: _plain(value) for name, value in bindings.items()}
+        config.bind_values(values)
+    elif isinstance(bindings, str):
+        config.parse(files, [bindings])
     else:
         config.parse(files, bindings)
+
+
+def _plain(value: Any) -> Any:
+    """Returns the Python value of a path, or of a number of NumPy."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_checkpoint(checkpoint: str) -> None:

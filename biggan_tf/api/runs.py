@@ -15,6 +15,7 @@ from biggan_tf.api.arguments import (
     as_path,
     bind,
     check_checkpoint,
+    file_names,
 )
 from biggan_tf.architecture import DiscriminatorSpec, Network
 from biggan_tf.errors import BadInput
@@ -141,8 +142,8 @@ def _configured(
 
 
 def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
-    last = gin_files if isinstance(gin_files, str) else [*gin_files, ""][-2]
-    return as_folder(model_dir or f"runs/{Path(last).stem}", "--model_dir")
+    folder = model_dir or f"runs/{Path(file_names(gin_files)[-1]).stem}"
+    return as_folder(folder, "--model_dir")
 
 
 def _discriminator(trained: run.Trained) -> Network:
