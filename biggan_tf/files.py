@@ -55,12 +55,9 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
-    """Adds one line of JSON to a file, after a half line too, as a kill may leave."""
-    with _naming(path), open(path, "a+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 1))
-        start = "" if file.read(1) in (b"", b"\n") else "\n"
-        file.write((start + json.dumps(value) + "\n").encode())
+    """Adds one line of JSON to a file."""
+    with _naming(path), open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(value) + "\n")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

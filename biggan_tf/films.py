@@ -83,11 +83,12 @@ def write(
         frames: uint8 [height, width, 3], all of one size.
         rate: frames a second.
     """
-    write_format = (
-        _write_mp4 if Path(path).suffix.lower() == ".mp4" else _write_animation
-    )
+    kind = Path(path).suffix[1:].upper()
     with files.replacing(path) as temporary:
-        write_format(temporary, Path(path).suffix.lower(), frames, rate)
+        if kind == "MP4":
+            _write_mp4(temporary, frames, rate)
+        else:
+            _write_animation(temporary, kind, frames, rate)
 
 
 def check_writer(path: str | os.PathLike[str]) -> None:
@@ -107,7 +108,7 @@ def _ffmpeg() -> ModuleType:
     return imageio_ffmpeg
 
 
-def _write_mp4(path: Path, _: str, frames: Iterator[np.ndarray], rate: int) -> None:
+def _write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
     first = next(frames)
     # The common pixel format of players has even sides.
     height, width = (side + side % 2 for side in first.shape[:2])
@@ -128,15 +129,15 @@ def _write_mp4(path: Path, _: str, frames: Iterator[np.ndarray], rate: int) -> N
 
 
 def _write_animation(
-    path: Path, suffix: str, frames: Iterator[np.ndarray], rate: int
+    path: Path, kind: str, frames: Iterator[np.ndarray], rate: int
 ) -> None:
     pictures = (Image.fromarray(frame) for frame in frames)
     next(pictures).save(
         path,
-        suffix[1:].upper(),
+        kind,
         save_all=True,
         append_images=pictures,
         duration=1000 / rate,
         loop=0,
-        **({"quality": 85} if suffix == ".webp" else {}),
+        **({"quality": 85} if kind == "WEBP" else {}),
     )

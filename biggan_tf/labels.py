@@ -6,6 +6,8 @@ import csv
 import re
 from collections.abc import Sequence
 
+import numpy as np
+
 from biggan_tf.errors import BadInput
 
 
@@ -31,6 +33,12 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
             )
         words = [text]
     return [index for word in words for index in _parse_word(word, class_names, flag)]
+
+
+def is_index(label: object, num_classes: int) -> bool:
+    """Returns whether a label is a whole number from 0 to num_classes - 1."""
+    whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
+    return whole and 0 <= label < num_classes
 
 
 def _parse_word(word: str, class_names: Sequence[str], flag: str) -> list[int]:

@@ -18,6 +18,7 @@ from biggan_tf.architecture import GeneratorSpec, NetworkSpec
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
+from biggan_tf.labels import is_index
 from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
@@ -108,8 +109,7 @@ class Sampler:
         Labels are indices, whole numbers from 0 to num_classes - 1; BadInput on others.
         """
         for label in labels:
-            whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
-            if not whole or not 0 <= label < self.num_classes:
+            if not is_index(label, self.num_classes):
                 last = self.num_classes - 1
                 raise BadInput(
                     f"labels = {label!r}: take whole numbers from 0 to {last}."

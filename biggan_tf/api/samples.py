@@ -16,11 +16,11 @@ from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
-# What is said of the pictures of a layout.
+# The layouts between two ends, and what is said of their pictures.
 PATHS = {
-    "z": ", z on a straight line",
-    "great_circle": ", z on a great circle",
-    "class": ", classes on a straight line",
+    "z": "z on a straight line",
+    "great_circle": "z on a great circle",
+    "class": "classes on a straight line",
 }
 
 
@@ -67,17 +67,11 @@ def sample(
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
         latents.check_truncation(sampler.convention, value, flag)
-    problem = ""
-    check_whole("columns", columns, 1, 10**6)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    if layout not in sheets.LAYOUTS:
-        problem = f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}."
-    if len(truncations) > 1 and layout != "samples":
-        problem = f"layout = {layout!r}: take 'samples' with several truncations."
+    _check_whole("columns", columns, 1, 10**6)
+    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    _check_layout(layout, len(truncations))
     if layout == "class" and len(classes) < 2:
-        problem = f"labels = {labels!r}: to interpolate between classes name two."
-    if problem:
-        raise BadInput(problem)
+        raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
     if len(truncations) > 1:
         rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     else:
@@ -90,8 +84,17 @@ def sample(
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
     if output:
         sheets.save(output, rows, drawn)
-        print(f"{output}: {sum(map(len, drawn))} images{PATHS.get(layout, '')}")
+        path = f", {PATHS[layout]}" if layout in PATHS else ""
+        print(f"{output}: {sum(map(len, drawn))} images{path}")
     return images.to_uint8(np.stack(drawn))
+
+
+def _check_layout(layout: str, truncations: int) -> None:
+    """Raises BadInput unless a layout is known, and goes with so many truncations."""
+    if layout not in sheets.LAYOUTS:
+        raise BadInput(f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}.")
+    if truncations > 1 and layout != "samples":
+        raise BadInput(f"layout = {layout!r}: take 'samples' with several truncations.")
 
 
 def sample_files(
@@ -119,6 +122,7 @@ def sample_files(
     """
     if bool(count) == bool(per_class):
         raise BadInput(f"--output={folder}: give --count or --per_class, one of them.")
+    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
     sampler = load(module)
     classes = _classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
@@ -158,15 +162,14 @@ def film(
     sampler = module if isinstance(module, Sampler) else load(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     classes = _classes(labels, sampler)
+    _check_whole("walks", walks, 1, 100)
+    _check_whole("rate", rate, 1, 100)  # frames a second
+    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
     frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
-    for problem, wrong in (
-        (f"walks = {walks}: take 1 to 100.", not 1 <= walks <= 100),
-        (f"rate = {rate}: take 1 to 100 frames a second.", not 1 <= rate <= 100),
-        (f"seconds = {seconds}: take {1 / rate:g} to 600.", not 1 <= frames <= 6e4),
-        (f"labels = {labels!r}: name 100 classes at most.", len(classes) > 100),
-    ):
-        if wrong:
-            raise BadInput(problem)
+    if not 1 <= frames <= 6e4:
+        raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
+    if len(classes) > 100:
+        raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
     walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
     films.write(path, films.draw(sampler, walk, columns), rate)
@@ -182,10 +185,9 @@ def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
         labels = [labels]
     classes = []
     for label in labels:
-        whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
         if isinstance(label, str):
             classes += class_labels.parse(label, sampler.class_names, "--labels")
-        elif whole and 0 <= label < sampler.num_classes:
+        elif class_labels.is_index(label, sampler.num_classes):
             classes.append(int(label))
         else:
             raise BadInput(
@@ -196,7 +198,7 @@ def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
     return classes
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> None:
+def _check_whole(name: str, value: object, low: int, high: int) -> None:
     """Raises BadInput unless a value is a whole number in a range."""
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or not low <= value <= high:
