@@ -538,7 +538,7 @@ def test_finite_steps_name_none(gan):
         ({"discriminator_steps": 1.5}, "gan.discriminator_steps = 1.5.*whole number"),
         ({"generator_learning_rate": -1e-4}, "gan.generator_learning_rate = -0.0001"),
         ({"discriminator_learning_rate": "1e-4"}, "gan.discriminator_learning_rate"),
-        ({"beta2": 1.5}, "gan.beta2 = 1.5.*from 0 to 1"),
+        ({"beta2": 1.5}, "gan.beta2 = 1.5.*from 0 to 0.999999"),
         ({"ema_decay": 99}, "gan.ema_decay = 99"),
         ({"ema_start_step": 1e3}, "gan.ema_start_step = 1000.0.*whole"),
         ({"discriminator_dropout": 1.0}, "gan.discriminator_dropout = 1.0"),
