@@ -92,7 +92,9 @@ def add_bias(x: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     @tf.custom_gradient
     def run(x: tf.Tensor, bias: tf.Tensor) -> tuple:
         def gradient(dy: tf.Tensor) -> tuple:
-            return dy, tf.raw_ops.BiasAddGrad(out_backprop=widen(dy))
+            # A product sums each row in float32, and needs no float32 copy of dy.
+            rows = tf.matmul(tf.ones_like(dy[..., :1]), dy, transpose_a=True)
+            return dy, tf.reduce_sum(widen(rows), range(dy.shape.rank - 1))
 
         return tf.nn.bias_add(x, tf.cast(bias, x.dtype)), gradient
 
