@@ -4,9 +4,13 @@ Each is a function of images, float32 [batch, side, side, 3], and of numbers in 
 float32 [batch, 3], that say what happens to each image.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
+
+from biggan_tf.latents import Draws
 
 Augmentation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -53,21 +57,54 @@ def cutout(x: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     return tf.where(hole[..., None], tf.zeros_like(x), x)
 
 
-def augment(x: tf.Tensor, names: Sequence[str], uniform: tf.Tensor) -> tf.Tensor:
-    """Applies the augmentations named, in the order of `AUGMENTATIONS`.
+NUMBERS_KEY, CHANCE_KEY = 2, 6  # of random numbers, see `latents.Draws.uniform`
 
-    `uniform` are numbers in [0, 1), float32 [batch, numbers()].
+
+class Augmenter:
+    """Applies augmentations to all images, or to a share that follows from D.
+
+    With a `target`, each augmentation changes an image with the probability `share`,
+    which rises while D's accuracy on real images is above the target, for then D learns
+    them by heart, and falls while it is below (Karras et al. 2020, arXiv 2006.06676).
+
+    Args:
+        names: of `AUGMENTATIONS`; they are applied in its order.
+        target: accuracy, 0.5 to 1. None: all images are augmented.
+        stride: by which the share moves after each update of D.
+
+    Attributes:
+        share: float32 variable, 0 to 1; None without a target.
     """
-    columns = tf.split(uniform, len(AUGMENTATIONS), axis=1)
-    for (name, function), own in zip(AUGMENTATIONS.items(), columns):
-        if name in names:
-            x = function(x, own)
-    return x
 
+    def __init__(self, names: Sequence[str], target: float | None, stride: float):
+        self._names, self._target, self._stride = names, target, stride
+        self.share = None
+        if names and target is not None:
+            self.share = tf.Variable(0.0, trainable=False, name="augmented_share")
 
-def numbers() -> int:
-    """Returns how many numbers `augment` takes for an image."""
-    return 3 * len(AUGMENTATIONS)
+    def __call__(self, x: tf.Tensor, draws: Draws, batches: int) -> tf.Tensor:
+        """Augments `batches` batches of images, one after the other in x."""
+        if not self._names:
+            return x
+        count, chances = len(AUGMENTATIONS), None
+        numbers = tf.split(draws.uniform(NUMBERS_KEY, 3 * count, batches), count, 1)
+        if self.share is not None:
+            chances = draws.uniform(CHANCE_KEY, count, batches)
+        for index, (name, function) in enumerate(AUGMENTATIONS.items()):
+            if name not in self._names:
+                continue
+            changed = function(x, numbers[index])
+            if chances is not None:
+                chosen = chances[:, index, None, None, None] < self.share
+                changed = tf.where(chosen, changed, x)
+            x = changed
+        return x
+
+    def adapt(self, accuracy: tf.Tensor) -> None:
+        """Moves the share; takes D's accuracy on the real images of an update."""
+        if self.share is not None:
+            moved = self.share + self._stride * tf.sign(accuracy - self._target)
+            self.share.assign(tf.clip_by_value(moved, 0.0, 1.0))
 
 
 def flip_and_shift(x: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:

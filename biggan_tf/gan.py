@@ -12,11 +12,13 @@ power-iteration vectors u of G and D move in the last micro-batch only.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from biggan_tf import augment, latents, losses
+from biggan_tf import latents, losses
+from biggan_tf.augment import AUGMENTATIONS, Augmenter
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -37,8 +39,6 @@ D_SCALARS = (
 G_SCALARS = ("loss/generator",)
 NORMS = ("gradient_norm/discriminator", "gradient_norm/generator")
 SCALARS = (*D_SCALARS, *G_SCALARS, *NORMS)
-# Keys of random numbers, see `latents.Draws.uniform`.
-AUGMENT_KEY, DROPOUT_KEY = 2, 3
 
 
 @options("gan")
@@ -56,8 +56,12 @@ class GanOptions:
     ema_start_step: int = option(20_000, "before this step the average copies G")
     discriminator_dropout: float = option(0.0, "rate on D's last features", high=0.99)
     augment: tuple[str, ...] = option(
-        (), "augmentations of D's images", choices=augment.AUGMENTATIONS
+        (), "augmentations of D's images", choices=AUGMENTATIONS
     )
+    augment_target: float | None = option(
+        None, "D's accuracy on real images that sets their share", low=0.5, high=1
+    )
+    augment_images: int = option(100_000, "in which the share moves by 1", low=1)
     freeze_generator: bool = option(False, "G, its statistics and average stay fixed")
     freeze_discriminator: bool = option(False, "nothing of D moves")
 
@@ -67,6 +71,11 @@ class GanOptions:
             raise BadInput(
                 "gan.freeze_generator = True with gan.freeze_discriminator = True: "
                 "leave one out, or nothing would train."
+            )
+        if self.augment_target is not None and not self.augment:
+            raise BadInput(
+                f"gan.augment_target = {self.augment_target} with gan.augment = (): "
+                f"name augmentations too, such as {(*AUGMENTATIONS,)}."
             )
 
     @property
@@ -129,6 +138,9 @@ class Gan(tf.Module):
         scales = loss_scales(generator, discriminator)
         if scales:  # an attribute is a part of checkpoints
             self.loss_scales = scales
+        stride = batch_size / options.augment_images
+        self.augment = Augmenter(options.augment, options.augment_target, stride)
+        self.augmented_share = self.augment.share
         state = generator.non_trainable_variables, discriminator.non_trainable_variables
         state = [*state[0], *state[1], *self.averages]
         batch = {"batch_size": batch_size, "micro_batches": micro_batches}
@@ -175,6 +187,7 @@ class Gan(tf.Module):
         for index in range(self.options.discriminator_steps):
             d_seed = latents.fold(seed, index)
             d_scalars = self.update_discriminator(batches.get_next, d_seed)
+            self.augment.adapt(d_scalars["accuracy/real"])
 
         # G learns to make images that D takes for real. It needs no real ones.
         g_seed = latents.fold(seed, self.options.discriminator_steps)
@@ -278,17 +291,10 @@ class Gan(tf.Module):
 
         Takes lists of image and label batches; returns each batch's logits, [batch, 1].
         """
-        options, x, count = self.options, tf.concat(images, axis=0), len(images)
-        if options.augment:
-            uniform = draws.uniform(AUGMENT_KEY, augment.numbers(), count)
-            x = augment.augment(x, options.augment, uniform)
-        dropout = None
-        if options.discriminator_dropout:
-
-            def dropout(size: int) -> tf.Tensor:
-                uniform = draws.uniform(DROPOUT_KEY, size, count)
-                return dropout_mask(uniform, options.discriminator_dropout)
-
+        options, count = self.options, len(images)
+        x = self.augment(tf.concat(images, axis=0), draws, count)
+        rate = options.discriminator_dropout
+        dropout = functools.partial(draws.dropout, rate, count) if rate else None
         logits = self.discriminator(
             x,
             tf.concat(labels, axis=0),
@@ -323,7 +329,8 @@ class Gan(tf.Module):
         Returns:
             The means over the tick of `SCALARS`, and `nonfinite_step`, int64: the first
             step with a NaN or an infinity in them, or 0. In float16 also the loss
-            scales, and how many updates were skipped since step 0.
+            scales, and how many updates were skipped since step 0; with
+            `gan.augment_target` the share of augmented images.
         """
 
         def one_step(
@@ -346,6 +353,8 @@ class Gan(tf.Module):
         for name, scale in getattr(self, "loss_scales", {}).items():
             means[f"loss_scale/{name}"] = tf.convert_to_tensor(scale.value)
             means[f"skipped_updates/{name}"] = tf.cast(scale.skipped, tf.float32)
+        if self.augmented_share is not None:
+            means["augmented_share"] = tf.convert_to_tensor(self.augmented_share)
         return {**means, "nonfinite_step": first_bad}
 
     # --- between ticks ----------------------------------------------------------------
@@ -379,18 +388,10 @@ class Gan(tf.Module):
         options = self.options
         g_rate = options.generator_learning_rate * generator_factor
         d_rate = options.discriminator_learning_rate * discriminator_factor
-        g_adam, d_adam = (
-            self.generator_optimizer._optimizer,
-            self.discriminator_optimizer,
-        )
-        for adam, rate in ((g_adam, g_rate), (d_adam, d_rate)):
+        adams = self.generator_optimizer._optimizer, self.discriminator_optimizer
+        for adam, rate in zip(adams, (g_rate, d_rate)):
             adam.learning_rate = rate
             adam.beta_1, adam.beta_2 = options.beta1, options.beta2
-
-
-def dropout_mask(uniform: tf.Tensor, rate: float) -> tf.Tensor:
-    """Returns 0 where a number in [0, 1) is below `rate`, 1 / (1 - rate) elsewhere."""
-    return tf.cast(uniform >= rate, tf.float32) / (1 - rate)
 
 
 def _fraction(true: tf.Tensor) -> tf.Tensor:

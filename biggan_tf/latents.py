@@ -18,6 +18,7 @@ from biggan_tf.config import option, options, settle
 from biggan_tf.errors import BadInput
 
 LARGEST_SEED = 2**63 - 1  # of flags; a run's own seed is an option of 32 bits
+DROPOUT_KEY = 3  # of random numbers, see `Draws.uniform`
 BALANCED = 2  # balanced data have at most so many times more of a class than of another
 
 
@@ -276,6 +277,14 @@ class Draws:
         seeds = [fold(seed, index) for index in range(batches)]
         numbers = [tf.random.stateless_uniform(shape, seed) for seed in seeds]
         return tf.concat([self._slice(batch) for batch in numbers], axis=0)
+
+    def dropout(self, rate: float, batches: int, size: int) -> tf.Tensor:
+        """Returns 0 for a fraction `rate` of the numbers, else 1 / (1 - rate).
+
+        float32 [batches * slice, size].
+        """
+        kept = self.uniform(DROPOUT_KEY, size, batches) >= rate
+        return tf.cast(kept, tf.float32) / (1 - rate)
 
     def _slice(self, batch: tf.Tensor) -> tf.Tensor:
         return replica_slice(equal_slice(batch, self.micro_batch, self.micro_batches))

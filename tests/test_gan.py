@@ -79,6 +79,7 @@ def state(gan: Gan) -> list[tf.Variable]:
         *gan.generator_optimizer._optimizer.variables(),
         *gan.discriminator_optimizer.variables(),
         *gan.averages,
+        *([] if gan.augmented_share is None else [gan.augmented_share]),
         gan.step,
     ]
 
@@ -205,7 +206,9 @@ def test_four_replicas_train_as_one():
 def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
-        before, after = (make(regularisers=[LeCam(weight=0.1)]) for _ in range(2))
+        options = {"augment": ("color",), "augment_target": 0.8}
+        some = [LeCam(weight=0.1)]
+        before, after = (make(regularisers=some, **options) for _ in range(2))
         for index, variable in enumerate(state(before)):
             variable.assign(tf.cast(tf.fill(variable.shape, index + 3), variable.dtype))
     Checkpoints(tmp_path, before).save(1)
@@ -419,6 +422,8 @@ def test_orthogonal_penalty_adds_its_gradient_to_the_raw_weights():
 EVERYTHING = {
     "discriminator_dropout": 0.2,
     "augment": ("color", "translation", "cutout"),
+    "augment_target": 0.55,
+    "augment_images": 20,
 }
 
 
@@ -544,6 +549,7 @@ def test_finite_steps_name_none(gan):
         ({"discriminator_dropout": 1.0}, "gan.discriminator_dropout = 1.0"),
         ({"augment": ("colour",)}, "'color', 'translation', 'cutout'"),
         ({"augment": "color"}, "take a tuple"),
+        ({"augment_target": 0.8}, r"gan.augment_target = 0.8 with gan.augment = \(\)"),
         (
             {"freeze_generator": True, "freeze_discriminator": True},
             "leave one out",

@@ -11,10 +11,10 @@ PACKAGE = ROOT / "biggan_tf"
 # A module imports only modules of the ranks above its own line.
 RANKS = (
     {"errors", "keras"},
-    {"augment", "files", "losses", "moving_average"},
+    {"files", "losses", "moving_average"},
     {"config"},
     {"alarms", "checkpoints", "distribution", "images", "labels", "latents", "layers"},
-    {"architecture", "data", "features", "metrics", "update"},
+    {"architecture", "augment", "data", "features", "metrics", "update"},
     {"biggan", "regularisers", "standing"},
     {"biggan_deep"},
     {"gan", "networks"},

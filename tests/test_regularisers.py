@@ -11,7 +11,6 @@ import tensorflow as tf
 from biggan_tf import augment, config, layers
 from biggan_tf import regularisers as regular
 from biggan_tf.errors import BadInput
-from biggan_tf.gan import dropout_mask
 from biggan_tf.latents import Draws
 from biggan_tf.regularisers import R1, Consistency, LeCam, Orthogonal, Seen, Sigma0
 
@@ -264,8 +263,30 @@ def test_flip_and_shift_reflects():
     np.testing.assert_array_equal(down[:, :4], IMAGES[:, 4:0:-1])
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0, None])
+def test_a_share_of_the_images_is_augmented(share):
+    augmenter = augment.Augmenter(("color",), None if share is None else 0.8, 0.1)
+    if share is not None:
+        augmenter.share.assign(share)
+    x = tf.constant(np.tile(IMAGES, [100, 1, 1, 1]))
+    y = augmenter(x, Draws(tf.constant([0, 1]), 200), 2)
+    changed = (y.numpy() != x.numpy()).any((1, 2, 3)).mean()
+    right = 1.0 if share is None else share
+    assert changed == pytest.approx(right, abs=0.08 * (0 < right < 1))
+
+
+def test_the_share_rises_while_d_knows_the_images_and_falls_while_it_does_not():
+    augmenter = augment.Augmenter(("color",), 0.8, 0.25)
+    seen = []
+    for accuracy in (0.7, 0.9, 0.9, 0.75, 1.0, 1.0, 1.0, 1.0, 0.8):
+        augmenter.adapt(tf.constant(accuracy))
+        seen.append(float(augmenter.share))
+    assert seen == [0, 0.25, 0.5, 0.25, 0.5, 0.75, 1, 1, 1]
+
+
 def test_dropout_keeps_the_mean():
-    mask = dropout_mask(tf.random.stateless_uniform([400, 50], [0, 1]), 0.3)
+    mask = Draws(tf.constant([0, 1]), 200).dropout(0.3, 2, 50)
+    assert mask.shape == [400, 50]
     np.testing.assert_allclose(tf.reduce_mean(mask), 1, atol=0.02)
     np.testing.assert_allclose(np.unique(mask), [0, 1 / 0.7], rtol=1e-6)
 
