@@ -44,6 +44,7 @@ class ExportOptions:
     batch_size: int = option(64, "images per pass, over all replicas", low=2)
     seed: int = option(0, "of the latents and labels of the passes")
     accumulate: bool = option(False, "measure statistics even if the weights have them")
+    license: str = option("unknown", "of the module, in its README.md, as 'apache-2.0'")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,51 +11,19 @@ import inspect
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from biggan_tf import latents
+from biggan_tf import files, latents
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
-from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
+from biggan_tf.sampling import InferenceGenerator, Sampler
 
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
 ATTRIBUTES += ("truncation_convention", "standing_truncations", "step")
-README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
-DISCRIMINATOR = """
-`m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
-"""
-MEANING = {
-    "resample": """\
-z is N(0, 1), drawn
-again where |z| > truncation, which is above 0; inf does not truncate. Above 2 the
-statistics are those of inf""",
-    "scaled": """\
-z is truncation * N,
-where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
-}
-
-
-def readme(
-    sampler: Sampler, options: ExportOptions, with_discriminator: bool, **facts: str
-) -> str:
-    """Returns the README.md of a module.
-
-    `facts` are `name` of the module's folder, `family` of its networks, `data`, the
-    name of the data set, and `config`, the configuration of the training.
-    """
-    meaning = MEANING.get(sampler.convention)
-    meaning = meaning or latents.TRUNCATIONS[sampler.convention].__doc__
-    meaning = meaning or "such latents\nare discrete, and truncation is always inf"
-    discriminator = DISCRIMINATOR if with_discriminator else ""
-    facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
-    facts["last_label"] = str(sampler.num_classes - 1)
-    uniform = latents.is_uniform(sampler.class_frequencies)
-    facts["often"] = "any other" if uniform else "in its data"
-    return README.format(sampler=sampler, options=options, **facts)
 
 
 def make_module(
@@ -210,14 +178,14 @@ def write(
     module: tf.train.Checkpoint,
     signatures: dict[str, Callable],
     path: Path,
-    text: str,
+    beside: Mapping[str, bytes],
     replace: bool = False,
 ) -> None:
-    """Saves a module, and the text of its README.md, complete or not at all.
+    """Saves a module, files `beside` it, and SHA256SUMS, complete or not at all.
 
-    `signatures` are functions by name, which servers call. With `replace` it replaces
-    an earlier export. Raises BadInput if the folder `path` is taken otherwise, or
-    cannot be written.
+    `signatures` are functions by name, which servers call; `beside` is the content of
+    further files by name. With `replace` it replaces an earlier export. Raises BadInput
+    if the folder `path` is taken otherwise, or cannot be written.
     """
     check_free(path, replace)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -225,7 +193,9 @@ def write(
     try:
         temporary.mkdir(parents=True)
         tf.saved_model.save(module, str(temporary), signatures)
-        (temporary / "README.md").write_text(text, encoding="utf-8")
+        for name, content in beside.items():
+            (temporary / name).write_bytes(content)
+        _write_checksums(temporary)
         if path.exists():
             path.rename(earlier)
         temporary.rename(path)
@@ -239,6 +209,14 @@ def write(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     shutil.rmtree(earlier, ignore_errors=True)
+
+
+def _write_checksums(folder: Path) -> None:
+    """Writes SHA256SUMS of all files in a folder, for `sha256sum --check`."""
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    held = [name for name in names if (folder / name).is_file()]
+    lines = [f"{files.sha256(folder / name)}  {name.as_posix()}\n" for name in held]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
 def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow_hub as hub
 from doors import ENVIRONMENT, ROOT, called
+from PIL import Image
 
-from biggan_tf import config, loop, run, saved_model
+from biggan_tf import config, images, loop, model_card, run, saved_model
 from biggan_tf.checkpoints import read_weights
 from biggan_tf.layers import path_of
 
@@ -54,6 +55,12 @@ def test_what_is_exported(model_dir, tmp_path):
     assert (module.step, module.convention) == (4, "resample")
     assert module.class_names[9] == "Ankle boot"
     assert "passes=1" in (model_dir / "export" / "README.md").read_text()
+    classes = np.linspace(0, 9, model_card.MOST_ROWS).astype(int)
+    drawn = module.generate(classes.repeat(model_card.COLUMNS), 0.5, seed=0)
+    with Image.open(model_dir / "export" / "samples.png") as sheet:
+        last_tile = np.asarray(sheet)[-64:, -64:]
+    tile = images.to_uint8(drawn[-1]).repeat(2, 0).repeat(2, 1)
+    np.testing.assert_allclose(np.int32(last_tile), tile, atol=1)
     assert not [name for name in os.listdir(model_dir) if "export." in name]
     other = saved_model.load(tmp_path / "scaled")
     assert other.convention == "scaled"

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tiny import specs as tiny_specs
 
-from biggan_tf import latents, layers, networks, sampling, saved_model
+from biggan_tf import latents, layers, model_card, networks, sampling, saved_model
 from biggan_tf.architecture import FAMILIES
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -80,8 +80,9 @@ def export(model, path, convention="resample", with_discriminator=True, **kwargs
     module, signatures = saved_model.make_module(generator, sampler, discriminator)
     facts = {"name": path.name, "family": "biggan", "data": "letters"}
     facts["config"] = "gan.beta1 = 0.0\n"
-    text = saved_model.readme(sampler, ExportOptions(), with_discriminator, **facts)
-    saved_model.write(module, signatures, path, text, **kwargs)
+    text = model_card.readme(sampler, ExportOptions(), with_discriminator, **facts)
+    beside = {"README.md": text.encode()}
+    saved_model.write(module, signatures, path, beside, **kwargs)
 
 
 def folded_discriminator(source):
@@ -542,6 +543,8 @@ def test_a_process_that_knows_nothing_of_us_can_use_it(path, module, tmp_path):
 
 def test_readme_says_what_it_is(path):
     text = (path / "README.md").read_text()
+    _, fields, text = text.split("---\n", 2)  # YAML, for model hubs
+    assert 'license: "unknown"' in fields
     for fact in ("letters", "32 px", "7 training steps", "`resample`", "gan.beta1 = 0"):
         assert fact in text
     assert "m.discriminator(" in text
@@ -549,6 +552,18 @@ def test_readme_says_what_it_is(path):
     assert "Keep `m`" in text
     with pytest.raises(AssertionError, match="have been deleted"):
         hub.load(str(path)).generate([0], 0.5, 3)
+
+
+def test_a_card_has_the_scores_of_its_step(path):
+    sampler = saved_model.load(path)
+    protocol = {"step": 7, "truncation": "inf", "num_images": 500, "data": "letters"}
+    records = [{"step": 7, "fid_lite0_64": 123.456789, "protocol": protocol}]
+    facts = dict.fromkeys(("name", "family", "data", "config"), "x")
+    options = ExportOptions(license='a "b"')
+    text = model_card.readme(sampler, options, False, records, **facts)
+    assert "| fid_lite0_64 | 123.46 | inf | 500 | letters |" in text
+    assert r'license: "a \"b\""' in text
+    assert "Nothing was scored" in model_card.readme(sampler, options, False, **facts)
 
 
 # Writing and opening.
@@ -570,7 +585,7 @@ def test_a_failed_save_leaves_no_trace(tmp_path, path):
     target.mkdir()
     (target / "saved_model.pb").write_bytes(export_of_before.read_bytes())
     with pytest.raises(AssertionError, match="untracked"):
-        saved_model.write(*broken, target, "", replace=True)
+        saved_model.write(*broken, target, {}, replace=True)
     assert os.listdir(tmp_path) == ["export"]
     assert os.listdir(target) == ["saved_model.pb"]
 
@@ -581,17 +596,22 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
         {"serving_default": tf.function(lambda: {"value": 1.0}, input_signature=[])},
     )
     target = tmp_path / "some" / "export"
-    saved_model.write(*whole, target, "first")
+    saved_model.write(*whole, target, {"README.md": b"first"})
     with pytest.raises(BadInput, match="name a new folder"):
-        saved_model.write(*whole, target, "second")
+        saved_model.write(*whole, target, {"README.md": b"second"})
     assert (target / "README.md").read_text() == "first"
-    saved_model.write(*whole, target, "second", replace=True)
+    saved_model.write(*whole, target, {"README.md": b"second"}, replace=True)
     assert (target / "README.md").read_text() == "second"
+    check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
+    checked = subprocess.run(check, cwd=target, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert "README.md: OK" in checked.stdout
+    assert "saved_model.pb: OK" in checked.stdout
     assert os.listdir(target.parent) == ["export"]
 
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):
-        saved_model.write(*whole, target, "third", replace=True)
+        saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
     with pytest.raises(BadInput, match="cannot be written to"):
         saved_model.check_free(target / "README.md" / "export", False)
 

@@ -196,10 +196,12 @@ def test_a_full_disk_leaves_the_export_before(tmp_path):
         {"serving_default": tf.function(lambda: {"value": 1.0}, input_signature=[])},
     )
     target = tmp_path / "export"
-    saved_model.write(*module, target, "first")
+    saved_model.write(*module, target, {"README.md": b"first"})
     for most_bytes in (0, 50, 2000):
         with full_disk(most_bytes), pytest.raises(BadInput, match="is as it was"):
-            saved_model.write(*module, target, "second" * 1000, replace=True)
+            saved_model.write(
+                *module, target, {"README.md": b"second" * 1000}, replace=True
+            )
         assert (target / "README.md").read_text() == "first"
         assert [path.name for path in tmp_path.iterdir()] == ["export"]
 

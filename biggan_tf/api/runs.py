@@ -6,7 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from biggan_tf import checkpoints, config, loop, networks, run, saved_model
+from biggan_tf import (
+    checkpoints,
+    config,
+    evaluation,
+    loop,
+    model_card,
+    networks,
+    run,
+    saved_model,
+)
 from biggan_tf.api.arguments import (
     Bindings,
     Files,
@@ -101,16 +110,21 @@ def export(
         discriminator = _discriminator(trained) if with_discriminator else None
         generator, sampler = run.inference_generator(trained, options)
     module, signatures = saved_model.make_module(generator, sampler, discriminator)
-    text = saved_model.readme(
+    text = model_card.readme(
         sampler,
         options,
         with_discriminator,
+        evaluation.records_of_step(model_dir / "metrics.jsonl", trained.step),
         name=path.name,
         family=trained.spec.family,
         data=trained.data.name,
-        config=(model_dir / "config.gin").read_text(),
+        config=(model_dir / "config.gin").read_text(encoding="utf-8"),
     )
-    saved_model.write(module, signatures, path, text, replace=export_dir is None)
+    beside = {
+        "README.md": text.encode(),
+        "samples.png": model_card.picture(sampler, signatures["generate"]),
+    }
+    saved_model.write(module, signatures, path, beside, replace=export_dir is None)
     print(
         f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
         "README.md says how to call it"

@@ -23,7 +23,12 @@ _RENAMED = {
     r"gan\.embedding_decay": "embedding_decay.weight",
 }
 # Options that earlier versions lacked in their rooms, and what these did.
-_ADDED = {"generator.chunk_size": 20, "latents.labels": "uniform"}
+_ADDED = {
+    "gan.augment_images": 100_000,
+    "gan.augment_target": None,
+    "generator.chunk_size": 20,
+    "latents.labels": "uniform",
+}
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:

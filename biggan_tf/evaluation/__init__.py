@@ -12,5 +12,5 @@ from biggan_tf.evaluation.periodic import (
     PeriodicEvaluation,
     load_network,
 )
-from biggan_tf.evaluation.records import known_scores, write_record
+from biggan_tf.evaluation.records import known_scores, records_of_step, write_record
 from biggan_tf.evaluation.scoring import KEPT, SPLITS, Evaluator, parse_metrics

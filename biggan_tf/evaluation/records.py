@@ -44,6 +44,12 @@ def known_scores(
     return None
 
 
+def records_of_step(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
+    """Returns the records of one step in a file, which may not be there."""
+    found = [record for _, record in _records(_text(path))]
+    return [record for record in found if record["protocol"]["step"] == step]
+
+
 def _text(path: str | os.PathLike[str]) -> str:
     path = Path(path)
     return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,0 +1,102 @@
+"""What lies beside an exported module for people: README.md and samples.png.
+
+The README is a model card, with the fields that model hubs read at its top.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from biggan_tf import images, latents
+from biggan_tf.sampling import ExportOptions, Sampler
+
+README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
+MOST_ROWS, COLUMNS = 8, 6  # of the picture
+DISCRIMINATOR = """
+`m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
+"""
+MEANING = {
+    "resample": """\
+z is N(0, 1), drawn
+again where |z| > truncation, which is above 0; inf does not truncate. Above 2 the
+statistics are those of inf""",
+    "scaled": """\
+z is truncation * N,
+where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
+}
+
+
+def readme(
+    sampler: Sampler,
+    options: ExportOptions,
+    with_discriminator: bool,
+    records: Iterable[dict[str, Any]] = (),
+    **facts: str,
+) -> str:
+    """Returns the README.md of a module.
+
+    Args:
+        sampler: of the module.
+        options, with_discriminator: of the export.
+        records: of scores of this step, as in `metrics.jsonl`.
+        facts: `name` of the module's folder, `family` of its networks, `data`, the name
+            of the data set, and `config`, the configuration of the training.
+    """
+    meaning = MEANING.get(sampler.convention)
+    meaning = meaning or latents.TRUNCATIONS[sampler.convention].__doc__
+    meaning = meaning or "such latents\nare discrete, and truncation is always inf"
+    discriminator = DISCRIMINATOR if with_discriminator else ""
+    facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
+    facts["last_label"] = str(sampler.num_classes - 1)
+    uniform = latents.is_uniform(sampler.class_frequencies)
+    facts["often"] = "any other" if uniform else "in its data"
+    facts["license"] = json.dumps(options.license, ensure_ascii=False)
+    facts["truncation"] = f"{_truncation(sampler):g}"
+    facts["scores"] = _table(records) or "Nothing was scored at this step."
+    return README.format(sampler=sampler, options=options, **facts)
+
+
+def picture(sampler: Sampler, generate: Callable) -> bytes:
+    """Returns a PNG, a row of samples for each of some classes.
+
+    `generate` is the signature of this name of the module.
+    """
+    rows = min(MOST_ROWS, sampler.num_classes)
+    classes = np.linspace(0, sampler.num_classes - 1, rows).astype(np.int64)
+    drawn = generate(
+        labels=tf.constant(classes.repeat(COLUMNS)),
+        truncation=tf.constant(_truncation(sampler)),
+        seed=tf.constant(0, tf.int64),
+    )
+    names = [sampler.class_names[index] for index in classes]
+    sheet = images.sheet(images.to_uint8(drawn["images"]), COLUMNS, names)
+    png = io.BytesIO()
+    Image.fromarray(sheet).save(png, "PNG")
+    return png.getvalue()
+
+
+def _truncation(sampler: Sampler) -> float:
+    """Returns the truncation of the picture."""
+    return np.inf if sampler.convention in latents.DISCRETE else 0.5
+
+
+def _table(records: Iterable[dict[str, Any]]) -> str:
+    """Returns scores as a table of Markdown; "" without any."""
+    lines = []
+    for record in records:
+        protocol = record["protocol"]
+        told = [protocol.get(key, "") for key in ("truncation", "num_images", "data")]
+        for name, value in record.items():
+            if name not in ("step", "protocol"):
+                cells = name, f"{value:.5g}", *map(str, told)
+                lines.append(f"| {' | '.join(cells)} |")
+    head = "| score | value | truncation | images | compared with |", "|---" * 5 + "|"
+    return "\n".join([*head, *lines]) if lines else ""
