@@ -9,7 +9,7 @@ from pathlib import Path
 
 from biggan_tf import files
 from biggan_tf.config import bindings, parsing
-from biggan_tf.config.options import ROOMS, current, free_bindings
+from biggan_tf.config.options import ROOMS, current, declared, free_bindings
 from biggan_tf.errors import BadInput
 
 # Names of bindings in earlier versions, and their names today. The first match counts.
@@ -24,6 +24,7 @@ _RENAMED = {
 }
 # Options that earlier versions lacked in their rooms, and what these did.
 _ADDED = {"generator.chunk_size": 20, "latents.labels": "uniform"}
+_LAST = "train.total_steps"  # by which every file ends that training wrote
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:
@@ -72,6 +73,7 @@ def read_back(model_dir: str | os.PathLike[str]) -> None:
             "directory of a run of biggan_tf.train."
         )
     found = _bindings(path)
+    _check_whole(path, {_LAST} - found.keys())
     bindings.bind({n: b for n, b in found.items() if n.partition(".")[0] in ROOMS})
 
 
@@ -109,4 +111,16 @@ def _bindings(path: Path) -> dict[str, bindings.Bound]:
     for name, value in _ADDED.items():
         if name.partition(".")[0] in rooms:
             found.setdefault(name, bindings.Bound(value, str(path)))
+    rooms &= ROOMS.keys()
+    options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
+    _check_whole(path, options - free_bindings() - found.keys())
     return found
+
+
+def _check_whole(path: Path, missing: set[str]) -> None:
+    """Raises BadInput, which lists them, if options are missing in a `config.gin`."""
+    if missing:
+        raise BadInput(
+            f"{path}: it lacks {', '.join(sorted(missing))}; take the whole file, as "
+            "training wrote it."
+        )
