@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from biggan_tf import latents
+from biggan_tf import files, latents
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
@@ -220,8 +220,9 @@ def write(
     cannot be written.
     """
     check_free(path, replace)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    earlier = path.with_name(f".{path.name}.{os.getpid()}.earlier")
+    path = Path(os.path.realpath(path))  # a link stays
+    temporary = files.temporary_name(path)
+    earlier = temporary.with_name(f"{temporary.name}.earlier")
     try:
         temporary.mkdir(parents=True)
         tf.saved_model.save(module, str(temporary), signatures)
