@@ -130,6 +130,16 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
+        (lambda: biggan_tf.train("test.gin", "n" * 256), "n' is no .*name too long"),
+        (
+            lambda: biggan_tf.train("test.gin", "a\0b"),
+            r"'a\\x00b' is .*null (byte|char)",
+        ),
+        (lambda: biggan_tf.train("n" * 256, "x"), "there is no file n"),
+        (lambda: biggan_tf.export("~no-such-user/x"), "'~no-such-user/x' is no path"),
+        (lambda: biggan_tf.export(5), "5 is no path"),
+        (lambda: biggan_tf.load("~no-such-user/x"), "'~no-such-user/x' is no path"),
+        (lambda: biggan_tf.sample("x", output="a\0.png"), "is no path"),
     ],
 )
 def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):

@@ -1,5 +1,6 @@
 """From gin files and --gin_param to bindings; every mistake is named with its line."""
 
+import os
 import re
 import tokenize
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def _of_file(
 ) -> dict[str, Bound]:
     """Returns what a file binds; `origin` names it, files `including` include it."""
     paths = folder / name, GIN_FOLDER / name
-    path = next((path for path in paths if path.exists()), None)
+    path = next((path for path in paths if os.path.exists(path)), None)
     if path is None:
         folders = dict.fromkeys(path.parent.resolve() for path in paths)
         known = {path.name for folder in folders for path in folder.glob("*.gin")}
