@@ -1,15 +1,18 @@
 """`import biggan_tf` as in a notebook: several runs in one process, and in threads."""
 
+import dataclasses
 import logging
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import biggan_tf
-from biggan_tf import config
+from biggan_tf import config, plan
 from biggan_tf.config.options import current
+from biggan_tf.run import write_data_spec
 
 QUICK = {
     "train.total_steps": 2,
@@ -148,6 +151,30 @@ def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
         call()
     assert not list(tmp_path.iterdir())
     assert not current().bound
+
+
+def test_a_dry_run_refuses_what_training_would(tmp_path):
+    with config.apart():
+        config.parse(["test.gin"], [])
+        spec = plan.make_plan().data.spec
+        config.claim(tmp_path)
+    write_data_spec(tmp_path, spec)
+    checkpoint = tf.train.Checkpoint(step=tf.Variable(8))
+    checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
+    reset, new = "train.keep_moments = False", tmp_path / "new"
+    ema = {"train.keep_moments": False, "gan.ema_start_step": 9}
+    for complaint, model_dir, *others in (
+        ("gan.loss is 'hinge' there", tmp_path, "gan.loss = 'wasserstein'"),
+        ("False without --continue_from", new, reset),
+        ("gan.ema_start_step = 9 with train.keep_moments", new, ema, tmp_path),
+    ):
+        with pytest.raises(biggan_tf.BadInput, match=complaint):
+            biggan_tf.dry_run("test.gin", model_dir, *others)
+    names = ("Boot", *spec.class_names[1:])
+    write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
+    with pytest.raises(biggan_tf.BadInput, match="give the 10 classes of"):
+        biggan_tf.dry_run("test.gin", tmp_path)
+    assert not new.exists()
 
 
 def test_wrong_samples_are_refused(journeys, tmp_path):

@@ -28,11 +28,25 @@ _LAST = "train.total_steps"  # by which every file ends that training wrote
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:
-    """Makes `model_dir` belong to the operative config, or checks that it does.
+    """Makes `model_dir` belong to the operative config; BadInput as `check_claim`.
 
-    Writes the folder's `config.gin` if there is none, and rewrites it if only options
-    differ that may change between runs. Raises BadInput, which lists the options, if
-    others differ.
+    Writes the folder's `config.gin`, unless it says the same already.
+    """
+    if not check_claim(model_dir):
+        return
+    path = Path(model_dir) / "config.gin"
+    try:
+        files.write_text(path, bindings.operative())
+    except OSError as error:
+        problem = f"its config.gin cannot be written ({error.strerror})"
+        raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
+
+
+def check_claim(model_dir: str | os.PathLike[str]) -> bool:
+    """Returns whether the operative config is not what the `config.gin` there says.
+
+    Raises BadInput, which lists the options, if some differ that may not change between
+    two runs there.
     """
     path, here = Path(model_dir) / "config.gin", current().taken
     if path.is_file():
@@ -43,7 +57,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
             if name not in there or name not in here or there[name] != here[name]
         }
         if not changed:
-            return
+            return False
         refused = [
             f"{name} is {old} there and {new} here"
             for name, (old, new) in changed.items()
@@ -54,11 +68,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
                 f"--model_dir={model_dir} belongs to another config "
                 f"({', '.join(refused)}): take the values there, or another directory."
             )
-    try:
-        files.write_text(path, bindings.operative())
-    except OSError as error:
-        problem = f"its config.gin cannot be written ({error.strerror})"
-        raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
+    return True
 
 
 def read_back(model_dir: str | os.PathLike[str]) -> None:
