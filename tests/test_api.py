@@ -153,6 +153,41 @@ def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
     assert not current().bound
 
 
+@pytest.mark.parametrize(
+    ("call", "wrong"),
+    [
+        *(("evaluate", {"num_images": each}) for each in (1300.5, "1300", True)),
+        *(("evaluate", {"seed": each}) for each in ("x", True, -1)),
+        *(("evaluate", {"truncation": each}) for each in ("0.5", [], True, [1, "2"])),
+        *(("evaluate", {"metrics": each}) for each in ("fidd", "fid,", 5, [5], [])),
+        *(("evaluate", {name: 5}) for name in ("network", "data", "split")),
+        *(("evaluate", {"reference": each}) for each in (5, Path("."))),
+        *(("sample", {"truncation": each}) for each in ("0.5", [], True, None)),
+        *(("sample", {"columns": each}) for each in (2.5, "2", True)),
+        ("sample", {"layout": ["z"]}),
+        *(("sample_files", {"count": each}) for each in (2.5, "2", 0)),
+        ("sample_files", {"per_class": True}),
+        *(("film", {"seconds": each}) for each in ("1", True)),
+        ("film", {"truncation": [1, 2]}),
+    ],
+)
+def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
+    first = {"evaluate": [], "sample": [], "film": [tmp_path / "x.gif"]}
+    name = next(iter(wrong))
+    given = {"data": "embedded", **wrong} if call == "evaluate" else wrong
+    with pytest.raises(biggan_tf.BadInput, match=f"{name}|is no path|Is a directory"):
+        getattr(biggan_tf, call)("nowhere", *first.get(call, [tmp_path]), **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"gin_files": 5}, {"gin_files": [5]}, {"bindings": 5}, {"bindings": [5]}]
+)
+def test_no_recipe_is_refused(wrong):
+    with pytest.raises(biggan_tf.BadInput, match=f"{next(iter(wrong))} = "):
+        biggan_tf.train(**{"gin_files": "test.gin", "model_dir": "x", **wrong})
+
+
 def test_a_dry_run_refuses_what_training_would(tmp_path):
     with config.apart():
         config.parse(["test.gin"], [])
@@ -186,6 +221,7 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
         ({"labels": [True]}, "labels=True: take"),
         ({"labels": []}, "name one class"),
         ({"labels": ["Bog"]}, "Bog: there is no such class"),
+        ({"labels": 2.0}, "labels=2.0: take"),
         ({"seed": 1.5}, "seed = 1.5"),
         ({"labels": [0], "layout": "class"}, "name two"),
         ({"layout": "z", "truncation": [1, 2]}, "several truncations"),
@@ -204,6 +240,9 @@ def test_a_sampler_draws_no_class_that_is_not_there(journeys):
     for label in (-1, 10, 1.0, True, "Bag"):
         with pytest.raises(biggan_tf.BadInput, match="labels = "):
             sampler.generate([label], 0.5, 0)
+    for wrong in ((2.0, 0.5, 0), ([0], "0.5", 0), ([0], -1, 0), ([0], 0.5, "x")):
+        with pytest.raises(biggan_tf.BadInput):
+            sampler.generate(*wrong)
     images = biggan_tf.sample(sampler, ["Bag", 0], 1)
     np.testing.assert_array_equal(images, biggan_tf.sample(sampler, [8, 0], 1))
 

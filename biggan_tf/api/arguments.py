@@ -11,6 +11,7 @@ from typing import Any, Union
 import numpy as np
 
 from biggan_tf import config
+from biggan_tf.checks import check_text, listed
 from biggan_tf.errors import BadInput
 
 PathLike = Union[str, os.PathLike]
@@ -49,8 +50,10 @@ def as_folder(given: PathLike, flag: str) -> Path:
 
 def file_names(files: Files) -> list[str]:
     """Returns the names of one file or of several."""
-    one = isinstance(files, (str, os.PathLike))
-    return [os.fspath(file) for file in ([files] if one else files)]
+    try:
+        return [os.fspath(file) for file in listed(files)]
+    except TypeError as error:
+        raise BadInput(f"gin_files = {files!r}: take names of files.") from error
 
 
 def bind(gin_files: Files, bindings: Bindings) -> None:
@@ -60,10 +63,11 @@ def bind(gin_files: Files, bindings: Bindings) -> None:
         config.parse(files, ())
         values = {name: _plain(value) for name, value in bindings.items()}
         config.bind_values(values)
-    elif isinstance(bindings, str):
-        config.parse(files, [bindings])
     else:
-        config.parse(files, bindings)
+        lines = listed(bindings)
+        for line in lines:
+            check_text("bindings", line)
+        config.parse(files, lines)
 
 
 def _plain(value: Any) -> Any:
