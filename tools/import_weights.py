@@ -1,4 +1,4 @@
-"""Makes a model directory of published weights, to export, sample, evaluate or tune.
+r"""Makes a model directory of published weights, to export, sample, evaluate or tune.
 
     # BigGAN-PyTorch; one of the generators is needed, the other files are optional
     python tools/import_weights.py --source=biggan_pytorch --model_dir=runs/aj \
