@@ -1,4 +1,4 @@
-"""Scores an exported module, or a training run's newest or best checkpoint.
+r"""Scores an exported module, or a training run's newest or best checkpoint.
 
     python -m biggan_tf.evaluate --module=runs/demo/export --data=embedded \
         --network=lite0_64 --metrics=fid,is,kid,prdc --num_images=10000

@@ -1,4 +1,4 @@
-"""Exports a trained model as a module that `hub.load` opens.
+r"""Exports a trained model as a module that `hub.load` opens.
 
     python -m biggan_tf.export --model_dir=runs/demo
     python -m biggan_tf.export --model_dir=runs/demo --export_dir=/tmp/demo \

@@ -30,17 +30,43 @@ WEB_PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a path to write to, which gets the name `path` if nothing goes wrong.
 
-    It lies in the same folder, which is made if it is missing.
+    It lies in the same folder, which is made if it is missing. If `path` is a symbolic
+    link, the file that it leads to is replaced.
+
+    Raises OSError if the file there may not be written, or cannot be.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    target = target_of(path)
+    temporary = temporary_name(target)
     try:
         with _naming(path):
             yield temporary
-            os.replace(temporary, path)
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def target_of(path: str | os.PathLike[str]) -> Path:
+    """Makes the folder of a file to be replaced; returns the file, links followed.
+
+    Raises OSError if it may not be written, not even by its owner, or is a folder.
+    """
+    target = Path(os.path.realpath(path))
+    with _naming(path):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        kept = target.exists() and not target.stat().st_mode & 0o222
+        if kept or not os.access(target.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return target
+
+
+def temporary_name(path: Path) -> Path:
+    """Returns a hidden path of this process, beside another one.
+
+    A name has 255 bytes at most, so of a long one it keeps the end.
+    """
+    return path.with_name(f".{path.name[-50:]}.{os.getpid()}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

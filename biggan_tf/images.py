@@ -123,14 +123,11 @@ def write(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
     """Makes the folder of a file to be written; BadInput if its name will not do."""
-    target = Path(path)
-    if target.suffix.lower() not in suffixes:
+    if Path(path).suffix.lower() not in suffixes:
         names = " or ".join(suffixes)
         raise BadInput(f"{flag}={path}: give the name of a {names} file.")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        files.target_of(path)
     except OSError as error:
-        problem = error.strerror
-        raise BadInput(f"{flag}={path}: it cannot be written ({problem}).") from error
-    if target.is_dir() or not os.access(target.parent, os.W_OK):
-        raise BadInput(f"{flag}={path}: it cannot be written; take another name.")
+        told = f"it cannot be written ({error.strerror}); take another name"
+        raise BadInput(f"{flag}={path}: {told}.") from error

@@ -16,23 +16,44 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
 
     An index counts the classes from 0, in the order of `class_names`. The text is
     "all", or words with commas between: names, indices, and ranges of indices such as
-    "0-4". A name that holds a comma stands in double quotes. "name:2" is the class of
-    that name, "index:2" the one of that index.
+    "0-4". A name that holds a comma stands in double quotes. "name:" before exactly the
+    name of a class means that class, whatever other classes are called, and "index:2"
+    the class of that index.
 
     Raises BadInput, which names `flag`, if a word means no class, or may mean several.
     """
+    if explicit := _explicit(text, class_names):
+        return explicit
     try:
         words = next(csv.reader([text], skipinitialspace=True, strict=True))
     except (csv.Error, StopIteration):
+        words = []
+    if not words or (text in class_names and text.lstrip() == words[0]):
         words = [text]
-    if text in class_names or not words:
-        if len(words) > 1 and all(word in class_names for word in words):
+    meanings = [_meanings(word, class_names) for word in words]
+    if text in class_names and words != [text]:
+        if all(meanings):
             raise BadInput(
                 f"{flag}={text}: this is the name of one class, and a list of others; "
-                f'write "{text}" in double quotes, or name: before each.'
+                f"write name:{text} for that one, or name: before each of the others."
             )
-        words = [text]
-    return [index for word in words for index in _parse_word(word, class_names, flag)]
+        return [class_names.index(text)]
+    found = []
+    for word, meant in zip(words, meanings):
+        if len({*map(tuple, meant.values())}) > 1:
+            raise BadInput(
+                f"{flag}={word}: this is both a name and an index; write "
+                f"{' or '.join(meant)}."
+            )
+        if not meant:
+            last = len(class_names) - 1
+            shown = ", ".join(class_names[:10]) + (", ..." if last > 9 else "")
+            raise BadInput(
+                f"{flag}={word}: there is no such class; take indices from 0 to "
+                f"{last}, names ({shown}) or all."
+            )
+        found += next(iter(meant.values()))
+    return found
 
 
 def is_index(label: object, num_classes: int) -> bool:
@@ -41,30 +62,32 @@ def is_index(label: object, num_classes: int) -> bool:
     return whole and 0 <= label < num_classes
 
 
-def _parse_word(word: str, class_names: Sequence[str], flag: str) -> list[int]:
-    if word not in class_names and word.partition(":")[2] not in class_names:
-        word = word.strip()
+def _explicit(word: str, class_names: Sequence[str]) -> list[int]:
+    """Returns the classes that "name:..." or "index:..." means; [] if it means none."""
     kind, _, rest = word.partition(":")
-    last = len(class_names) - 1
-    meant = {}  # how to say it without doubt, and the indices
-    for name in [word, *([rest] if kind == "name" else [])]:
-        if name in class_names:
-            meant[f"name:{name}"] = [class_names.index(name)]
-    span = rest if kind == "index" else word
-    span = f"0-{last}" if span == "all" else span
-    if match := re.fullmatch(r"(\d+)(?: *- *(\d+))?", span, re.ASCII):
-        first, end = int(match[1]), int(match[2] or match[1])
-        if first <= end <= last:
-            meant[f"index:{span}"] = list(range(first, end + 1))
-    if len({*map(tuple, meant.values())}) > 1:
-        raise BadInput(
-            f"{flag}={word}: this is both a name and an index; write "
-            f"{' or '.join(meant)}."
-        )
-    if not meant:
-        shown = ", ".join(class_names[:10]) + (", ..." if last > 9 else "")
-        raise BadInput(
-            f"{flag}={word}: there is no such class; take indices from 0 to {last}, "
-            f"names ({shown}) or all."
-        )
-    return next(iter(meant.values()))
+    if kind == "name" and rest in class_names:
+        return [class_names.index(rest)]
+    return _span(rest, len(class_names)) if kind == "index" else []
+
+
+def _meanings(word: str, class_names: Sequence[str]) -> dict[str, list[int]]:
+    """Returns the classes that a word may mean, by how to say it without doubt."""
+    exact = _explicit(word, class_names) or word in class_names
+    word = word if exact else word.strip()
+    if explicit := _explicit(word, class_names):
+        return {word: explicit}
+    meant = {}
+    if word in class_names:
+        meant[f"name:{word}"] = [class_names.index(word)]
+    if span := _span(word, len(class_names)):
+        meant[f"index:{word}"] = span
+    return meant
+
+
+def _span(text: str, num_classes: int) -> list[int]:
+    """Returns the indices in "2", "0-4" or "all"; [] if it is none of them."""
+    if text == "all":
+        return list(range(num_classes))
+    match = re.fullmatch(r"(\d{1,9})(?: *- *(\d{1,9}))?", text, re.ASCII)
+    first, end = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    return list(range(first, end + 1)) if end < num_classes else []

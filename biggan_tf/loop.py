@@ -57,11 +57,6 @@ def train(
             run; the last checkpoint before it is kept.
     """
     plan = make_plan(model_dir, continue_from)
-    if continue_from is None and not plan.train.keep_moments:
-        raise BadInput(
-            "train.keep_moments = False without --continue_from: give --continue_from, "
-            "or leave train.keep_moments out."
-        )
     plan.data.check_ready()
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
     evaluator = plan.evaluator(folder) if workers.here_is_chief else None
@@ -70,7 +65,6 @@ def train(
             stack.enter_context(run.lock(folder))
             remarks = *plan.data.remarks(), plan.latents.remark()
             print(*remarks, sep="\n", flush=True)
-            run.check_goes_on(folder, plan.data.spec)
             config.claim(folder)
             run.write_data_spec(folder, plan.data.spec)
         if plan.train.deterministic:

@@ -103,7 +103,8 @@ def make_plan(
 ) -> Plan:
     """Reads every room's configuration, and which data a run there was trained on.
 
-    Raises BadInput on the first wrong value, and on bindings that nothing reads.
+    Raises BadInput on the first wrong value, on bindings that nothing reads, and if a
+    run there has another configuration or other data.
     """
     train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
@@ -139,7 +140,11 @@ def make_plan(
     )
     turned_on(gan.frozen)
     _check_relations(plan)
+    _check_moments(plan, continue_from)
     config.refuse_dead_bindings(list(config.ROOMS))
+    if model_dir:
+        run.check_goes_on(Path(model_dir), source.spec)
+        config.check_claim(model_dir)
     return plan
 
 
@@ -182,4 +187,21 @@ def _check_relations(plan: Plan) -> None:
             f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
             f"raise train.keep_checkpoints = {train.keep_checkpoints}; older ones are "
             "deleted."
+        )
+
+
+def _check_moments(plan: Plan, continue_from: str | os.PathLike[str] | None) -> None:
+    """BadInput if Adam's moments are to be left behind, and that cannot be."""
+    if plan.train.keep_moments:
+        return
+    if continue_from is None:
+        raise BadInput(
+            "train.keep_moments = False without --continue_from: give --continue_from, "
+            "or leave train.keep_moments out."
+        )
+    if plan.gan.ema_start_step:
+        raise BadInput(
+            f"gan.ema_start_step = {plan.gan.ema_start_step} with "
+            "train.keep_moments = False: set gan.ema_start_step = 0, for updates count "
+            "from 0 again, and until that step G's average would be a copy of G."
         )

@@ -285,12 +285,6 @@ def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
     Averages of regularisers start anew. Without `keep_moments` both optimisers start as
     at step 0. Raises BadInput if the checkpoint at `path` does not fit.
     """
-    if not keep_moments and gan.options.ema_start_step:
-        raise BadInput(
-            f"gan.ema_start_step = {gan.options.ema_start_step} with "
-            "train.keep_moments = False: set gan.ema_start_step = 0, for updates count "
-            "from 0 again, and until that step G's average would be a copy of G."
-        )
     kept = tf.train.Checkpoint(
         generator=gan.generator,
         discriminator=gan.discriminator,

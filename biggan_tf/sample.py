@@ -1,4 +1,4 @@
-"""Draws images from an exported module.
+r"""Draws images from an exported module.
 
 A row of samples for each class:
 

@@ -188,8 +188,9 @@ def write(
     if the folder `path` is taken otherwise, or cannot be written.
     """
     check_free(path, replace)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    earlier = path.with_name(f".{path.name}.{os.getpid()}.earlier")
+    path = Path(os.path.realpath(path))  # a link stays
+    temporary = files.temporary_name(path)
+    earlier = temporary.with_name(f"{temporary.name}.earlier")
     try:
         temporary.mkdir(parents=True)
         tf.saved_model.save(module, str(temporary), signatures)

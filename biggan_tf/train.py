@@ -1,4 +1,4 @@
-"""Trains a BigGAN.
+r"""Trains a BigGAN.
 
     python -m biggan_tf.train --gin_file=gin/demo.gin
     python -m biggan_tf.train --gin_file=gin/biggan128.gin --dry_run

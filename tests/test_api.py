@@ -1,15 +1,18 @@
 """`import biggan_tf` as in a notebook: several runs in one process, and in threads."""
 
+import dataclasses
 import logging
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import biggan_tf
-from biggan_tf import config
+from biggan_tf import config, plan
 from biggan_tf.config.options import current
+from biggan_tf.run import write_data_spec
 
 QUICK = {
     "train.total_steps": 2,
@@ -130,6 +133,16 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
+        (lambda: biggan_tf.train("test.gin", "n" * 256), "n' is no .*name too long"),
+        (
+            lambda: biggan_tf.train("test.gin", "a\0b"),
+            r"'a\\x00b' is .*null (byte|char)",
+        ),
+        (lambda: biggan_tf.train("n" * 256, "x"), "there is no file n"),
+        (lambda: biggan_tf.export("~no-such-user/x"), "'~no-such-user/x' is no path"),
+        (lambda: biggan_tf.export(5), "5 is no path"),
+        (lambda: biggan_tf.load("~no-such-user/x"), "'~no-such-user/x' is no path"),
+        (lambda: biggan_tf.sample("x", output="a\0.png"), "is no path"),
     ],
 )
 def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
@@ -138,6 +151,65 @@ def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
         call()
     assert not list(tmp_path.iterdir())
     assert not current().bound
+
+
+@pytest.mark.parametrize(
+    ("call", "wrong"),
+    [
+        *(("evaluate", {"num_images": each}) for each in (1300.5, "1300", True)),
+        *(("evaluate", {"seed": each}) for each in ("x", True, -1)),
+        *(("evaluate", {"truncation": each}) for each in ("0.5", [], True, [1, "2"])),
+        *(("evaluate", {"metrics": each}) for each in ("fidd", "fid,", 5, [5], [])),
+        *(("evaluate", {name: 5}) for name in ("network", "data", "split")),
+        *(("evaluate", {"reference": each}) for each in (5, Path("."))),
+        *(("sample", {"truncation": each}) for each in ("0.5", [], True, None)),
+        *(("sample", {"columns": each}) for each in (2.5, "2", True)),
+        ("sample", {"layout": ["z"]}),
+        *(("sample_files", {"count": each}) for each in (2.5, "2", 0)),
+        ("sample_files", {"per_class": True}),
+        *(("film", {"seconds": each}) for each in ("1", True)),
+        ("film", {"truncation": [1, 2]}),
+    ],
+)
+def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
+    first = {"evaluate": [], "sample": [], "film": [tmp_path / "x.gif"]}
+    name = next(iter(wrong))
+    given = {"data": "embedded", **wrong} if call == "evaluate" else wrong
+    with pytest.raises(biggan_tf.BadInput, match=f"{name}|is no path|Is a directory"):
+        getattr(biggan_tf, call)("nowhere", *first.get(call, [tmp_path]), **given)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"gin_files": 5}, {"gin_files": [5]}, {"bindings": 5}, {"bindings": [5]}]
+)
+def test_no_recipe_is_refused(wrong):
+    with pytest.raises(biggan_tf.BadInput, match=f"{next(iter(wrong))} = "):
+        biggan_tf.train(**{"gin_files": "test.gin", "model_dir": "x", **wrong})
+
+
+def test_a_dry_run_refuses_what_training_would(tmp_path):
+    with config.apart():
+        config.parse(["test.gin"], [])
+        spec = plan.make_plan().data.spec
+        config.claim(tmp_path)
+    write_data_spec(tmp_path, spec)
+    checkpoint = tf.train.Checkpoint(step=tf.Variable(8))
+    checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
+    reset, new = "train.keep_moments = False", tmp_path / "new"
+    ema = {"train.keep_moments": False, "gan.ema_start_step": 9}
+    for complaint, model_dir, *others in (
+        ("gan.loss is 'hinge' there", tmp_path, "gan.loss = 'wasserstein'"),
+        ("False without --continue_from", new, reset),
+        ("gan.ema_start_step = 9 with train.keep_moments", new, ema, tmp_path),
+    ):
+        with pytest.raises(biggan_tf.BadInput, match=complaint):
+            biggan_tf.dry_run("test.gin", model_dir, *others)
+    names = ("Boot", *spec.class_names[1:])
+    write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
+    with pytest.raises(biggan_tf.BadInput, match="give the 10 classes of"):
+        biggan_tf.dry_run("test.gin", tmp_path)
+    assert not new.exists()
 
 
 def test_wrong_samples_are_refused(journeys, tmp_path):
@@ -149,6 +221,7 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
         ({"labels": [True]}, "labels=True: take"),
         ({"labels": []}, "name one class"),
         ({"labels": ["Bog"]}, "Bog: there is no such class"),
+        ({"labels": 2.0}, "labels=2.0: take"),
         ({"seed": 1.5}, "seed = 1.5"),
         ({"labels": [0], "layout": "class"}, "name two"),
         ({"layout": "z", "truncation": [1, 2]}, "several truncations"),
@@ -167,6 +240,9 @@ def test_a_sampler_draws_no_class_that_is_not_there(journeys):
     for label in (-1, 10, 1.0, True, "Bag"):
         with pytest.raises(biggan_tf.BadInput, match="labels = "):
             sampler.generate([label], 0.5, 0)
+    for wrong in ((2.0, 0.5, 0), ([0], "0.5", 0), ([0], -1, 0), ([0], 0.5, "x")):
+        with pytest.raises(biggan_tf.BadInput):
+            sampler.generate(*wrong)
     images = biggan_tf.sample(sampler, ["Bag", 0], 1)
     np.testing.assert_array_equal(images, biggan_tf.sample(sampler, [8, 0], 1))
 

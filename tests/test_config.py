@@ -169,6 +169,19 @@ def test_a_missing_file_lists_where_it_was_sought_and_what_is_near(write, tmp_pa
         config.parse([str(tmp_path / "biggan182.gin")], [])
 
 
+def test_the_mark_of_windows_editors_is_passed_over(tmp_path):
+    (tmp_path / "this.gin").write_text("paint.surface = 'oak'", encoding="utf-8-sig")
+    config.parse([str(tmp_path / "this.gin")], [])
+    assert paint()[2] == "oak"
+
+
+@pytest.mark.parametrize("name", ["/dev/null", "empty.gin"])
+def test_an_empty_file_is_refused(write, tmp_path, name):
+    write("empty.gin", "")
+    with pytest.raises(BadInput, match=f"--gin_file=.*{name}: the file is empty"):
+        config.parse([str(tmp_path / name)], [])
+
+
 def test_a_binary_file_is_refused(tmp_path):
     path = tmp_path / "picture.gin"
     path.write_bytes(b"\xff\xd8\xff")
@@ -259,6 +272,7 @@ def test_a_directory_is_claimed_once(tmp_path):
     model_dir = tmp_path / "runs" / "one"
     config.parse([], ["paint.surface = 'oak'"])
     paint()
+    importlib.import_module("biggan_tf.run").TrainOptions()
     config.claim(model_dir)
     config.claim(model_dir)
     assert (model_dir / "config.gin").read_text() == config.operative()
@@ -283,8 +297,8 @@ def test_another_config_is_refused_with_the_difference(tmp_path):
     assert "surface" not in str(error.value)
     assert "rate" not in str(error.value)
     assert (tmp_path / "config.gin").read_text() == kept
-    (tmp_path / "config.gin").write_text(kept.replace("paint.colour = 'red'\n", ""))
-    with pytest.raises(BadInput, match="paint.colour is absent there and 'red' here"):
+    importlib.import_module("biggan_tf.run").TrainOptions()
+    with pytest.raises(BadInput, match="train.batch_size is absent there and 2048 h"):
         config.claim(tmp_path)
 
 
@@ -312,6 +326,26 @@ def test_values_are_compared_and_not_how_they_are_written(tmp_path):
     config.parse([], ["paint.rate = 1.0"])
     Paint()
     config.claim(tmp_path)
+
+
+def test_a_config_that_was_cut_short_takes_no_defaults(tmp_path):
+    config.parse([], ["paint.surface = 'oak'"])
+    paint()
+    importlib.import_module("biggan_tf.run").TrainOptions()
+    path, text = tmp_path / "config.gin", config.operative()
+    config.clear()
+    cut = text.partition("train.")[0]
+    for lacking in ("train.total_steps", "paint.mixture, paint.surface"):
+        path.write_text(cut)
+        with pytest.raises(BadInput, match=f"config.gin: it lacks {lacking};"):
+            config.read_back(tmp_path)
+        cut = text.partition("paint.mixture")[0]
+    for use in (config.claim, lambda folder: config.keep(folder, "paint.colour")):
+        with pytest.raises(BadInput, match="it lacks paint.mixture, paint.surface;"):
+            use(tmp_path)
+    path.write_text(f"\ufeff{text}", encoding="utf-8")  # as Windows editors write it
+    config.read_back(tmp_path)
+    assert paint()[2] == "oak"
 
 
 def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
@@ -379,6 +413,7 @@ from biggan_tf import config
 from tests_door_rooms import Paint
 FLAGS = flags.FLAGS
 config.define_flags()
+flags.DEFINE_integer("layers", 1, "Of paint.", 1, 9)
 def main():
     config.parse(FLAGS.gin_file, FLAGS.gin_param)
     made = Paint()
@@ -452,9 +487,25 @@ def test_a_door_knows_the_home_folder_and_what_is_no_text(door, tmp_path):
 
 
 def test_a_door_refuses_unknown_flags_and_explains_the_known(door):
-    assert "Unknown command line flag 'gin_fil'" in door("--gin_fil=x").stderr
-    assert "unexpected argument 'x'" in door("x").stderr
-    assert "--gin_param" in door("--help").stdout
+    for words, sentence in (
+        (
+            ["--gin_fil=x"],
+            "--gin_fil=x: there is no such flag; take --gin_file or --gin_param.",
+        ),
+        (
+            ["--colour=blue"],
+            "--colour=blue: there is no such flag; write --gin_param="
+            "\"paint.colour = 'blue'\".",
+        ),
+        (["--layers=x"], "--layers=x: invalid literal for int() with base 10: 'x'."),
+        (["x"], "x: this is no flag; flags read --flag=value."),
+    ):
+        done = door(*words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"error: {sentence}\n"
+    done = door("--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--gin_param" in done.stdout
 
 
 def test_without_gin_config_the_error_says_so(tmp_path):
@@ -607,16 +658,23 @@ NEW = {
 
 def test_a_directory_of_an_earlier_version_is_read_by_the_names_of_today(tmp_path):
     importlib.import_module("biggan_tf.loop")  # which imports every room
-    (tmp_path / "config.gin").write_text(OLD)
+    kept = {
+        f"{room}.{name}": field.default
+        for room in ("gan", "train")
+        for name, field in declared(config.ROOMS[room]).items()
+    }
+    lines = "".join(f"{name} = {value!r}\n" for name, value in kept.items())
+    (tmp_path / "config.gin").write_text(lines + OLD)
     config.read_back(tmp_path)
-    assert current().bound == NEW
+    assert current().bound == {**kept, **NEW}
 
 
 def test_a_directory_of_an_earlier_version_is_claimed_by_what_it_means(tmp_path):
     architecture = importlib.import_module("biggan_tf.architecture")
     networks = "".join(line for line in OLD.splitlines(True) if "networks." in line)
     (tmp_path / "config.gin").write_text(networks)
-    config.read_back(tmp_path)
+    rooms = "generator.", "discriminator."
+    config.bind_values({n: NEW[n] for n in NEW if n.startswith(rooms)})
     architecture.GeneratorSpec(32, 10)
     architecture.DiscriminatorSpec(32, 10)
     config.claim(tmp_path)

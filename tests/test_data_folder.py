@@ -344,6 +344,22 @@ def _floats(path):
     Image.new("F", (40, 40)).save(path, "TIFF")
 
 
+def _of_32_bits(path):
+    Image.new("I", (40, 40)).save(path, "TIFF")
+
+
+def _grey_tiff_of(tag, usual, value):
+    def spoil(path):
+        Image.new("I;16", (40, 40)).save(path, "TIFF")
+        entry = struct.pack("<HHI", tag, 3, 1)
+        before, after = (entry + struct.pack("<I", x) for x in (usual, value))
+        content = path.read_bytes()
+        assert before in content
+        path.write_bytes(content.replace(before, after))
+
+    return spoil
+
+
 def _bomb(path):
     """A PNG whose header says that it has 900 million pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
@@ -380,7 +396,10 @@ def as_nobody(root):
         (_bomb, "Pillow's limit of 178,956,970 pixels, as a decompression bomb"),
         (_forbidden, "Permission denied"),
         (_text, "no image of JPEG, PNG"),
-        (_floats, "floating-point pixels"),
+        (_floats, "no known range; take 8 bits, or 16"),
+        (_of_32_bits, "no known range"),
+        (_grey_tiff_of(258, 16, 12), "no known range"),  # bits
+        (_grey_tiff_of(262, 1, 0), "no known range"),  # 0 is white
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path, spoil, said):

@@ -239,6 +239,7 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         evaluator(fashion, reference=path, split="train")
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
+    assert evaluation.parse_metrics("fid,is", "--metrics") == ("fid", "is")
 
 
 def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashion):
@@ -518,6 +519,7 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
     refused({"x": np.zeros(3)}, "it holds x instead of")
     refused({"arr_0": np.zeros(3)}, "float64 .* uint8")
     refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
+    refused({"mu": np.array([None]), "sigma": np.eye(2)}, "no .npz .*allow_pickle")
     pointer = tmp_path / "pointer.npz"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(BadInput, match="pointer of Git LFS"):

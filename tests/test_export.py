@@ -1,6 +1,7 @@
 """The door `export`, on a model directory that training wrote."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_what_is_exported(model_dir, tmp_path):
 def test_bad_command_lines_get_one_sentence(model_dir, tmp_path):
     run_dir = f"--model_dir={model_dir}"
     (tmp_path / "export").mkdir()
-    (tmp_path / "config.gin").write_text("")
+    shutil.copy(model_dir / "config.gin", tmp_path)
     (tmp_path / "file").touch()
     cases = {
         (): "--model_dir is missing",

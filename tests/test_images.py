@@ -110,13 +110,38 @@ def test_png_is_written_whole_or_not_at_all(tmp_path):
         ("sheet", "sheet: give the name"),
         ("file/sheet.png", "cannot be written"),
         ("folder.png", "cannot be written"),
+        ("kept.png", r"kept.png: it cannot be written \(Permission denied\)"),
+        ("to_kept.png", "cannot be written"),
+        (f"{'n' * 252}.png", r"cannot be written \(File name too long\)"),
     ],
 )
 def test_output_that_cannot_be(tmp_path, name, complaint):
     (tmp_path / "file").touch()
     (tmp_path / "folder.png").mkdir()
+    (tmp_path / "kept.png").touch(0o444)
+    (tmp_path / "to_kept.png").symlink_to("kept.png")
     with pytest.raises(BadInput, match=complaint):
         images.check_output(str(tmp_path / name), "--output", (".png", ".npz"))
+
+
+@pytest.mark.parametrize("name", ["n" * 251, "ö" * 125 + "n"])
+def test_the_longest_names_and_links_are_written(tmp_path, name):
+    picture, path = np.zeros([8, 9, 3], np.uint8), tmp_path / f"{name}.png"
+    link, dangling = tmp_path / "link.png", tmp_path / "dangling.png"
+    link.symlink_to(path)
+    dangling.symlink_to("new/file.png")
+    for to in (path, link, dangling):
+        images.check_output(str(to), "--output", tuple(images.FORMATS))
+        images.write(to, picture)
+    images.write(link, picture + 255)
+    assert link.is_symlink()
+    assert np.asarray(Image.open(path)).min() == 255
+    assert dangling.is_symlink()
+    assert (tmp_path / "new" / "file.png").is_file()
+    assert len(list(tmp_path.iterdir())) == 4
+    path.chmod(0o444)
+    with pytest.raises(PermissionError):
+        images.write(link, picture)
 
 
 @pytest.mark.parametrize("name", ["a.PNG", "a.jpg", "a.JPEG", "b.c.jpg"])

@@ -1,6 +1,12 @@
 """What people write for classes."""
 
+import contextlib
+import csv
+import io
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from biggan_tf import labels
 from biggan_tf.errors import BadInput
@@ -42,6 +48,8 @@ def test_classes_by_name_and_by_index(text, found):
         "index:Bag",
         "name:0",
         "0x1",
+        "1" * 5000,
+        "index:" + "1" * 5000,
     ],
 )
 def test_what_is_no_class_is_refused(wrong):
@@ -68,3 +76,28 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
         with pytest.raises(BadInput, match="one class, and a list of others"):
             labels.parse("a,b", names, "--labels")
         assert labels.parse('"a,b"', names, "--labels") == [names.index("a,b")]
+        assert labels.parse("name:a,b", names, "--labels") == [names.index("a,b")]
+    with pytest.raises(BadInput, match='name:"q" for that one'):
+        labels.parse('"q"', ["q", '"q"'], "--labels")
+
+
+def csv_line(words):
+    file = io.StringIO()
+    csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="").writerow(words)
+    return file.getvalue()
+
+
+pieces = ["name:", "index:", "all", "-", ",", '"', " ", "0", "1", "2", "a"]
+words = st.lists(st.sampled_from(pieces), max_size=5).map("".join)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(st.lists(words, unique=True, min_size=1, max_size=6))
+def test_every_class_can_be_said_whatever_the_others_are_called(names):
+    said = [f"name:{name}" for name in names]
+    for index, name in enumerate(names):
+        assert labels.parse(said[index], names, "--labels") == [index]
+        assert labels.parse(f"index:{index}", names, "--labels") == [index]
+        with contextlib.suppress(BadInput):
+            assert labels.parse(name, names, "--labels")
+    assert labels.parse(csv_line(said), names, "--labels") == [*range(len(names))]

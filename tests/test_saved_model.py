@@ -608,6 +608,13 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     assert "README.md: OK" in checked.stdout
     assert "saved_model.pb: OK" in checked.stdout
     assert os.listdir(target.parent) == ["export"]
+    link, longest = tmp_path / "link", tmp_path / ("n" * 255)
+    link.symlink_to(target)
+    saved_model.write(*whole, link, "linked", replace=True)
+    assert link.is_symlink()
+    assert (target / "README.md").read_text() == "linked"
+    saved_model.write(*whole, longest, "long")
+    assert len(list(tmp_path.iterdir())) == 3
 
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):

@@ -1,4 +1,4 @@
-"""Measures how fast a recipe trains on this machine, and how near to its peak.
+r"""Measures how fast a recipe trains on this machine, and how near to its peak.
 
     python tools/benchmark.py --gin_file=gin/biggan32.gin --ratios
     python tools/benchmark.py --gin_file=gin/demo.gin --vary=batch,replicas \

@@ -1,4 +1,4 @@
-"""Makes a model directory of published weights, to export, sample, evaluate or tune.
+r"""Makes a model directory of published weights, to export, sample, evaluate or tune.
 
     # BigGAN-PyTorch; one of the generators is needed, the other files are optional
     python tools/import_weights.py --source=biggan_pytorch --model_dir=runs/aj \
@@ -30,13 +30,12 @@ Where the data has another number of classes, class embeddings start afresh.
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, run, weights
+from biggan_tf import config, files, run, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.data import DataSpec
@@ -157,7 +156,7 @@ def _write(
     model_dir: Path, gan: Gan, data: DataSpec, published: weights.Published
 ) -> None:
     """Writes the model directory, complete or not at all."""
-    temporary = model_dir.with_name(f".{model_dir.name}.{os.getpid()}")
+    temporary = files.temporary_name(model_dir)
     try:
         config.claim(temporary)
         run.write_data_spec(temporary, data)

@@ -1,4 +1,4 @@
-"""Writes reference statistics of real images, to score generators against.
+r"""Writes reference statistics of real images, to score generators against.
 
     python tools/make_reference.py --data=embedded --image_size=32 \
         --network=lite0_128 --output=fashion32.npz

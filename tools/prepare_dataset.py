@@ -1,4 +1,4 @@
-"""Writes a data set, cropped and resized once and for all, as a TFDS data set.
+r"""Writes a data set, cropped and resized once and for all, as a TFDS data set.
 
     python tools/prepare_dataset.py --gin_param="data.source = 'tfds'" \
         --gin_param="data.name = 'imagenet2012'" --gin_param="data.image_size = 128" \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Union
 import numpy as np
 
 from biggan_tf import config
+from biggan_tf.checks import check_text, listed
 from biggan_tf.errors import BadInput
 
 PathLike = Union[str, os.PathLike]
@@ -18,8 +20,18 @@ Bindings = Union[Mapping[str, Any], str, Sequence[str]]
 
 
 def as_path(given: PathLike) -> Path:
-    """Returns a path as it is meant; a leading ~ is the home folder."""
-    return Path(given).expanduser()
+    """Returns a path as it is meant; a leading ~ is the home folder.
+
+    BadInput if no file can have it: a name is too long, or ~name is no user.
+    """
+    try:
+        path = Path(given).expanduser()
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            path.lstat()
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{given!r} is no path of a file ({reason}).") from error
+    return path
 
 
 def as_folder(given: PathLike, flag: str) -> Path:
@@ -27,19 +39,21 @@ def as_folder(given: PathLike, flag: str) -> Path:
 
     It takes [ and \\ in a path for a pattern, and does not find what it wrote there.
     """
-    text = os.fspath(given)
+    path, text = as_path(given), os.fspath(given)
     if wrong := [part for part in ("://", "[", "\\") if part in text]:
         raise BadInput(
             f"{flag}={text}: name a folder of this machine's file system without "
             f"{wrong[0]} in its path."
         )
-    return as_path(given)
+    return path
 
 
 def file_names(files: Files) -> list[str]:
     """Returns the names of one file or of several."""
-    one = isinstance(files, (str, os.PathLike))
-    return [os.fspath(file) for file in ([files] if one else files)]
+    try:
+        return [os.fspath(file) for file in listed(files)]
+    except TypeError as error:
+        raise BadInput(f"gin_files = {files!r}: take names of files.") from error
 
 
 def bind(gin_files: Files, bindings: Bindings) -> None:
@@ -49,10 +63,11 @@ def bind(gin_files: Files, bindings: Bindings) -> None:
         config.parse(files, ())
         values = {name: _plain(value) for name, value in bindings.items()}
         config.bind_values(values)
-    elif isinstance(bindings, str):
-        config.parse(files, [bindings])
     else:
-        config.parse(files, bindings)
+        lines = listed(bindings)
+        for line in lines:
+            check_text("bindings", line)
+        config.parse(files, lines)
 
 
 def _plain(value: Any) -> Any:

@@ -126,7 +126,7 @@ def export(
     }
     saved_model.write(module, signatures, path, beside, replace=export_dir is None)
     print(
-        f'step {trained.step} is in {path}: hub.load("{path}") opens it, and its '
+        f"step {trained.step} is in {path}: hub.load({str(path)!r}) opens it, and its "
         "README.md says how to call it"
     )
     return path

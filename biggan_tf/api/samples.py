@@ -12,6 +12,7 @@ import numpy as np
 from biggan_tf import films, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.checks import as_numbers, check_number, check_whole, listed
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
@@ -61,15 +62,15 @@ def sample(
     if output:
         output = as_path(output)
         images.check_output(str(output), "--output", (*images.FORMATS, ".npz"))
+    truncations = as_numbers("truncation", truncation)
+    check_whole("columns", columns, 1, 10**6)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    _check_layout(layout, len(truncations))
     sampler = module if isinstance(module, Sampler) else load(module)
     classes = _classes(labels, sampler)
-    truncations = [truncation] if np.isscalar(truncation) else [*truncation]
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
         latents.check_truncation(sampler.convention, value, flag)
-    _check_whole("columns", columns, 1, 10**6)
-    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    _check_layout(layout, len(truncations))
     if layout == "class" and len(classes) < 2:
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
     if len(truncations) > 1:
@@ -91,7 +92,7 @@ def sample(
 
 def _check_layout(layout: str, truncations: int) -> None:
     """Raises BadInput unless a layout is known, and goes with so many truncations."""
-    if layout not in sheets.LAYOUTS:
+    if layout not in [*sheets.LAYOUTS]:
         raise BadInput(f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}.")
     if truncations > 1 and layout != "samples":
         raise BadInput(f"layout = {layout!r}: take 'samples' with several truncations.")
@@ -120,9 +121,14 @@ def sample_files(
 
     Returns how many images were not there yet.
     """
-    if bool(count) == bool(per_class):
+    if (count is None) == (per_class is None):
         raise BadInput(f"--output={folder}: give --count or --per_class, one of them.")
-    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    if count is not None:
+        check_whole("count", count, 1, 10**8)
+    else:
+        check_whole("per_class", per_class, 1, 10**6)
+    check_number("truncation", truncation)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
     sampler = load(module)
     classes = _classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
@@ -159,12 +165,14 @@ def film(
     path = as_path(output)
     images.check_output(str(path), "--output", films.FORMATS)
     films.check_writer(path)
+    check_whole("walks", walks, 1, 100)
+    check_whole("rate", rate, 1, 100)  # frames a second
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    for name, value in (("seconds", seconds), ("truncation", truncation)):
+        check_number(name, value)
     sampler = module if isinstance(module, Sampler) else load(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     classes = _classes(labels, sampler)
-    _check_whole("walks", walks, 1, 100)
-    _check_whole("rate", rate, 1, 100)  # frames a second
-    _check_whole("seed", seed, 0, latents.LARGEST_SEED)
     frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
     if not 1 <= frames <= 6e4:
         raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
@@ -179,12 +187,8 @@ def film(
 
 def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
     """Returns indices of classes; a text, also in a list, is parsed as a flag is."""
-    if isinstance(labels, str):
-        return class_labels.parse(labels, sampler.class_names, "--labels")
-    if isinstance(labels, (int, np.integer)):
-        labels = [labels]
     classes = []
-    for label in labels:
+    for label in listed(labels):
         if isinstance(label, str):
             classes += class_labels.parse(label, sampler.class_names, "--labels")
         elif class_labels.is_index(label, sampler.num_classes):
@@ -196,10 +200,3 @@ def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
     if not classes:
         raise BadInput("labels = []: name one class or more.")
     return classes
-
-
-def _check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Raises BadInput unless a value is a whole number in a range."""
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:
-        raise BadInput(f"{name} = {value!r}: take a whole number, {low:,} to {high:,}.")

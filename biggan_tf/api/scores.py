@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from biggan_tf.api.arguments import (
     check_checkpoint,
 )
 from biggan_tf.api.samples import load
+from biggan_tf.checks import as_numbers, check_text, check_whole
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
 
@@ -63,8 +65,8 @@ def evaluate(
     module: PathLike | None = None,
     model_dir: PathLike | None = None,
     *,
-    data: str | None = None,
-    metrics: Sequence[str] = ("fid", "is"),
+    data: PathLike | None = None,
+    metrics: str | Sequence[str] = ("fid", "is"),
     network: str = "inception",
     truncation: float | Sequence[float] = math.inf,
     num_images: int = 50_000,
@@ -81,8 +83,8 @@ def evaluate(
 
     Args:
         module, model_dir: what to score: an exported module, or a run.
-        data: real images: "embedded", "tfds:NAME", "folder:PATH"; None: the run's own.
-        metrics: names of `metrics.METRICS`.
+        data: "embedded", "tfds:NAME", "folder:PATH" or a path; None: the run's own.
+        metrics: names of `metrics.METRICS`, in a list or with commas between.
         network: of features, see `features.NETWORKS`.
         truncation: several also draw the curve, and print the paper's Table 2 columns.
         num_images: generated for each score.
@@ -97,10 +99,10 @@ def evaluate(
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
     file = as_path(reference) if reference else None
-    curve = not isinstance(truncation, (int, float))
-    truncations = sorted(set(truncation if curve else [truncation]), reverse=True)
-    shown = names if curve else ("fid", "is")
-    _check(module, model_dir, data, checkpoint, split, shown)
+    given = as_numbers("truncation", truncation)
+    curve, truncations = truncation is not given[0], sorted(set(given), reverse=True)
+    _check(module, model_dir, data, checkpoint, split, names if curve else ())
+    _check_values(file, data, network, num_images, seed)
     with config.apart(), datasets.sentences():
         if model_dir:
             config.read_back(as_path(model_dir))
@@ -144,10 +146,10 @@ def evaluate(
 def _check(
     module: PathLike | None,
     model_dir: PathLike | None,
-    data: str | None,
+    data: PathLike | None,
     checkpoint: str,
     split: str,
-    names: Sequence[str],
+    names: Sequence[str],  # of a curve's metrics
 ) -> None:
     """Raises BadInput if what is scored, and against what, is not clear."""
     check_checkpoint(checkpoint)
@@ -161,11 +163,24 @@ def _check(
         )
     if module and not data:
         raise BadInput("--data is missing: take embedded, tfds:NAME or folder:PATH.")
-    if not {"fid", "is"} <= set(names):
+    if names and not {"fid", "is"} <= set(names):
         raise BadInput(
             f"--metrics={','.join(names)} with --sweep: take fid and is, which the "
             "curve shows."
         )
+
+
+def _check_values(
+    reference: Path | None, data: object, network: object, num_images: int, seed: int
+) -> None:
+    """Raises BadInput if an argument is of another type, or out of its range."""
+    if reference:
+        evaluation.check_reference(reference)
+    if data is not None and not isinstance(data, os.PathLike):
+        check_text("data", data)
+    check_text("network", network)
+    check_whole("num_images", num_images, 1, 10**8)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
 
 
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:
@@ -194,7 +209,7 @@ def _module(module: PathLike) -> _Model:
 
 
 def _real_images(
-    of_model: datasets.DataSpec, named: str | None, split: str, curve: bool
+    of_model: datasets.DataSpec, named: PathLike | None, split: str, curve: bool
 ) -> datasets.Data:
     """Returns the data to compare with, its labels those of the model.
 
@@ -203,6 +218,8 @@ def _real_images(
     readers = [f"--split={split}"] if split == "held_out" else []
     readers += ["--sweep"] if curve else []
     given = {"before": of_model, "held_out_for": " and ".join(readers)}
+    if isinstance(named, os.PathLike):
+        named = f"folder:{os.fspath(named)}"
     if named:
         return datasets.named(named, of_model.image_size, "--data", **given)
     if of_model.source == "folder" and not of_model.held_out_images:

@@ -22,7 +22,7 @@ from biggan_tf.config.bindings import (
     taken,
 )
 from biggan_tf.config.door import define_flags, run
-from biggan_tf.config.model_directory import claim, keep, read_back
+from biggan_tf.config.model_directory import check_claim, claim, keep, read_back
 from biggan_tf.config.options import (
     ROOMS,
     apart,

@@ -1,12 +1,16 @@
 """The frame of every command-line program: its gin flags, and how errors end it."""
 
+import ast
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
+from biggan_tf.config.bindings import suggestion
+from biggan_tf.config.options import ROOMS, declared
 from biggan_tf.config.parsing import GIN_FOLDER
 from biggan_tf.errors import BadInput
 
@@ -22,25 +26,68 @@ def define_flags() -> None:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Parses the flags and calls `main`; a `BadInput` ends in one line and status 2."""
+    """Parses the flags and calls `main`; a `BadInput` ends in one line and status 2.
 
-    def guarded(arguments: Sequence[str]) -> None:
+    So does a wrong flag. `--help` ends with status 0.
+    """
+
+    def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
-        if len(arguments) > 1:
-            raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-        try:
-            for argument in sys.argv:
-                _check_unicode(argument)
+        with _one_line():
             main()
-        except BadInput as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+
+    def parser(arguments: Sequence[str]) -> list[str]:
+        with _one_line():
+            return _parse(arguments)
 
     for name in ("gin_file", "gin_param"):
         if name in flags.FLAGS:  # --help shows the flags of the main module only
             flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     # A shell leaves the ~ in --flag=~/folder as it is.
-    app.run(guarded, [_at_home(word) for word in sys.argv])
+    app.run(guarded, [_at_home(word) for word in sys.argv], flags_parser=parser)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Ends the program with a line and status 2 if there is a `BadInput` inside."""
+    try:
+        yield
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """Parses the flags; BadInput on one that is wrong, or a word that is none."""
+    for argument in arguments:
+        _check_unicode(argument)
+    try:
+        others = flags.FLAGS(arguments)[1:]
+    except flags.UnrecognizedFlagError as error:
+        raise BadInput(_unknown(error.flagname, str(error.flagvalue))) from error
+    except flags.Error as error:
+        raise BadInput(f"{str(error).removeprefix('flag ')}.") from error
+    except SystemExit:  # of --help, where absl's status is 1
+        sys.exit(0)
+    if others:
+        raise BadInput(f"{others[0]}: this is no flag; flags read --flag=value.")
+    return [*arguments[:1]]
+
+
+def _unknown(name: str, typed: str) -> str:
+    """Returns what somebody who typed a flag that does not exist may have meant."""
+    told = f"{typed}: there is no such flag"
+    known = {f"--{f.name}" for f in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
+    rooms = [room for room in ROOMS if name in declared(ROOMS[room])]
+    if rooms and "--gin_param" in known:
+        value = typed.partition("=")[2] or "..."
+        try:
+            ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = repr(value)  # text needs quotes
+        forms = [f'--gin_param="{room}.{name} = {value}"' for room in rooms]
+        return f"{told}; write {' or '.join(forms)}."
+    return f"{told}; {suggestion(f'--{name}', known)}"
 
 
 def _at_home(word: str) -> str:

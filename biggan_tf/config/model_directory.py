@@ -9,7 +9,7 @@ from pathlib import Path
 
 from biggan_tf import files
 from biggan_tf.config import bindings, parsing
-from biggan_tf.config.options import ROOMS, current, free_bindings
+from biggan_tf.config.options import ROOMS, current, declared, free_bindings
 from biggan_tf.errors import BadInput
 
 # Names of bindings in earlier versions, and their names today. The first match counts.
@@ -29,14 +29,29 @@ _ADDED = {
     "generator.chunk_size": 20,
     "latents.labels": "uniform",
 }
+_LAST = "train.total_steps"  # by which every file ends that training wrote
 
 
 def claim(model_dir: str | os.PathLike[str]) -> None:
-    """Makes `model_dir` belong to the operative config, or checks that it does.
+    """Makes `model_dir` belong to the operative config; BadInput as `check_claim`.
 
-    Writes the folder's `config.gin` if there is none, and rewrites it if only options
-    differ that may change between runs. Raises BadInput, which lists the options, if
-    others differ.
+    Writes the folder's `config.gin`, unless it says the same already.
+    """
+    if not check_claim(model_dir):
+        return
+    path = Path(model_dir) / "config.gin"
+    try:
+        files.write_text(path, bindings.operative())
+    except OSError as error:
+        problem = f"its config.gin cannot be written ({error.strerror})"
+        raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
+
+
+def check_claim(model_dir: str | os.PathLike[str]) -> bool:
+    """Returns whether the operative config is not what the `config.gin` there says.
+
+    Raises BadInput, which lists the options, if some differ that may not change between
+    two runs there.
     """
     path, here = Path(model_dir) / "config.gin", current().taken
     if path.is_file():
@@ -47,7 +62,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
             if name not in there or name not in here or there[name] != here[name]
         }
         if not changed:
-            return
+            return False
         refused = [
             f"{name} is {old} there and {new} here"
             for name, (old, new) in changed.items()
@@ -58,11 +73,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
                 f"--model_dir={model_dir} belongs to another config "
                 f"({', '.join(refused)}): take the values there, or another directory."
             )
-    try:
-        files.write_text(path, bindings.operative())
-    except OSError as error:
-        problem = f"its config.gin cannot be written ({error.strerror})"
-        raise BadInput(f"--model_dir={model_dir}: {problem}.") from error
+    return True
 
 
 def read_back(model_dir: str | os.PathLike[str]) -> None:
@@ -77,6 +88,7 @@ def read_back(model_dir: str | os.PathLike[str]) -> None:
             "directory of a run of biggan_tf.train."
         )
     found = _bindings(path)
+    _check_whole(path, {_LAST} - found.keys())
     bindings.bind({n: b for n, b in found.items() if n.partition(".")[0] in ROOMS})
 
 
@@ -114,4 +126,16 @@ def _bindings(path: Path) -> dict[str, bindings.Bound]:
     for name, value in _ADDED.items():
         if name.partition(".")[0] in rooms:
             found.setdefault(name, bindings.Bound(value, str(path)))
+    rooms &= ROOMS.keys()
+    options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
+    _check_whole(path, options - free_bindings() - found.keys())
     return found
+
+
+def _check_whole(path: Path, missing: set[str]) -> None:
+    """Raises BadInput, which lists them, if options are missing in a `config.gin`."""
+    if missing:
+        raise BadInput(
+            f"{path}: it lacks {', '.join(sorted(missing))}; take the whole file, as "
+            "training wrote it."
+        )

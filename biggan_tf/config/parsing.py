@@ -1,5 +1,6 @@
 """From gin files and --gin_param to bindings; every mistake is named with its line."""
 
+import os
 import re
 import tokenize
 from collections.abc import Sequence
@@ -36,9 +37,9 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
 
 
 def read(path: Path) -> str:
-    """Returns the text of an existing file."""
+    """Returns the text of an existing file, without the mark of Windows editors."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: it cannot be read as text ({error}).") from error
 
@@ -48,7 +49,7 @@ def _of_file(
 ) -> dict[str, Bound]:
     """Returns what a file binds; `origin` names it, files `including` include it."""
     paths = folder / name, GIN_FOLDER / name
-    path = next((path for path in paths if path.is_file()), None)
+    path = next((path for path in paths if os.path.exists(path)), None)
     if path is None:
         folders = dict.fromkeys(path.parent.resolve() for path in paths)
         known = {path.name for folder in folders for path in folder.glob("*.gin")}
@@ -58,7 +59,10 @@ def _of_file(
         )
     if path.resolve() in including:
         raise BadInput(f"{origin}: {path} includes itself; remove the include.")
-    return _of_text(read(path), str(path), path.parent, (*including, path.resolve()))
+    text = read(path)
+    if not text:
+        raise BadInput(f"{origin}: the file is empty; take one that binds options.")
+    return _of_text(text, str(path), path.parent, (*including, path.resolve()))
 
 
 def _of_text(

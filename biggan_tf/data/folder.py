@@ -166,9 +166,17 @@ def decode(path: str, size: int) -> np.ndarray:
 def _opened(path: str) -> Image.Image:
     """Opens an image; ValueError if its pixels have no known range."""
     image = Image.open(path, formats=FORMATS)
-    if image.mode == "F":
+    known = image.mode != "F"
+    if image.mode.startswith("I") and image.format == "TIFF":
+        # Pillow opens 12 bits as 16, and a white 0 as a black one, as they are.
+        bits, black = (image.tag_v2.get(tag) for tag in (258, 262))
+        known = image.mode != "I" and (bits, black) == ((16,), 1)
+    if not known:
         image.close()
-        raise ValueError("floating-point pixels, of no known range")
+        raise ValueError(
+            "its pixels have no known range; take 8 bits, or 16 without a sign, in "
+            "which black is 0"
+        )
     return image
 
 

@@ -11,6 +11,7 @@ from biggan_tf import features, metrics
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation.records import write_record
+from biggan_tf.evaluation.reference import check
 from biggan_tf.evaluation.scoring import SPLITS, Evaluator
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS
@@ -47,6 +48,8 @@ def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
     """Returns the feature network, None without evaluations; BadInput if none fits."""
     if not options.every_steps:
         return None
+    if options.reference:
+        check(Path(options.reference))
     network = features.load(options.network)
     size, images = network.feature_size, "evaluation.num_images"
     scores = [METRICS[name] for name in options.metrics]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,19 @@ import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
-from biggan_tf.files import refuse_failed
+from biggan_tf.files import refuse_failed, target_of
 from biggan_tf.metrics import FeatureStatistics, Metric
+
+
+def check(path: Path) -> None:
+    """Raises BadInput if a file that somebody named can neither be read nor be made."""
+    try:
+        if path.exists():
+            refuse_failed(path, str(path))
+        else:
+            target_of(path)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}.") from error
 
 
 def given(
@@ -66,11 +77,21 @@ def _problem(
 def names(path: Path) -> set[str]:
     """Returns the names of the arrays in an .npz; BadInput if it is another file."""
     refuse_failed(path, str(path))
+    with _opened(path) as file:
+        return set(file.files)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Opens an .npz; BadInput if it, or what is read of it inside, is broken."""
     try:
         with np.load(path) as file:
-            return set(file.files)
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path} is no .npz of reference statistics.") from error
+            yield file
+    except BadInput:
+        raise
+    except Exception as error:  # a broken archive can raise anything
+        told = f"is no .npz of reference statistics ({error})"
+        raise BadInput(f"{path} {told}.") from error
 
 
 def moments(
@@ -91,7 +112,7 @@ def moments(
                 "needs features of single images, or take another file."
             )
     found = []
-    with np.load(path) as file:
+    with _opened(path) as file:
         for mean, covariance, size in pairs:
             if not {mean, covariance} <= set(file.files):
                 raise BadInput(f"{path} has no {mean}: leave out sfid, which needs it.")
@@ -114,7 +135,7 @@ def images(path: Path, names: Iterable[str]) -> np.ndarray:
             f"{path} is no file of reference statistics: it holds "
             f"{', '.join(sorted(names))} instead of protocol, mu and sigma, or arr_0."
         )
-    with np.load(path) as file:
+    with _opened(path) as file:
         found = file["arr_0"]
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3:
         raise BadInput(

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import biggan_tf
 from biggan_tf import features, latents, metrics
+from biggan_tf.checks import listed
 from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import reference as reference_files
@@ -338,8 +339,13 @@ def drawn_counts(
     return np.bincount(labels, minlength=len(frequencies))
 
 
-def parse_metrics(names: Sequence[str], flag: str) -> tuple[str, ...]:
-    """Returns the names; BadInput unless they are of `METRICS`, one or more."""
-    if not names or any(name not in METRICS for name in names):
-        raise BadInput(f"{flag}={','.join(names)}: take some of {', '.join(METRICS)}.")
-    return tuple(names)
+def parse_metrics(names: str | Sequence[str], flag: str) -> tuple[str, ...]:
+    """Returns the names, of a list or with commas between.
+
+    Raises BadInput unless they are of `METRICS`, one or more.
+    """
+    found = names.split(",") if isinstance(names, str) else listed(names)
+    if not found or any(name not in [*METRICS] for name in found):
+        given = ",".join(map(str, found))
+        raise BadInput(f"{flag}={given}: take some of {', '.join(METRICS)}.")
+    return tuple(found)
