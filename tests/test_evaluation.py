@@ -81,8 +81,10 @@ def scored(fashion, tmp_path_factory):
 
 def test_every_score_carries_its_network_and_head(scored):
     _, _, scores, _ = scored
-    names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
-    names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
+    names = ["fid", "fid_se", "is_linear", "is_linear_std", "is_linear_se", "kid"]
+    names += ["kid_std", "kid_se", "precision", "recall", "density", "coverage"]
+    names += ["precision_se", "recall_se", "density_se", "coverage_se", "intra_fid"]
+    names += ["intra_fid_se", "accuracy_linear", "accuracy_linear_se"]
     assert list(scores) == [f"{name}_lite0_32" for name in names]
     assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
     assert all(math.isfinite(value) for value in scores.values())

@@ -198,7 +198,7 @@ def test_fid_refuses_what_cannot_be_compared(random):
 
 
 def test_a_metric_asks_for_the_images_that_it_needs():
-    for name, fewest in {"fid": 1281, "is": 10, "kid": 2, "prdc": 6}.items():
+    for name, fewest in {"fid": 1281, "is": 10, "kid": 3, "prdc": 6}.items():
         asking = [metrics.METRICS[name]]
         metrics.check_enough_images("x", fewest, asking, 1280)
         with pytest.raises(BadInput, match=rf"x = \d+: take {fewest} .*{name}"):
@@ -233,7 +233,7 @@ def test_intra_class_fid_is_the_mean_over_classes(random):
     rows, labels = np.concatenate(fake), np.repeat([0, 1], 50)
     for some in np.split(random.permutation(100), 4):
         found.update(metrics.Batch(None, rows[some], None, labels[some]))
-    assert found.result() == {"intra_fid": pytest.approx(expected)}
+    assert found.result()["intra_fid"] == pytest.approx(expected)
 
 
 # Inception Score and label accuracy
@@ -258,18 +258,19 @@ def test_inception_score_agrees_with_tfgan(tfgan, random):
         float(tfgan.classifier_score_from_logits(tf.constant(logits[start:end])))
         for start, end in zip(ends, ends[1:])
     ]
-    mean, deviation = score.result().values()
+    mean, deviation, error = score.result().values()
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     assert deviation == pytest.approx(np.std(expected), rel=1e-6)
+    assert error == pytest.approx(np.std(expected, ddof=1) / 10**0.5, rel=1e-6)
 
 
 def test_inception_score_has_its_bounds_at_extreme_logits():
     sure = inception_score(40, splits=2)
     sure.update(seen(2000.0 * np.eye(4)[np.arange(40) % 4]))
-    assert sure.result() == pytest.approx({"is": 4.0, "is_std": 0.0})
+    assert sure.result() == pytest.approx({"is": 4.0, "is_std": 0.0, "is_se": 0.0})
     one = inception_score(40, splits=2)
     one.update(seen(2000.0 * np.eye(4)[np.zeros(40, int)]))
-    assert one.result() == pytest.approx({"is": 1.0, "is_std": 0.0})
+    assert one.result() == pytest.approx({"is": 1.0, "is_std": 0.0, "is_se": 0.0})
 
 
 def test_inception_score_wants_the_images_it_was_promised(random):
@@ -288,7 +289,8 @@ def test_label_accuracy_counts():
     accuracy = metrics.LabelAccuracy(None, reference)
     accuracy.update(metrics.Batch(None, np.eye(3), None, np.array([0, 1, 1])))
     accuracy.update(metrics.Batch(None, np.eye(3)[:1], None, np.array([0])))
-    assert accuracy.result() == {"accuracy_linear": 0.75}
+    found = accuracy.result()
+    assert found == {"accuracy_linear": 0.75, "accuracy_linear_se": 0.1875**0.5 / 2}
 
 
 # KID
@@ -327,14 +329,14 @@ def test_kid_is_unbiased(random):
     parts = [
         metrics.squared_mmd(x[list(some)], y[list(others)])
         for some in itertools.combinations(range(6), 3)
-        for others in itertools.combinations(range(5), 2)
+        for others in itertools.combinations(range(5), 3)
     ]
     assert np.mean(parts) == pytest.approx(metrics.squared_mmd(x, y), rel=1e-10)
 
 
 def test_kid_refuses_too_few_images(random):
     rows = features(random, 99, 4)
-    with pytest.raises(BadInput, match="blocks of 100 images: take 2 to 99"):
+    with pytest.raises(BadInput, match="blocks of 100 images: take 3 to 99"):
         kid(rows, block_size=100)
     distance = kid(rows, block_size=50)
     distance.update(metrics.Batch(None, rows[:49], None, None))
@@ -354,11 +356,21 @@ def brute_force(real, fake, neighbours):
 
     between = all_pairs(real, fake)
     in_real = between < radii(real)[:, None]
+    in_fake = between < radii(fake)
+
+    def error(covered):  # leaves out each generated image
+        left = [np.delete(covered, i, 1).any(1).mean() for i in range(len(fake))]
+        return ((len(fake) - 1) * np.var(left)) ** 0.5
+
     return {
         "precision": in_real.any(0).mean(),
-        "recall": (between < radii(fake)).any(1).mean(),
+        "recall": in_fake.any(1).mean(),
         "density": (1 / neighbours) * in_real.sum(0).mean(),
         "coverage": in_real.any(1).mean(),
+        "precision_se": in_real.any(0).std() / len(fake) ** 0.5,
+        "recall_se": error(in_fake),
+        "density_se": in_real.sum(0).std() / neighbours / len(fake) ** 0.5,
+        "coverage_se": error(in_real),
     }
 
 
@@ -369,10 +381,11 @@ def test_prdc_is_exactly_that_of_the_package(random, neighbours, monkeypatch):
     real = random.normal(size=(500, 4)).astype(np.float32)
     fake = (0.8 * random.normal(size=(420, 4)) + 0.5).astype(np.float32)
     expected = compute_prdc(real, fake, neighbours)
-    assert metrics.prdc(real, fake, neighbours) == expected
+    found = metrics.prdc(real, fake, neighbours)
+    assert {name: found[name] for name in expected} == expected
     assert all(0.01 < value != 1 for value in expected.values()), expected
     monkeypatch.setattr(distances, "_BLOCK_VALUES", 2**12)  # many blocks
-    assert metrics.prdc(real, fake, neighbours) == expected
+    assert metrics.prdc(real, fake, neighbours) == found
 
 
 def test_prdc_counts_duplicates_as_brute_force_does(random):
@@ -381,7 +394,7 @@ def test_prdc_counts_duplicates_as_brute_force_does(random):
     mixing = random.normal(size=(4, 40))
     real, fake = grid[:160] @ mixing, grid[100:] @ mixing
     expected = brute_force(real, fake, 3)
-    assert metrics.prdc(real, fake, 3) == expected
+    assert metrics.prdc(real, fake, 3) == pytest.approx(expected, rel=1e-9)
     assert 0 < expected["precision"] < 1
     assert 0 < expected["recall"] < 1
 
@@ -390,7 +403,7 @@ def test_prdc_of_one_image_repeated(random):
     real = features(random, 60, 8)
     collapsed = np.repeat(real[:1], 50, axis=0)
     found = metrics.prdc(real, collapsed, 5)
-    assert found == brute_force(real, collapsed, 5)
+    assert found == pytest.approx(brute_force(real, collapsed, 5), abs=1e-9)
     assert found["recall"] == 0
     assert found["precision"] == 1
 
@@ -399,6 +412,63 @@ def test_prdc_refuses_too_few_images(random):
     rows = features(random, 9, 4)
     with pytest.raises(BadInput, match="5 nearest neighbours among 5 generated"):
         metrics.prdc(rows, rows[:5])
+
+
+# Standard errors
+
+
+def test_the_influence_of_an_image_on_fid_is_its_slope(random):
+    """Of FID in the image's weight, by differences; one feature is twice there."""
+    real, rows = statistics(features(random, 90, 10)), features(random, 200, 10, 0.1)
+    rows[:, 0] = rows[:, 1]
+
+    def fid(weights):
+        weights = weights / weights.sum()
+        mean = weights @ rows
+        spread = (rows - mean).T * weights @ (rows - mean)
+        fake = metrics.FeatureStatistics.of_moments(mean, spread, {})
+        return metrics.frechet_distance(real, fake)
+
+    steps = 1e-3 * np.eye(200)
+    slopes = [(fid(1 + step) - fid(1 - step)) / 2e-3 for step in steps]
+    score = metrics.METRICS["fid"](None, metrics.Reference(real, (), None, 0))
+    score.update(metrics.Batch(None, rows, None, None))
+    expected = np.linalg.norm(slopes)
+    assert score.result()["fid_se"] == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_error_of_kid_leaves_out_each_image(random):
+    real, fake = features(random, 30, 5), features(random, 20, 5, 0.3)
+    score = kid(real, block_size=20)
+    score.update(metrics.Batch(None, fake, None, None))
+    block = score._real[score._order[:20]].astype(float)
+    left = [metrics.squared_mmd(block, np.delete(fake, i, 0)) for i in range(20)]
+    expected = (19 * np.var(left)) ** 0.5
+    assert score.result()["kid_se"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", ["fid", "sfid", "fid_infinity", "intra_fid", "kid", "is", "prdc"]
+)
+def test_a_standard_error_is_how_far_scores_stray(name):
+    """From one set of 400 generated images to another, beside the same real ones."""
+    real = features(np.random.default_rng(1), 400, 4)
+    of_real, labels = statistics(real, keep=400), np.arange(400) % 2
+    of_real.spatial = of_real
+    classes = [statistics(real[labels == label]) for label in (0, 1)]
+    request = metrics.Request(400, 4, ("a", "b"), False, 400, None)
+    reference = metrics.Reference(of_real, classes, None, 0)
+    found = []
+    for seed in range(60):
+        rows = features(np.random.default_rng(seed), 400, 4, 0.3) * 1.2
+        score = metrics.METRICS[name](request, reference)
+        score.update(metrics.Batch(None, rows, 4 * rows, labels, rows))
+        found.append(score.result())
+    assert list(found[0]) == list(metrics.METRICS[name].scores(request))
+    for error in [one for one in found[0] if one.endswith("_se")]:
+        strays = np.std([scores[error[: -len("_se")]] for scores in found])
+        told = np.mean([scores[error] for scores in found])
+        assert 0.75 < told / strays < 1.4, (error, told, strays)
 
 
 # Neighbours and diversity

@@ -41,7 +41,7 @@ class InceptionScore(Metric):
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
         name = "is_linear" if request.own_classes else "is"
-        return (name, f"{name}_std")
+        return (name, f"{name}_std", f"{name}_se")
 
     def __init__(self, request: Request, reference: Reference, splits: int = _SPLITS):
         count = request.num_images
@@ -72,14 +72,16 @@ class InceptionScore(Metric):
         np.add.at(self._probabilities, split, probabilities)
 
     def result(self) -> dict[str, float]:
-        """Returns mean and standard deviation over the splits."""
+        """Returns mean and standard deviation over the splits, and the mean's error."""
         self._refuse_if(self._count != self._ends[-1])
         counts = np.diff(self._ends, prepend=0)
         marginal = self._probabilities / counts[:, None]
         logs = np.log(np.where(marginal > 0, marginal, 1.0))
         scores = np.exp(self._negative_entropy / counts - (marginal * logs).sum(1))
         name = "is_linear" if self._head else "is"
-        return {name: float(scores.mean()), f"{name}_std": float(scores.std())}
+        mean, deviation = float(scores.mean()), float(scores.std())
+        error = deviation / (len(scores) - 1) ** 0.5
+        return {name: mean, f"{name}_std": deviation, f"{name}_se": error}
 
     def _refuse_if(self, wrong_count: bool) -> None:
         if wrong_count:
@@ -101,7 +103,7 @@ class LabelAccuracy(Metric):
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        return ("accuracy_linear",)
+        return ("accuracy_linear", "accuracy_linear_se")
 
     def __init__(self, request: Request, reference: Reference):
         self._head, self._right, self._count = reference.head, 0, 0
@@ -114,4 +116,6 @@ class LabelAccuracy(Metric):
     def result(self) -> dict[str, float]:
         if not self._count:
             raise BadInput("label accuracy of no images.")
-        return {"accuracy_linear": self._right / self._count}
+        share = self._right / self._count
+        error = (share * (1 - share) / self._count) ** 0.5
+        return {"accuracy_linear": share, "accuracy_linear_se": error}

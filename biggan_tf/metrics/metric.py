@@ -75,8 +75,12 @@ class Metric(abc.ABC):
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        """Returns the names in `result`, in order."""
-        return (cls.name,)
+        """Returns the names in `result`, in order.
+
+        "x_se" is the standard error of x: how far it strays from one set of generated
+        images to another, beside the same real ones.
+        """
+        return (cls.name, f"{cls.name}_se")
 
     @classmethod
     def check(cls, request: Request) -> None:
