@@ -224,15 +224,22 @@ def test_fid_of_infinitely_many_images_is_extrapolated(random):
 
 
 def test_intra_class_fid_is_the_mean_over_classes(random):
-    real = [statistics(features(random, 99, 4)) for _ in range(2)]
+    real = [features(random, 50, 4) for _ in range(2)]
     fake = [features(random, 50, 4, label) for label in (0.0, 1.0)]
-    pairs = zip(real, map(statistics, fake))
+    pairs = zip(map(statistics, real), map(statistics, fake))
     expected = np.mean([metrics.frechet_distance(*pair) for pair in pairs])
     request = metrics.Request(100, 4, ("a", "b"), False, 0, None)
-    found = metrics.IntraFid(request, metrics.Reference(None, real, None, 0))
-    rows, labels = np.concatenate(fake), np.repeat([0, 1], 50)
-    for some in np.split(random.permutation(100), 4):
-        found.update(metrics.Batch(None, rows[some], None, labels[some]))
+    labels = np.repeat([0, 1], 50)
+
+    def show(to, rows):
+        for some in np.split(random.permutation(100), 4):
+            to.update(metrics.Batch(None, rows[some], None, labels[some]))
+
+    observer = metrics.IntraFid.observer(request, 0)
+    show(observer, np.concatenate(real))
+    reference = metrics.Reference(None, {"intra_fid": observer}, None, 0)
+    found = metrics.IntraFid(request, reference)
+    show(found, np.concatenate(fake))
     assert found.result()["intra_fid"] == pytest.approx(expected)
 
 
@@ -455,10 +462,11 @@ def test_a_standard_error_is_how_far_scores_stray(name):
     real = features(np.random.default_rng(1), 400, 4)
     of_real, labels = statistics(real, keep=400), np.arange(400) % 2
     of_real.spatial = of_real
-    classes = [statistics(real[labels == label]) for label in (0, 1)]
     request = metrics.Request(400, 4, ("a", "b"), False, 400, None)
-    reference = metrics.Reference(of_real, classes, None, 0)
-    found = []
+    observer, found = metrics.METRICS[name].observer(request, 0), []
+    if observer:
+        observer.update(metrics.Batch(None, real, None, labels))
+    reference = metrics.Reference(of_real, {name: observer}, None, 0)
     for seed in range(60):
         rows = features(np.random.default_rng(seed), 400, 4, 0.3) * 1.2
         score = metrics.METRICS[name](request, reference)

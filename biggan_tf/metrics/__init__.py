@@ -17,7 +17,6 @@ from biggan_tf.metrics.distributions import (
     Sfid,
     frechet_distance,
     squared_mmd,
-    update_classes,
 )
 from biggan_tf.metrics.metric import (
     METRICS,

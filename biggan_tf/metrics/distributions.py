@@ -152,12 +152,26 @@ class Sfid(Metric):
         return {"sfid": distance, "sfid_se": deviation / self._fake.count**0.5}
 
 
+class _Classes:
+    """The statistics of each class."""
+
+    def __init__(self, request: Request, keep: int = 0):
+        self.each = [FeatureStatistics(keep=keep) for _ in request.class_names]
+
+    def update(self, batch: Batch) -> None:
+        for label in np.unique(batch.labels):
+            self.each[label].update(batch.features[batch.labels == label])
+
+
 class IntraFid(Metric):
     """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
 
     name = "intra_fid"
     lower_is_better = True
-    needs_classes = True
+
+    @classmethod
+    def observer(cls, request: Request, seed: int) -> _Classes:
+        return _Classes(request)
 
     @classmethod
     def check(cls, request: Request) -> None:
@@ -170,25 +184,19 @@ class IntraFid(Metric):
         _check_class_sizes("generated", request.drawn(), request)
 
     def __init__(self, request: Request, reference: Reference):
-        self._real = reference.classes
+        self._real = reference.seen[self.name].each
         _check_class_sizes("real", [one.count for one in self._real], request)
-        self._fake = [FeatureStatistics(keep=_KEPT) for _ in self._real]
+        self._fake = _Classes(request, _KEPT)
 
     def update(self, batch: Batch) -> None:
-        update_classes(self._fake, batch)
+        self._fake.update(batch)
 
     def result(self) -> dict[str, float]:
-        found = list(map(_frechet, self._real, self._fake))
+        found = list(map(_frechet, self._real, self._fake.each))
         distances, deviations = np.transpose(found)
-        counts = np.array([one.count for one in self._fake])
+        counts = np.array([one.count for one in self._fake.each])
         error = np.sqrt((deviations**2 / counts).sum()) / len(counts)
         return {"intra_fid": float(distances.mean()), "intra_fid_se": float(error)}
-
-
-def update_classes(classes: Sequence[FeatureStatistics], batch: Batch) -> None:
-    """Updates the statistics of each class."""
-    for label in np.unique(batch.labels):
-        classes[label].update(batch.features[batch.labels == label])
 
 
 def _check_class_sizes(kind: str, counts: Sequence[int], request: Request) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -41,9 +41,16 @@ class Reference(NamedTuple):
     """The real images that generated ones are compared with."""
 
     statistics: FeatureStatistics | None  # of all, if a metric needs them
-    classes: Sequence[FeatureStatistics]  # one for each class, if a metric needs them
+    seen: Mapping[str, Any]  # name of a metric -> its observer of real images
     head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
     seed: int  # of random choices
+
+
+class Observer(Protocol):
+    """What a metric has to see of the real images."""
+
+    def update(self, batch: Batch) -> None:
+        """Takes in further real images."""
 
 
 class Metric(abc.ABC):
@@ -58,7 +65,6 @@ class Metric(abc.ABC):
     needs_statistics = True  # of all real images
     needs_features = False  # of single real images
     needs_spatial = False  # statistics of spatial features
-    needs_classes = False  # statistics of each class of real images
 
     def __init_subclass__(cls) -> None:
         METRICS[cls.name] = cls
@@ -67,6 +73,14 @@ class Metric(abc.ABC):
     def needs_head(cls, request: Request) -> bool:
         """Returns whether it needs a linear head, fitted to real images."""
         return False
+
+    @classmethod
+    def observer(cls, request: Request, seed: int) -> Observer | None:
+        """Returns what is to see all real images once, for all scores; None: nothing.
+
+        Held-out images come as the data has them, perhaps class by class.
+        """
+        return None
 
     @classmethod
     def fewest_images(cls, feature_size: int) -> int:
