@@ -421,6 +421,40 @@ def test_prdc_refuses_too_few_images(random):
         metrics.prdc(rows, rows[:5])
 
 
+# MS-SSIM
+
+
+@pytest.mark.parametrize(("side", "scales"), [(32, 2), (64, 3), (128, 4), (256, 5)])
+def test_ms_ssim_is_that_of_tensorflow(random, side, scales):
+    x = random.integers(0, 256, (3, side // 8, side // 8, 3)).repeat(8, 1).repeat(8, 2)
+    noise = random.normal(0, [[[[9]]], [[[30]]], [[[90]]]], x.shape)
+    x, y = np.uint8(x), np.uint8(np.clip(x + noise, 0, 255))
+    weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])[:scales]
+    weights /= weights.sum()
+    expected = tf.image.ssim_multiscale(*map(tf.constant, (x, y)), 255, weights)
+    found = metrics.ms_ssim(x, y)
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert 0 < found[2] < found[1] < found[0] < 1
+
+
+def test_ms_ssim_pairs_images_of_a_class_wherever_they_come(random):
+    """Each class of real images is black in its first half and white in the other."""
+    request = metrics.Request(5000, 4, ("a", "b"), False, 0, None)
+    images = np.uint8(255 * (np.arange(5000) // 1250 % 2))[:, None, None, None]
+    images = np.broadcast_to(images, (5000, 16, 16, 3))
+    batch = metrics.Batch(images, None, None, np.arange(5000) // 2500)
+    observer = metrics.METRICS["ms_ssim"].observer(request, 0)
+    observer.update(batch)
+    score = metrics.METRICS["ms_ssim"](
+        request, metrics.Reference(None, {"ms_ssim": observer}, None, 0)
+    )
+    score.update(batch._replace(images=np.zeros_like(images)))
+    found = score.result()
+    assert found["ms_ssim"] == pytest.approx(1)
+    assert found["ms_ssim_real"] == pytest.approx(0.5, abs=0.05)
+    assert len(observer.similarities) == 1000
+
+
 # Standard errors
 
 

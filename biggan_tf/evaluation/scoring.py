@@ -214,7 +214,7 @@ class Evaluator:
         return seen
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
-        """Returns scores by name; names end in the network's unless it is Inception.
+        """Returns scores by name; names end in the network's, but for Inception's.
 
         Raises BadInput if images are NaN or not in [-1, 1].
         """
@@ -238,7 +238,8 @@ class Evaluator:
 
     def _names(self, metric: type[Metric]) -> list[str]:
         network = self.network.name
-        ending = "" if network == "inception" else f"_{network}"
+        named = metric.is_of_features and network != "inception"
+        ending = f"_{network}" if named else ""
         return [f"{name}{ending}" for name in metric.scores(self._request)]
 
     def real_inception_score(self) -> float:

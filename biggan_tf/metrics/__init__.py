@@ -26,4 +26,5 @@ from biggan_tf.metrics.metric import (
     Request,
     check_enough_images,
 )
+from biggan_tf.metrics.similarity import ms_ssim
 from biggan_tf.metrics.statistics import FeatureStatistics

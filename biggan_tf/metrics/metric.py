@@ -62,6 +62,7 @@ class Metric(abc.ABC):
     name: str
     lower_is_better = False
     is_one_number = True  # so a run can keep its best checkpoint by it
+    is_of_features = True  # so the names of its scores end in the network's
     needs_statistics = True  # of all real images
     needs_features = False  # of single real images
     needs_spatial = False  # statistics of spatial features
