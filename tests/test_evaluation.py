@@ -24,7 +24,7 @@ from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
-ALL = ("fid", "is", "kid", "prdc", "intra_fid", "accuracy", "ms_ssim")
+ALL = ("fid", "is", "kid", "prdc", "intra_fid", "accuracy", "ms_ssim", "prd")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -86,7 +86,9 @@ def test_every_score_carries_its_network_and_head(scored):
     names += ["precision_se", "recall_se", "density_se", "coverage_se", "intra_fid"]
     names += ["intra_fid_se", "accuracy_linear", "accuracy_linear_se"]
     names = [f"{name}_lite0_32" for name in names]
-    assert list(scores) == [*names, "ms_ssim", "ms_ssim_se", "ms_ssim_real"]
+    names += ["ms_ssim", "ms_ssim_se", "ms_ssim_real"]
+    names += [f"prd_{name}_lite0_32" for name in ("f8", "f1_8", "f8_se", "f1_8_se")]
+    assert list(scores) == names
     assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
     assert all(math.isfinite(value) for value in scores.values())
 

@@ -421,6 +421,58 @@ def test_prdc_refuses_too_few_images(random):
         metrics.prdc(rows, rows[:5])
 
 
+# PRD
+
+
+@pytest.mark.parametrize("beta", [8, 1 / 8])
+def test_prd_is_the_highest_of_its_curve(random, beta):
+    """The curve by its definition, at many angles."""
+    real, fake = random.dirichlet(np.ones(20)), random.dirichlet(np.full(20, 0.5))
+    real[3] = fake[5] = 0
+    real, fake = real / real.sum(), fake / fake.sum()
+    slopes = np.tan(np.linspace(1e-6, np.pi / 2 - 1e-6, 20_001))
+    precision = np.minimum(slopes[:, None] * real, fake).sum(1)
+    recall = np.minimum(real, fake / slopes[:, None]).sum(1)
+    f = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+    assert metrics.prd_f(real, fake, beta) == pytest.approx(f.max(), rel=1e-4)
+    assert metrics.prd_f(real, real, beta) == pytest.approx(1)
+    assert metrics.prd_f(np.eye(2)[0], np.eye(2)[1], beta) == 0
+
+
+def test_k_means_ends_where_that_of_scikit_learn_stays(random):
+    from sklearn.cluster import KMeans
+
+    rows = features(random, 600, 6) + 5 * random.integers(0, 3, (600, 1))
+    labels = metrics.k_means(rows, 7, random)
+    centres = np.array([rows[labels == label].mean(0) for label in range(7)])
+    other = KMeans(7, init=centres, n_init=1).fit(rows)
+    np.testing.assert_array_equal(other.labels_, labels)
+    best = KMeans(7, n_init=10, random_state=0).fit(rows).inertia_
+    assert other.inertia_ < 1.3 * best
+    assert set(metrics.k_means(np.ones((30, 2)), 4, random)) == {0}
+
+
+def prd(real, fake):
+    reference = metrics.Reference(statistics(real, keep=len(real)), {}, None, 0)
+    request = metrics.Request(len(fake), 4, (), False, 10_000, None)
+    score = metrics.METRICS["prd"](request, reference)
+    score.update(metrics.Batch(None, fake, None, None))
+    return score.result()
+
+
+def test_prd_tells_lost_modes_from_false_ones(random):
+    """Twenty far modes: half of them lost, and half of them false."""
+    modes = 1000 * random.normal(size=(20, 4))
+    few = modes[:10].repeat(40, 0) + random.normal(size=(400, 4))
+    more = modes.repeat(40, 0) + random.normal(size=(800, 4))
+    more = random.permutation(more)
+    low, high = 65 / 64 / (1 + 1 / 32), 65 / 64.5 / 2
+    same, lost, false = prd(few, few), prd(more, few), prd(few, more)
+    assert lost == prd(more, few)
+    for found, scores in ((same, (1, 1)), (lost, (high, low)), (false, (low, high))):
+        assert tuple(found.values())[:2] == pytest.approx(scores, abs=0.05)
+
+
 # MS-SSIM
 
 
@@ -489,7 +541,7 @@ def test_the_error_of_kid_leaves_out_each_image(random):
 
 
 @pytest.mark.parametrize(
-    "name", ["fid", "sfid", "fid_infinity", "intra_fid", "kid", "is", "prdc"]
+    "name", ["fid", "sfid", "fid_infinity", "intra_fid", "kid", "is", "prdc", "prd"]
 )
 def test_a_standard_error_is_how_far_scores_stray(name):
     """From one set of 400 generated images to another, beside the same real ones."""
@@ -501,7 +553,7 @@ def test_a_standard_error_is_how_far_scores_stray(name):
     if observer:
         observer.update(metrics.Batch(None, real, None, labels))
     reference = metrics.Reference(of_real, {name: observer}, None, 0)
-    for seed in range(60):
+    for seed in range(40):
         rows = features(np.random.default_rng(seed), 400, 4, 0.3) * 1.2
         score = metrics.METRICS[name](request, reference)
         score.update(metrics.Batch(None, rows, 4 * rows, labels, rows))

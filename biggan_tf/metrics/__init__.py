@@ -9,6 +9,7 @@ Features or logits that are not finite are `BadInput` everywhere.
 """
 
 from biggan_tf.metrics.classifier import InceptionScore, LabelAccuracy
+from biggan_tf.metrics.clusters import k_means, prd_f
 from biggan_tf.metrics.distances import NearestNeighbours, prdc
 from biggan_tf.metrics.distributions import (
     FidInfinity,

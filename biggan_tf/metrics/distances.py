@@ -41,7 +41,7 @@ def prdc(
     recalled, recalls = np.zeros(len(real), bool), np.zeros(len(fake), int)
     for rows in _row_blocks(len(real), len(fake)):
         radii = real_radii[rows, None]
-        distances = _squared_distances(real[rows], fake)
+        distances = squared_distances(real[rows], fake)
         _settle(distances, real[rows], fake, radii)
         _settle(distances, real[rows], fake, fake_radii)
         inside = distances < radii
@@ -84,7 +84,7 @@ class NearestNeighbours:
 
     def update(self, features: np.ndarray, things: np.ndarray) -> None:
         """Takes in further things and their features or pixels, [n, d]."""
-        distances = _squared_distances(self._queries, finite_rows(features))
+        distances = squared_distances(self._queries, finite_rows(features))
         distances = np.concatenate([self._distances, distances], 1)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, : self._count]
         self._distances = np.take_along_axis(distances, nearest, 1)
@@ -99,7 +99,7 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     """Returns each row's squared distance to its k-th nearest other row, [n]."""
     radii = np.empty(len(features))
     for rows in _row_blocks(len(features), len(features)):
-        distances = _squared_distances(features[rows], features)
+        distances = squared_distances(features[rows], features)
         # The row itself is among its own neighbours, at distance 0.
         near = np.partition(distances, neighbours, axis=1)[:, neighbours, None]
         _settle(distances, features[rows], features, near)
@@ -107,7 +107,7 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     return radii
 
 
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns |x|^2 + |y|^2 - 2 x . y of all pairs, [n, m]: fast, but rounded."""
     return _squared_norms(x)[:, None] + _squared_norms(y) - 2 * (x @ y.T)
 
@@ -122,7 +122,7 @@ def _settle(
     """Makes exact, in place, the distances so near to a border that rounding decides.
 
     Args:
-        distances: `_squared_distances(x, y)`.
+        distances: `squared_distances(x, y)`.
         border: broadcasts to distances; exact, or itself one of the rounded distances.
     """
     size = x.shape[1]
@@ -138,6 +138,23 @@ def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
     step = max(1, _BLOCK_VALUES // columns)
     for start in range(0, rows, step):
         yield slice(start, start + step)
+
+
+class FirstFeatures:
+    """The features of the first images of a stream, `count` at most."""
+
+    def __init__(self, count: int):
+        self._some: list[np.ndarray] = []
+        self._missing = count
+
+    def update(self, batch: Batch) -> None:
+        self._some.append(batch.features[: self._missing])
+        self._missing -= len(self._some[-1])
+
+    @property
+    def features(self) -> np.ndarray:
+        """float32 [n, d]."""
+        return np.concatenate(self._some)
 
 
 class Prdc(Metric):
@@ -158,12 +175,10 @@ class Prdc(Metric):
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.features[: request.kept]
-        self._fake: list[np.ndarray] = []
-        self._missing = request.kept
+        self._fake = FirstFeatures(request.kept)
 
     def update(self, batch: Batch) -> None:
-        self._fake.append(batch.features[: self._missing])
-        self._missing -= len(self._fake[-1])
+        self._fake.update(batch)
 
     def result(self) -> dict[str, float]:
-        return prdc(self._real, np.concatenate(self._fake))
+        return prdc(self._real, self._fake.features)
