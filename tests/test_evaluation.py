@@ -89,7 +89,7 @@ def test_every_score_carries_its_network_and_head(scored):
     names += ["ms_ssim", "ms_ssim_se", "ms_ssim_real"]
     names += [f"prd_{name}_lite0_32" for name in ("f8", "f1_8", "f8_se", "f1_8_se")]
     assert list(scores) == names
-    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
+    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity", "topk"}
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -242,6 +242,8 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         BadInput, match="another protocol.*test split.*training split.*make it anew"
     ):
         evaluator(fashion, reference=path, split="train")
+    with pytest.raises(BadInput, match="topk: .* have the 10 classes of the data"):
+        evaluator(fashion, ("topk",))
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
 

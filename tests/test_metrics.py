@@ -300,6 +300,25 @@ def test_label_accuracy_counts():
     assert found == {"accuracy_linear": 0.75, "accuracy_linear_se": 0.1875**0.5 / 2}
 
 
+def test_top_1_and_top_5_count_the_label_among_the_logits(random):
+    """A class's logit may lie elsewhere: classes 0 to 9 have logits 9 to 0."""
+    request = metrics.Request(300, 0, "abcdefghij", False, 0, None)
+    with pytest.raises(BadInput, match="topk: .* the 10 classes of the data"):
+        metrics.METRICS["topk"].check(request)
+    request = request._replace(logits_of=np.arange(10)[::-1])
+    metrics.METRICS["topk"].check(request)
+    score = metrics.METRICS["topk"](request, None)
+    logits, labels = random.normal(size=(300, 10)), random.integers(0, 10, 300)
+    for some in np.split(np.arange(300), 3):
+        score.update(metrics.Batch(None, None, logits[some], labels[some]))
+    order = np.argsort(-logits, axis=1)
+    places = (order == 9 - labels[:, None]).argmax(1)
+    first, in_five = np.mean(places == 0), np.mean(places < 5)
+    found = score.result()
+    assert (found["top1"], found["top5"]) == (first, in_five)
+    assert found["top5_se"] == pytest.approx(np.std(places < 5) / 300**0.5)
+
+
 # KID
 
 

@@ -75,6 +75,7 @@ class Evaluator:
             drawn,
             network.spatial_size,
             network.sizes["logits"],
+            network.logits_of(spec.class_names),
         )
         metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:

@@ -114,8 +114,49 @@ class LabelAccuracy(Metric):
         self._count += len(found)
 
     def result(self) -> dict[str, float]:
-        if not self._count:
-            raise BadInput("label accuracy of no images.")
-        share = self._right / self._count
-        error = (share * (1 - share) / self._count) ** 0.5
-        return {"accuracy_linear": share, "accuracy_linear_se": error}
+        return _share("accuracy_linear", self._right, self._count)
+
+
+class TopK(Metric):
+    """Fraction of images whose label is the feature network's first, or in its five."""
+
+    name = "topk"
+    is_one_number = False
+    needs_statistics = False
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if request.logits_of is None:
+            raise BadInput(
+                "topk: leave it out of the metrics, or take lite0_N and ImageNet's "
+                "1,000 classes by their WordNet ids, for the feature network is not "
+                f"known to have the {len(request.class_names)} classes of the data."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("top1", "top1_se", "top5", "top5_se")
+
+    def __init__(self, request: Request, reference: Reference):
+        self._logits_of = request.logits_of
+        self._first, self._in_five, self._count = 0, 0, 0
+
+    def update(self, batch: Batch) -> None:
+        logits = finite_rows(batch.logits)
+        asked = np.take_along_axis(logits, self._logits_of[batch.labels][:, None], 1)
+        before = (logits > asked).sum(1)
+        self._first += int((before < 1).sum())
+        self._in_five += int((before < 5).sum())
+        self._count += len(logits)
+
+    def result(self) -> dict[str, float]:
+        first = _share("top1", self._first, self._count)
+        return {**first, **_share("top5", self._in_five, self._count)}
+
+
+def _share(name: str, right: int, count: int) -> dict[str, float]:
+    """Returns a share of images and its standard error, by name."""
+    if not count:
+        raise BadInput(f"{name} of no images.")
+    share = right / count
+    return {name: share, f"{name}_se": (share * (1 - share) / count) ** 0.5}

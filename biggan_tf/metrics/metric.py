@@ -35,6 +35,7 @@ class Request(NamedTuple):
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
     spatial_size: int = 0  # s of the feature network; 0: it has none
     logits_size: int = 1000  # k of the feature network; 0: it has none
+    logits_of: np.ndarray | None = None  # each class's logit, int [classes], if known
 
 
 class Reference(NamedTuple):
