@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from biggan_tf import metrics
 from biggan_tf.errors import BadInput
+from biggan_tf.features import fit_linear_head
 from biggan_tf.metrics import distances
 
 
@@ -317,6 +318,47 @@ def test_top_1_and_top_5_count_the_label_among_the_logits(random):
     found = score.result()
     assert (found["top1"], found["top5"]) == (first, in_five)
     assert found["top5_se"] == pytest.approx(np.std(places < 5) / 300**0.5)
+
+
+def test_the_classification_accuracy_score_is_that_of_another_linear_classifier(
+    random,
+):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    centres = 1.2 * random.normal(size=(5, 6))
+
+    def images(count, labels_of):
+        classes = random.integers(0, 5, count)
+        rows = centres[classes] + random.normal(size=(count, 6))
+        return rows.astype(np.float32), labels_of[classes]
+
+    right, swapped = np.arange(5), np.array([1, 0, 2, 3, 4])  # of the generator
+    real, fake, held = images(900, right), images(900, swapped), images(400, right)
+    request = metrics.Request(900, 6, "abcde", True, 900, None, split="held_out")
+    cas = metrics.METRICS["cas"]
+    with pytest.raises(
+        BadInput, match="split = train: take held_out, or leave out cas"
+    ):
+        cas.check(request._replace(split="train"))
+    observer = cas.observer(request, 0)
+    observer.update(metrics.Batch(None, held[0], None, held[1]))
+    head = fit_linear_head(*real, 5)
+    seen = {"cas": observer}
+    reference = metrics.Reference(None, seen, head, 0, fit_linear_head)
+    score = cas(request, reference)
+    for start in range(0, 900, 300):
+        some = slice(start, start + 300)
+        score.update(metrics.Batch(None, fake[0][some], None, fake[1][some]))
+    found = score.result()
+    for name, (rows, labels) in {"cas_linear": fake, "cas_linear_real": real}.items():
+        scaler = StandardScaler().fit(rows)
+        # C is 1 / (decay n).
+        other = LogisticRegression(C=1 / (1e-2 * 900), max_iter=500)
+        other.fit(scaler.transform(rows), labels)
+        expected = other.score(scaler.transform(held[0]), held[1])
+        assert found[name] == pytest.approx(expected, abs=0.01)
+    assert 0.2 < found["cas_linear"] < found["cas_linear_real"] - 0.2 < 0.8
 
 
 # KID

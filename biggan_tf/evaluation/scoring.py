@@ -76,6 +76,7 @@ class Evaluator:
             network.spatial_size,
             network.sizes["logits"],
             network.logits_of(spec.class_names),
+            split,
         )
         metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
@@ -186,7 +187,8 @@ class Evaluator:
             x, y = map(np.concatenate, zip(*seen))
             classes = len(self._data.spec.class_names)
             head = features.fit_linear_head(x[:KEPT], y[:KEPT], classes)
-        return metrics.Reference(self._statistics, self._seen, head, self._seed)
+        fit = features.fit_linear_head
+        return metrics.Reference(self._statistics, self._seen, head, self._seed, fit)
 
     def _look_at_real_images(self, keep: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Has, in one pass, statistics made and observers see all, if needed.

@@ -4,7 +4,7 @@ Knows no GAN, no data set and no feature network. A metric is a subclass of `Met
 found by its name in `METRICS`; its memory does not grow with the number of images. To
 add one, write the class, import it here and name it in base.gin.
 
-Inception Score, KID and PRDC need generated images in random order, labels included.
+Inception Score, KID, PRDC and PRD need generated images in random order, labels too.
 Features or logits that are not finite are `BadInput` everywhere.
 """
 

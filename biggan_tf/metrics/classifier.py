@@ -8,7 +8,7 @@ import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
-from biggan_tf.metrics.statistics import finite_rows
+from biggan_tf.metrics.statistics import RandomRows, finite_rows
 
 _SPLITS = 10
 
@@ -152,6 +152,71 @@ class TopK(Metric):
     def result(self) -> dict[str, float]:
         first = _share("top1", self._first, self._count)
         return {**first, **_share("top5", self._in_five, self._count)}
+
+
+class _Labelled:
+    """Features and labels of some images, chosen at random."""
+
+    def __init__(self, request: Request, seed: int):
+        self._rows = RandomRows(request.kept, seed)
+
+    def update(self, batch: Batch) -> None:
+        features = finite_rows(batch.features)
+        self._rows.update(np.concatenate([features, batch.labels[:, None]], 1))
+
+    def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns float32 [n, d] and int [n]."""
+        rows = self._rows.rows
+        return rows[:, :-1], rows[:, -1].astype(int)
+
+
+class Cas(Metric):
+    """Classification accuracy score (Ravuri and Vinyals 2019), by linear heads.
+
+    A head is fitted to features of generated images and the labels they were made for;
+    the score is its accuracy on held-out real images, beside that of a head which was
+    fitted to as many real images.
+    """
+
+    name = "cas"
+    needs_statistics = False
+
+    @classmethod
+    def observer(cls, request: Request, seed: int) -> _Labelled:
+        return _Labelled(request, seed)
+
+    @classmethod
+    def needs_head(cls, request: Request) -> bool:
+        return True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if request.split != "held_out":
+            raise BadInput(
+                f"split = {request.split}: take held_out, or leave out cas, which "
+                "tests on images that nothing was fitted to."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("cas_linear", "cas_linear_real")
+
+    def __init__(self, request: Request, reference: Reference):
+        self._reference, self._classes = reference, len(request.class_names)
+        self._fake = _Labelled(request, reference.seed)
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch)
+
+    def result(self) -> dict[str, float]:
+        reference = self._reference
+        features, labels = reference.seen[self.name].both()
+        head = reference.fit_head(*self._fake.both(), self._classes)
+        heads = {"cas_linear": head, "cas_linear_real": reference.head}
+        return {
+            name: float((one(features).argmax(1) == labels).mean())
+            for name, one in heads.items()
+        }
 
 
 def _share(name: str, right: int, count: int) -> dict[str, float]:

@@ -31,11 +31,12 @@ class Request(NamedTuple):
     feature_size: int  # d of the feature network
     class_names: Sequence[str]  # of the data
     own_classes: bool  # the data's classes are not those of the feature network
-    kept: int  # most real, and most generated, images that `prdc` compares
+    kept: int  # most real, and most generated, images that a metric keeps
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
     spatial_size: int = 0  # s of the feature network; 0: it has none
     logits_size: int = 1000  # k of the feature network; 0: it has none
     logits_of: np.ndarray | None = None  # each class's logit, int [classes], if known
+    split: str = "train"  # of the real images, or "held_out"
 
 
 class Reference(NamedTuple):
@@ -45,6 +46,8 @@ class Reference(NamedTuple):
     seen: Mapping[str, Any]  # name of a metric -> its observer of real images
     head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
     seed: int  # of random choices
+    # features [n, d], labels int [n], number of classes -> a head as above
+    fit_head: Callable | None = None
 
 
 class Observer(Protocol):
