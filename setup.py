@@ -96,6 +96,7 @@ setup(
             "pytorch-fid" + OLD,  # its Inception and FID, to compare with
             "pytorch-pretrained-biggan" + OLD,  # its networks, to compare imports with
             "ruff",
+            "scikit-learn",  # its clusters and logistic regression, to compare with
             "scipy<1.18" + OLD,  # of pytorch-fid; pytorch-pretrained-biggan hides it
             "tensorflow-gan" + OLD,  # its metrics, to compare with
             "tensorflow-probability<0.24" + OLD,  # of tensorflow-gan

@@ -1,14 +1,17 @@
 """Scores with their protocol: of a module, of a run, and while training."""
 
+import contextlib
 import copy
 import dataclasses
 import functools
 import json
 import math
+import random
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -24,7 +27,7 @@ from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
 
 IMAGES = 1281  # the fewest for 1280 features
-ALL = ("fid", "is", "kid", "prdc", "intra_fid", "accuracy")
+ALL = ("fid", "is", "kid", "prdc", "intra_fid", "accuracy", "ms_ssim", "prd", "cas")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +41,7 @@ def less_work():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation.scoring, "KEPT", 2000)
+        patch.setattr(metrics.clusters, "_RUNS", 2)
         patch.setattr(features, "load", load)
         yield
 
@@ -81,10 +85,16 @@ def scored(fashion, tmp_path_factory):
 
 def test_every_score_carries_its_network_and_head(scored):
     _, _, scores, _ = scored
-    names = ["fid", "is_linear", "is_linear_std", "kid", "kid_std", "precision"]
-    names += ["recall", "density", "coverage", "intra_fid", "accuracy_linear"]
-    assert list(scores) == [f"{name}_lite0_32" for name in names]
-    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity"}
+    names = ["fid", "fid_se", "is_linear", "is_linear_std", "is_linear_se", "kid"]
+    names += ["kid_std", "kid_se", "precision", "recall", "density", "coverage"]
+    names += ["precision_se", "recall_se", "density_se", "coverage_se", "intra_fid"]
+    names += ["intra_fid_se", "accuracy_linear", "accuracy_linear_se"]
+    names = [f"{name}_lite0_32" for name in names]
+    names += ["ms_ssim", "ms_ssim_se", "ms_ssim_real"]
+    names += [f"prd_{name}_lite0_32" for name in ("f8", "f1_8", "f8_se", "f1_8_se")]
+    names += ["cas_linear_lite0_32", "cas_linear_real_lite0_32"]
+    assert list(scores) == names
+    assert set(metrics.METRICS) == {*ALL, "sfid", "fid_infinity", "topk"}
     assert all(math.isfinite(value) for value in scores.values())
 
 
@@ -237,6 +247,8 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         BadInput, match="another protocol.*test split.*training split.*make it anew"
     ):
         evaluator(fashion, reference=path, split="train")
+    with pytest.raises(BadInput, match="topk: .* have the 10 classes of the data"):
+        evaluator(fashion, ("topk",))
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
     assert evaluation.parse_metrics("fid,is", "--metrics") == ("fid", "is")
@@ -389,6 +401,61 @@ def test_the_program_itself(tmp_path):
     assert result.returncode == 2, result.stderr
     last = result.stderr.splitlines()[-1]
     assert last.startswith("error: feature network 'none': take "), result.stderr
+
+
+def test_a_sweep_killed_at_any_time_goes_on_and_ends_the_same(tmp_path):
+    """The features are mean colours of quarters, so scores cost next to nothing."""
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    module = tf.Module()
+    module.__call__ = tf.function(
+        lambda images: tf.reshape(tf.nn.avg_pool(images, 16, 16, "SAME"), [-1, 12]),
+        [tf.TensorSpec([None, 32, 32, 3])],
+    )
+    tf.saved_model.save(module, tmp_path / "quarters")
+    truncations = ("inf", "1", "0.7", "0.5")
+
+    def sweep(output):
+        words = (
+            f"--model_dir={tmp_path / 'run'}",
+            f"--network=keras={tmp_path / 'quarters'},32,-1:1",
+            f"--sweep={','.join(truncations)}",
+            "--num_images=500",
+            "--split=held_out",
+            "--gin_param=export.passes = 1",
+            f"--output_dir={tmp_path / output}",
+        )
+        return Door("evaluate", *words, folder=tmp_path)
+
+    def lines(output):
+        path = tmp_path / output / "metrics.jsonl"
+        return path.read_text().splitlines(True) if path.exists() else []
+
+    whole = sweep("whole")
+    whole.until(lambda: lines("whole"))
+    start = time.monotonic()
+    whole.until(lambda: len(lines("whole")) > 2)
+    most = (time.monotonic() - start) / 2  # seconds for a threshold
+    assert whole.wait() == 0, whole.output()
+    seed = time.time_ns()
+    drawn = random.Random(seed)
+    scored, seconds = drawn.randrange(1, 4), drawn.uniform(0, most)
+    print(f"killed {seconds:.2f} s after score {scored}, drawn from the seed {seed}")
+    killed = sweep("killed")
+    killed.until(lambda: len(lines("killed")) >= scored)
+    time.sleep(seconds)
+    with contextlib.suppress(ProcessLookupError):  # it was faster
+        killed.signal(signal.SIGKILL)
+    killed.wait()
+    before = [line for line in lines("killed") if line.endswith("\n")]
+    again = sweep("killed")
+    assert again.wait() == 0, again.output()
+    assert again.output().count(": known") == len(before)
+    after = lines("killed")
+    assert after[: len(before)] == before
+    found = [json.loads(line)["protocol"]["truncation"] for line in after]
+    assert found == ["inf", *map(float, truncations[1:])]
+    curves = [tmp_path / name / "truncation_curve.csv" for name in ("whole", "killed")]
+    assert curves[0].read_bytes() == curves[1].read_bytes()
 
 
 def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):

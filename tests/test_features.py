@@ -51,6 +51,19 @@ def test_lite0_recognises_labelled_pictures():
     assert np.sum(np.array(ranks) < 5) >= 19
 
 
+def test_lite0_knows_its_classes_in_whatever_order(lite0_32):
+    """By the WordNet ids that TFDS has, sorted; its ImageNet of 64 px is in another."""
+    folder = Path(importlib.util.find_spec("tensorflow_datasets").origin).parent
+    names = (folder / "datasets/imagenet2012/labels.txt").read_text().split()
+    np.testing.assert_array_equal(lite0_32.logits_of(names), np.arange(1000))
+    others = (folder / "image_classification/imagenet_resized_labels.txt").read_text()
+    others = others.split()
+    found = lite0_32.logits_of(others)
+    assert [names[logit] for logit in found] == others != names
+    assert lite0_32.logits_of(names[:100]) is None
+    assert lite0_32.logits_of([*names[1:], "cat"]) is None
+
+
 def test_lite0_says_what_it_is(lite0_32, random):
     assert lite0_32.name == "lite0_32"
     assert lite0_32.hash.startswith("57934424")  # PyTorch puts it in the file's name

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from biggan_tf import metrics
 from biggan_tf.errors import BadInput
+from biggan_tf.features import fit_linear_head
 from biggan_tf.metrics import distances
 
 
@@ -198,7 +199,7 @@ def test_fid_refuses_what_cannot_be_compared(random):
 
 
 def test_a_metric_asks_for_the_images_that_it_needs():
-    for name, fewest in {"fid": 1281, "is": 10, "kid": 2, "prdc": 6}.items():
+    for name, fewest in {"fid": 1281, "is": 10, "kid": 3, "prdc": 6}.items():
         asking = [metrics.METRICS[name]]
         metrics.check_enough_images("x", fewest, asking, 1280)
         with pytest.raises(BadInput, match=rf"x = \d+: take {fewest} .*{name}"):
@@ -218,22 +219,36 @@ def test_fid_of_infinitely_many_images_is_extrapolated(random):
         for end in ends
     ]
     expected = np.polyfit(1 / np.array(ends), fids, 1)[1]
-    found = score.result()["fid_infinity"]
+    found, error = score.result().values()
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+    # The line is a weighted sum of FIDs, each of which is a mean over its images.
+    weights = [np.polyfit(1 / np.array(ends), unit, 1)[1] for unit in np.eye(7)]
+    shares = sum(w / end * (np.arange(1600) < end) for w, end in zip(weights, ends))
+    whole = metrics.METRICS["fid"](request, reference)
+    whole.update(metrics.Batch(None, fake, None, None))
+    deviation = whole.result()["fid_se"] * 40
+    assert error == pytest.approx(deviation * np.linalg.norm(shares), rel=1e-6)
     assert abs(found) < fids[-1] < fids[0] / 2  # both are of one distribution
 
 
 def test_intra_class_fid_is_the_mean_over_classes(random):
-    real = [statistics(features(random, 99, 4)) for _ in range(2)]
+    real = [features(random, 50, 4) for _ in range(2)]
     fake = [features(random, 50, 4, label) for label in (0.0, 1.0)]
-    pairs = zip(real, map(statistics, fake))
+    pairs = zip(map(statistics, real), map(statistics, fake))
     expected = np.mean([metrics.frechet_distance(*pair) for pair in pairs])
     request = metrics.Request(100, 4, ("a", "b"), False, 0, None)
-    found = metrics.IntraFid(request, metrics.Reference(None, real, None, 0))
-    rows, labels = np.concatenate(fake), np.repeat([0, 1], 50)
-    for some in np.split(random.permutation(100), 4):
-        found.update(metrics.Batch(None, rows[some], None, labels[some]))
-    assert found.result() == {"intra_fid": pytest.approx(expected)}
+    labels = np.repeat([0, 1], 50)
+
+    def show(to, rows):
+        for some in np.split(random.permutation(100), 4):
+            to.update(metrics.Batch(None, rows[some], None, labels[some]))
+
+    observer = metrics.IntraFid.observer(request, 0)
+    show(observer, np.concatenate(real))
+    reference = metrics.Reference(None, {"intra_fid": observer}, None, 0)
+    found = metrics.IntraFid(request, reference)
+    show(found, np.concatenate(fake))
+    assert found.result()["intra_fid"] == pytest.approx(expected)
 
 
 # Inception Score and label accuracy
@@ -258,18 +273,19 @@ def test_inception_score_agrees_with_tfgan(tfgan, random):
         float(tfgan.classifier_score_from_logits(tf.constant(logits[start:end])))
         for start, end in zip(ends, ends[1:])
     ]
-    mean, deviation = score.result().values()
+    mean, deviation, error = score.result().values()
     assert mean == pytest.approx(np.mean(expected), rel=1e-6)
     assert deviation == pytest.approx(np.std(expected), rel=1e-6)
+    assert error == pytest.approx(np.std(expected, ddof=1) / 10**0.5, rel=1e-6)
 
 
 def test_inception_score_has_its_bounds_at_extreme_logits():
     sure = inception_score(40, splits=2)
     sure.update(seen(2000.0 * np.eye(4)[np.arange(40) % 4]))
-    assert sure.result() == pytest.approx({"is": 4.0, "is_std": 0.0})
+    assert sure.result() == pytest.approx({"is": 4.0, "is_std": 0.0, "is_se": 0.0})
     one = inception_score(40, splits=2)
     one.update(seen(2000.0 * np.eye(4)[np.zeros(40, int)]))
-    assert one.result() == pytest.approx({"is": 1.0, "is_std": 0.0})
+    assert one.result() == pytest.approx({"is": 1.0, "is_std": 0.0, "is_se": 0.0})
 
 
 def test_inception_score_wants_the_images_it_was_promised(random):
@@ -288,7 +304,68 @@ def test_label_accuracy_counts():
     accuracy = metrics.LabelAccuracy(None, reference)
     accuracy.update(metrics.Batch(None, np.eye(3), None, np.array([0, 1, 1])))
     accuracy.update(metrics.Batch(None, np.eye(3)[:1], None, np.array([0])))
-    assert accuracy.result() == {"accuracy_linear": 0.75}
+    found = accuracy.result()
+    assert found == {"accuracy_linear": 0.75, "accuracy_linear_se": 0.1875**0.5 / 2}
+
+
+def test_top_1_and_top_5_count_the_label_among_the_logits(random):
+    """A class's logit may lie elsewhere: classes 0 to 9 have logits 9 to 0."""
+    request = metrics.Request(300, 0, "abcdefghij", False, 0, None)
+    with pytest.raises(BadInput, match="topk: .* the 10 classes of the data"):
+        metrics.METRICS["topk"].check(request)
+    request = request._replace(logits_of=np.arange(10)[::-1])
+    metrics.METRICS["topk"].check(request)
+    score = metrics.METRICS["topk"](request, None)
+    logits, labels = random.normal(size=(300, 10)), random.integers(0, 10, 300)
+    for some in np.split(np.arange(300), 3):
+        score.update(metrics.Batch(None, None, logits[some], labels[some]))
+    order = np.argsort(-logits, axis=1)
+    places = (order == 9 - labels[:, None]).argmax(1)
+    first, in_five = np.mean(places == 0), np.mean(places < 5)
+    found = score.result()
+    assert (found["top1"], found["top5"]) == (first, in_five)
+    assert found["top5_se"] == pytest.approx(np.std(places < 5) / 300**0.5)
+
+
+def test_the_classification_accuracy_score_is_that_of_another_linear_classifier(
+    random,
+):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    centres = 1.2 * random.normal(size=(5, 6))
+
+    def images(count, labels_of):
+        classes = random.integers(0, 5, count)
+        rows = centres[classes] + random.normal(size=(count, 6))
+        return rows.astype(np.float32), labels_of[classes]
+
+    right, swapped = np.arange(5), np.array([1, 0, 2, 3, 4])  # of the generator
+    real, fake, held = images(900, right), images(900, swapped), images(400, right)
+    request = metrics.Request(900, 6, "abcde", True, 900, None, split="held_out")
+    cas = metrics.METRICS["cas"]
+    with pytest.raises(
+        BadInput, match="split = train: take held_out, or leave out cas"
+    ):
+        cas.check(request._replace(split="train"))
+    observer = cas.observer(request, 0)
+    observer.update(metrics.Batch(None, held[0], None, held[1]))
+    head = fit_linear_head(*real, 5)
+    seen = {"cas": observer}
+    reference = metrics.Reference(None, seen, head, 0, fit_linear_head)
+    score = cas(request, reference)
+    for start in range(0, 900, 300):
+        some = slice(start, start + 300)
+        score.update(metrics.Batch(None, fake[0][some], None, fake[1][some]))
+    found = score.result()
+    for name, (rows, labels) in {"cas_linear": fake, "cas_linear_real": real}.items():
+        scaler = StandardScaler().fit(rows)
+        # C is 1 / (decay n).
+        other = LogisticRegression(C=1 / (1e-2 * 900), max_iter=500)
+        other.fit(scaler.transform(rows), labels)
+        expected = other.score(scaler.transform(held[0]), held[1])
+        assert found[name] == pytest.approx(expected, abs=0.01)
+    assert 0.2 < found["cas_linear"] < found["cas_linear_real"] - 0.2 < 0.8
 
 
 # KID
@@ -327,14 +404,14 @@ def test_kid_is_unbiased(random):
     parts = [
         metrics.squared_mmd(x[list(some)], y[list(others)])
         for some in itertools.combinations(range(6), 3)
-        for others in itertools.combinations(range(5), 2)
+        for others in itertools.combinations(range(5), 3)
     ]
     assert np.mean(parts) == pytest.approx(metrics.squared_mmd(x, y), rel=1e-10)
 
 
 def test_kid_refuses_too_few_images(random):
     rows = features(random, 99, 4)
-    with pytest.raises(BadInput, match="blocks of 100 images: take 2 to 99"):
+    with pytest.raises(BadInput, match="blocks of 100 images: take 3 to 99"):
         kid(rows, block_size=100)
     distance = kid(rows, block_size=50)
     distance.update(metrics.Batch(None, rows[:49], None, None))
@@ -354,11 +431,21 @@ def brute_force(real, fake, neighbours):
 
     between = all_pairs(real, fake)
     in_real = between < radii(real)[:, None]
+    in_fake = between < radii(fake)
+
+    def error(covered):  # leaves out each generated image
+        left = [np.delete(covered, i, 1).any(1).mean() for i in range(len(fake))]
+        return ((len(fake) - 1) * np.var(left)) ** 0.5
+
     return {
         "precision": in_real.any(0).mean(),
-        "recall": (between < radii(fake)).any(1).mean(),
+        "recall": in_fake.any(1).mean(),
         "density": (1 / neighbours) * in_real.sum(0).mean(),
         "coverage": in_real.any(1).mean(),
+        "precision_se": in_real.any(0).std() / len(fake) ** 0.5,
+        "recall_se": error(in_fake),
+        "density_se": in_real.sum(0).std() / neighbours / len(fake) ** 0.5,
+        "coverage_se": error(in_real),
     }
 
 
@@ -369,10 +456,11 @@ def test_prdc_is_exactly_that_of_the_package(random, neighbours, monkeypatch):
     real = random.normal(size=(500, 4)).astype(np.float32)
     fake = (0.8 * random.normal(size=(420, 4)) + 0.5).astype(np.float32)
     expected = compute_prdc(real, fake, neighbours)
-    assert metrics.prdc(real, fake, neighbours) == expected
+    found = metrics.prdc(real, fake, neighbours)
+    assert {name: found[name] for name in expected} == expected
     assert all(0.01 < value != 1 for value in expected.values()), expected
     monkeypatch.setattr(distances, "_BLOCK_VALUES", 2**12)  # many blocks
-    assert metrics.prdc(real, fake, neighbours) == expected
+    assert metrics.prdc(real, fake, neighbours) == found
 
 
 def test_prdc_counts_duplicates_as_brute_force_does(random):
@@ -381,7 +469,7 @@ def test_prdc_counts_duplicates_as_brute_force_does(random):
     mixing = random.normal(size=(4, 40))
     real, fake = grid[:160] @ mixing, grid[100:] @ mixing
     expected = brute_force(real, fake, 3)
-    assert metrics.prdc(real, fake, 3) == expected
+    assert metrics.prdc(real, fake, 3) == pytest.approx(expected, rel=1e-9)
     assert 0 < expected["precision"] < 1
     assert 0 < expected["recall"] < 1
 
@@ -390,7 +478,7 @@ def test_prdc_of_one_image_repeated(random):
     real = features(random, 60, 8)
     collapsed = np.repeat(real[:1], 50, axis=0)
     found = metrics.prdc(real, collapsed, 5)
-    assert found == brute_force(real, collapsed, 5)
+    assert found == pytest.approx(brute_force(real, collapsed, 5), abs=1e-9)
     assert found["recall"] == 0
     assert found["precision"] == 1
 
@@ -399,6 +487,150 @@ def test_prdc_refuses_too_few_images(random):
     rows = features(random, 9, 4)
     with pytest.raises(BadInput, match="5 nearest neighbours among 5 generated"):
         metrics.prdc(rows, rows[:5])
+
+
+# PRD
+
+
+@pytest.mark.parametrize("beta", [8, 1 / 8])
+def test_prd_is_the_highest_of_its_curve(random, beta):
+    """The curve by its definition, at many angles."""
+    real, fake = random.dirichlet(np.ones(20)), random.dirichlet(np.full(20, 0.5))
+    real[3] = fake[5] = 0
+    real, fake = real / real.sum(), fake / fake.sum()
+    slopes = np.tan(np.linspace(1e-6, np.pi / 2 - 1e-6, 20_001))
+    precision = np.minimum(slopes[:, None] * real, fake).sum(1)
+    recall = np.minimum(real, fake / slopes[:, None]).sum(1)
+    f = (1 + beta**2) * precision * recall / (beta**2 * precision + recall)
+    assert metrics.prd_f(real, fake, beta) == pytest.approx(f.max(), rel=1e-4)
+    assert metrics.prd_f(real, real, beta) == pytest.approx(1)
+    assert metrics.prd_f(np.eye(2)[0], np.eye(2)[1], beta) == 0
+
+
+def test_k_means_ends_where_that_of_scikit_learn_stays(random):
+    from sklearn.cluster import KMeans
+
+    rows = features(random, 600, 6) + 5 * random.integers(0, 3, (600, 1))
+    labels = metrics.k_means(rows, 7, random)
+    centres = np.array([rows[labels == label].mean(0) for label in range(7)])
+    other = KMeans(7, init=centres, n_init=1).fit(rows)
+    np.testing.assert_array_equal(other.labels_, labels)
+    best = KMeans(7, n_init=10, random_state=0).fit(rows).inertia_
+    assert other.inertia_ < 1.3 * best
+    assert set(metrics.k_means(np.ones((30, 2)), 4, random)) == {0}
+
+
+def prd(real, fake):
+    reference = metrics.Reference(statistics(real, keep=len(real)), {}, None, 0)
+    request = metrics.Request(len(fake), 4, (), False, 10_000, None)
+    score = metrics.METRICS["prd"](request, reference)
+    score.update(metrics.Batch(None, fake, None, None))
+    return score.result()
+
+
+def test_prd_tells_lost_modes_from_false_ones(random):
+    """Twenty far modes: half of them lost, and half of them false."""
+    modes = 1000 * random.normal(size=(20, 4))
+    few = modes[:10].repeat(40, 0) + random.normal(size=(400, 4))
+    more = modes.repeat(40, 0) + random.normal(size=(800, 4))
+    more = random.permutation(more)
+    low, high = 65 / 64 / (1 + 1 / 32), 65 / 64.5 / 2
+    same, lost, false = prd(few, few), prd(more, few), prd(few, more)
+    assert lost == prd(more, few)
+    for found, scores in ((same, (1, 1)), (lost, (high, low)), (false, (low, high))):
+        assert tuple(found.values())[:2] == pytest.approx(scores, abs=0.05)
+
+
+# MS-SSIM
+
+
+@pytest.mark.parametrize(("side", "scales"), [(32, 2), (64, 3), (128, 4), (256, 5)])
+def test_ms_ssim_is_that_of_tensorflow(random, side, scales):
+    x = random.integers(0, 256, (3, side // 8, side // 8, 3)).repeat(8, 1).repeat(8, 2)
+    noise = random.normal(0, [[[[9]]], [[[30]]], [[[90]]]], x.shape)
+    x, y = np.uint8(x), np.uint8(np.clip(x + noise, 0, 255))
+    weights = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])[:scales]
+    weights /= weights.sum()
+    expected = tf.image.ssim_multiscale(*map(tf.constant, (x, y)), 255, weights)
+    found = metrics.ms_ssim(x, y)
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert 0 < found[2] < found[1] < found[0] < 1
+
+
+@pytest.mark.parametrize("count", [800, 5000])  # fewer and more than are kept
+def test_ms_ssim_pairs_images_of_a_class_wherever_they_come(count):
+    """Each class of real images is black in its first half and white in the other."""
+    request = metrics.Request(count, 4, ("a", "b"), False, 0, None)
+    white = np.uint8(255 * (np.arange(count) // (count // 4) % 2))
+    images = np.broadcast_to(white[:, None, None, None], (count, 16, 16, 3))
+    batch = metrics.Batch(images, None, None, np.arange(count) // (count // 2))
+    observer = metrics.METRICS["ms_ssim"].observer(request, 0)
+    observer.update(batch)
+    reference = metrics.Reference(None, {"ms_ssim": observer}, None, 0)
+    score = metrics.METRICS["ms_ssim"](request, reference)
+    score.update(batch._replace(images=np.zeros_like(images)))
+    found = score.result()
+    assert found["ms_ssim"] == pytest.approx(1)
+    assert found["ms_ssim_real"] == pytest.approx(0.5, abs=0.05)
+    assert len(observer.similarities) == min(1000, count // 2)
+
+
+# Standard errors
+
+
+def test_the_influence_of_an_image_on_fid_is_its_slope(random):
+    """Of FID in the image's weight, by differences; one feature is twice there."""
+    real, rows = statistics(features(random, 90, 10)), features(random, 200, 10, 0.1)
+    rows[:, 0] = rows[:, 1]
+
+    def fid(weights):
+        weights = weights / weights.sum()
+        mean = weights @ rows
+        spread = (rows - mean).T * weights @ (rows - mean)
+        fake = metrics.FeatureStatistics.of_moments(mean, spread, {})
+        return metrics.frechet_distance(real, fake)
+
+    steps = 1e-3 * np.eye(200)
+    slopes = [(fid(1 + step) - fid(1 - step)) / 2e-3 for step in steps]
+    score = metrics.METRICS["fid"](None, metrics.Reference(real, (), None, 0))
+    score.update(metrics.Batch(None, rows, None, None))
+    expected = np.linalg.norm(slopes)
+    assert score.result()["fid_se"] == pytest.approx(expected, rel=5e-3)
+
+
+def test_the_error_of_kid_leaves_out_each_image(random):
+    real, fake = features(random, 30, 5), features(random, 20, 5, 0.3)
+    score = kid(real, block_size=20)
+    score.update(metrics.Batch(None, fake, None, None))
+    block = score._real[score._order[:20]].astype(float)
+    left = [metrics.squared_mmd(block, np.delete(fake, i, 0)) for i in range(20)]
+    expected = (19 * np.var(left)) ** 0.5
+    assert score.result()["kid_se"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", ["fid", "sfid", "fid_infinity", "intra_fid", "kid", "is", "prdc", "prd"]
+)
+def test_a_standard_error_is_how_far_scores_stray(name):
+    """From one set of 400 generated images to another, beside the same real ones."""
+    real = features(np.random.default_rng(1), 400, 4)
+    of_real, labels = statistics(real, keep=400), np.arange(400) % 2
+    of_real.spatial = of_real
+    request = metrics.Request(400, 4, ("a", "b"), False, 400, None)
+    observer, found = metrics.METRICS[name].observer(request, 0), []
+    if observer:
+        observer.update(metrics.Batch(None, real, None, labels))
+    reference = metrics.Reference(of_real, {name: observer}, None, 0)
+    for seed in range(40):
+        rows = features(np.random.default_rng(seed), 400, 4, 0.3) * 1.2
+        score = metrics.METRICS[name](request, reference)
+        score.update(metrics.Batch(None, rows, 4 * rows, labels, rows))
+        found.append(score.result())
+    assert list(found[0]) == list(metrics.METRICS[name].scores(request))
+    for error in [one for one in found[0] if one.endswith("_se")]:
+        strays = np.std([scores[error[: -len("_se")]] for scores in found])
+        told = np.mean([scores[error] for scores in found])
+        assert 0.75 < told / strays < 1.4, (error, told, strays)
 
 
 # Neighbours and diversity

@@ -76,12 +76,17 @@ class Evaluator:
             drawn,
             network.spatial_size,
             network.sizes["logits"],
+            network.logits_of(spec.class_names),
+            split,
         )
         metrics.check_enough_images("num_images", num_images, self._metrics, size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)
-        self._needs_classes = any(one.needs_classes for one in self._metrics)
+        observers = {
+            one.name: one.observer(self._request, seed) for one in self._metrics
+        }
+        self._seen = {name: one for name, one in observers.items() if one}
         self._needs_spatial = any(one.needs_spatial for one in self._metrics)
         self._look = Look(strategy, network, len(spec.class_names), self._needs_spatial)
         comparing = [one for one in self._metrics if one.needs_statistics]
@@ -97,7 +102,7 @@ class Evaluator:
                 self._statistics, count = found, found.count
                 told = f"images in {self._path}"
         self._needs_statistics = bool(comparing) and self._statistics is None
-        if self._needs_statistics or self._needs_head or self._needs_classes:
+        if self._needs_statistics or self._needs_head or self._seen:
             data.check_ready()
             count = count or self._real_count(split)
         if comparing and count is not None:
@@ -108,7 +113,7 @@ class Evaluator:
         names = reference_files.names(path)
         if "protocol" in names:
             return reference_files.given(path, self.reference_protocol, comparing)
-        needs_images = any(m.needs_features for m in comparing) or self._needs_classes
+        needs_images = any(one.needs_features for one in comparing)
         if {"mu", "sigma"} <= names and not (needs_images and "arr_0" in names):
             return reference_files.moments(path, network, comparing)
         return self._of_images(reference_files.images(path, names))
@@ -176,44 +181,44 @@ class Evaluator:
     @functools.cached_property
     def reference(self) -> metrics.Reference:
         """All that metrics compare with."""
-        classes, seen = self._look_at_real_images(KEPT)
-        head = None
+        seen, head = self._look_at_real_images(KEPT), None
         if self._needs_head:
             if self._split == "held_out":
                 seen = [(b.features, b.labels) for b in self.real(most=KEPT)]
             x, y = map(np.concatenate, zip(*seen))
-            head = features.fit_linear_head(x[:KEPT], y[:KEPT], len(classes))
-        return metrics.Reference(self._statistics, classes, head, self._seed)
+            classes = len(self._data.spec.class_names)
+            head = features.fit_linear_head(x[:KEPT], y[:KEPT], classes)
+        fit = features.fit_linear_head
+        return metrics.Reference(self._statistics, self._seen, head, self._seed, fit)
 
-    def _look_at_real_images(self, keep: int) -> tuple[list[FeatureStatistics], list]:
-        """Makes, in one pass, the statistics of all and of each class, if needed.
+    def _look_at_real_images(self, keep: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Has, in one pass, statistics made and observers see all, if needed.
 
-        Also returns features and labels of the first images, for a head.
+        Returns features and labels of the first images, for a head.
         """
-        classes = [FeatureStatistics() for _ in self._data.spec.class_names]
         seen: list[tuple[np.ndarray, np.ndarray]] = []
         of_head = self._needs_head and self._split == "train"
-        all_of_them = self._needs_statistics or self._needs_classes
+        all_of_them = self._needs_statistics or self._seen
         if not all_of_them and not of_head:
-            return classes, seen
+            return seen
         count = self._real_count(self._split)
         protocol = {**self.reference_protocol, "count": count}
         made = self._new_statistics(protocol, keep)
         for batch in self.real(self._split, most=count if all_of_them else KEPT):
             if self._needs_statistics:
                 self._update(made, batch)
-            if self._needs_classes:
-                metrics.update_classes(classes, batch)
+            for observer in self._seen.values():
+                observer.update(batch)
             if of_head and sum(len(y) for _, y in seen) < KEPT:
                 seen.append((batch.features, batch.labels))
         if self._needs_statistics:
             if self._path:
                 made.save(self._path)
             self._statistics, self._needs_statistics = made, False
-        return classes, seen
+        return seen
 
     def score(self, sampler: Sampler, truncation: float = math.inf) -> dict[str, float]:
-        """Returns scores by name; names end in the network's unless it is Inception.
+        """Returns scores by name; names end in the network's, but for Inception's.
 
         Raises BadInput if images are NaN or not in [-1, 1].
         """
@@ -237,7 +242,8 @@ class Evaluator:
 
     def _names(self, metric: type[Metric]) -> list[str]:
         network = self.network.name
-        ending = "" if network == "inception" else f"_{network}"
+        named = metric.is_of_features and network != "inception"
+        ending = f"_{network}" if named else ""
         return [f"{name}{ending}" for name in metric.scores(self._request)]
 
     def real_inception_score(self) -> float:
@@ -283,7 +289,7 @@ class Evaluator:
     def _of_the_reference(self) -> dict[str, Any]:
         """Returns what a record says of the file of statistics."""
         statistics, count = self._statistics, None
-        if statistics or self._needs_statistics:
+        if statistics or self._needs_statistics or self._seen:
             count = statistics.count if statistics else self._real_count(self._split)
         told = {
             "reference": str(self._path) if self._path else "of the same data",

