@@ -19,6 +19,11 @@ straight line, on which the norm falls in the middle; `great_circle` keeps the n
     python -m biggan_tf.sample --module=runs/demo/export --output=morph.png \
         --interpolate=class --labels=0,3,8
 
+Along the directions in which pictures change most (SeFa), a row for each of six:
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=directions.png \
+        --interpolate=direction --labels=Bag --columns=7
+
 The truncation trick (the paper's Figure 2): a row for each threshold, the same classes
 and seed in all; the fraction of saturated values (|x| > 0.99) is printed for each:
 
@@ -67,7 +72,10 @@ _COLUMNS = flags.DEFINE_integer(
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
 _INTERPOLATE = flags.DEFINE_enum(
-    "interpolate", None, list(api.PATHS), "From one z or class to another, and how."
+    "interpolate",
+    None,
+    list(api.PATHS),
+    "From one z or class to another, or along directions.",
 )
 _WALKS = flags.DEFINE_integer("walks", 6, "Of a film, side by side.", 1, 100)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Of a film, from class to class.")

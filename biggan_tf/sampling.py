@@ -67,6 +67,7 @@ class Sampler:
     statistics: str  # in words, where the batch-norm statistics come from
     class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
     weights_sha256: str = ""  # of what draws; "" if it was not looked at
+    directions: np.ndarray | None = None  # of a module; see `directions`
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments."""

@@ -18,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from biggan_tf import files, latents
+from biggan_tf.directions import directions
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.sampling import InferenceGenerator, Sampler
@@ -87,6 +88,7 @@ def make_module(
     module.truncation_convention = attribute(sampler.convention, tf.string)
     module.standing_truncations = generator.statistics.truncations
     module.step = attribute(sampler.step, tf.int64)
+    module.directions = attribute(directions(generator.network), tf.float32)
 
     if discriminator is not None:
         x = _specs("x", [None, side, side, 3], tf.float32)
@@ -251,6 +253,8 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
     if hasattr(module, "class_frequencies"):
         frequencies = tuple(module.class_frequencies.numpy().tolist())
 
+    found = getattr(module, "directions", None)  # earlier modules have none
+
     def draw(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         return module({"z": z, "y": y, "truncation": truncation})
 
@@ -263,4 +267,5 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
         int(values["step"]),
         "standing, of the module",
         frequencies,
+        directions=None if found is None else found.numpy(),
     )

@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from biggan_tf import files, images
+from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
+
+DIRECTIONS = 6  # how many `direction_rows` shows
 
 
 class Row(NamedTuple):
@@ -116,11 +119,38 @@ def truncation_rows(
     ]
 
 
+def direction_rows(
+    sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
+) -> list[Row]:
+    """Returns `DIRECTIONS` rows for each label: one z, moved along each direction.
+
+    It moves by 3 either way, and is itself in the middle of an odd number of columns.
+    """
+    if sampler.directions is None:
+        raise BadInput(
+            "--interpolate=direction: export the module again, for it has no "
+            "directions; samplers in memory have none either."
+        )
+    moves = np.linspace(-3, 3, columns)[:, None] if columns > 1 else np.zeros([1, 1])
+    chosen = sampler.directions[:DIRECTIONS]
+    return [
+        Row(
+            f"{sampler.class_names[label]} {index}",
+            np.float32(z + moves * direction),
+            np.full(columns, label, np.int32),
+            truncation,
+        )
+        for label, z in zip(labels, sampler.latents(len(labels), truncation, seed))
+        for index, direction in enumerate(chosen)
+    ]
+
+
 LAYOUTS = {
     "samples": class_rows,
     "z": latent_interpolation_rows,
     "great_circle": great_circle_rows,
     "class": class_interpolation_rows,
+    "direction": direction_rows,
 }
 
 

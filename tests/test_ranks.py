@@ -17,7 +17,7 @@ RANKS = (
     {"architecture", "augment", "data", "features", "metrics", "update"},
     {"biggan", "regularisers", "standing"},
     {"biggan_deep"},
-    {"gan", "networks"},
+    {"directions", "gan", "networks"},
     {"sampling"},
     {
         "evaluation",

@@ -91,6 +91,7 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("seed.png", "--labels=0,d", "--columns=3", "--seed=1"),
         arguments("z.png", "--labels=0", "--columns=3", "--interpolate=z"),
         arguments("arc.png", "--labels=0", "--columns=3", "--interpolate=great_circle"),
+        arguments("dirs.npz", "--labels=2", "--columns=3", "--interpolate=direction"),
         arguments("dump.npz", "--columns=2", "--truncation=inf"),
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
         arguments("folder/", "--count=150", "--seed=3", "--truncation=inf"),
@@ -114,6 +115,11 @@ def test_what_the_door_draws(path, module, tmp_path):
     told = [result.printed.strip() for result in results[3:5]]
     assert told[0].endswith("3 images, z on a straight line")
     assert told[1].endswith("3 images, z on a great circle")
+
+    moved = np.load(tmp_path / "dirs.npz")["z"].reshape(6, 3, -1)
+    np.testing.assert_array_equal(moved[:, 1], moved[:1, 1].repeat(6, axis=0))
+    steps = moved[:, 2] - moved[:, 1]
+    np.testing.assert_allclose(steps, 3 * module.directions[:6], atol=1e-5)
 
     dump = np.load(tmp_path / "dump.npz")
     assert dump["images"].shape == (20, 32, 32, 3)

@@ -22,6 +22,7 @@ PATHS = {
     "z": "z on a straight line",
     "great_circle": "z on a great circle",
     "class": "classes on a straight line",
+    "direction": "z by up to 3 along the strongest directions",
 }
 
 
@@ -54,7 +55,8 @@ def sample(
         seed: of the latents, 0 to 2^63 - 1.
         layout: "samples", a row for each class; "z" and "great_circle", each class from
             one latent to another, on a straight line or with the norm kept; "class",
-            one latent, from each class to the next.
+            one latent, from each class to the next; "direction", one latent for each
+            class, in a row for each of six directions that change pictures most.
         output: a file to write them to: a sheet, or arrays (.npz); see `sheets.save`.
 
     Returns uint8 [rows, columns, side, side, 3].
