@@ -39,6 +39,18 @@ def version() -> str:
     raise RuntimeError("biggan_tf/__init__.py states no __version__")
 
 
+# Commands beside `python -m biggan_tf.NAME`.
+COMMANDS = {
+    "train": "train",
+    "export": "export",
+    "sample": "sample",
+    "evaluate": "evaluate",
+    "import": "import_weights",
+    "prepare": "prepare_dataset",
+    "reference": "make_reference",
+    "spectra": "plot_spectra",
+}
+
 setup(
     name="biggan-tf",
     version=version(),
@@ -50,6 +62,12 @@ setup(
     package_data={
         "biggan_tf.data": ["fashion_mnist.*"],
         "biggan_tf": ["module_readme.md"],
+    },
+    entry_points={
+        "console_scripts": [
+            f"biggan-{command} = biggan_tf.{module}:program"
+            for command, module in COMMANDS.items()
+        ]
     },
     license_files=["LICENSE", "NOTICE"],
     cmdclass={"build_py": BuildWithGinFiles},

@@ -51,7 +51,7 @@ _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
 _REFERENCE = flags.DEFINE_string(
     "reference",
     None,
-    "File of make_reference.py, made if it is not there; or .npz of ADM.",
+    "File of make_reference, made if it is not there; or .npz of ADM.",
 )
 _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
@@ -86,5 +86,9 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":
+def program() -> None:
     config.run(main)
+
+
+if __name__ == "__main__":
+    program()

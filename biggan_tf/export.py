@@ -44,5 +44,9 @@ def main() -> None:
     )
 
 
-if __name__ == "__main__":
+def program() -> None:
     config.run(main)
+
+
+if __name__ == "__main__":
+    program()

@@ -124,5 +124,9 @@ def _number(text: str) -> float:
         raise BadInput(f"--truncations: {text!r} is not a number.") from None
 
 
-if __name__ == "__main__":
+def program() -> None:
     config.run(main)
+
+
+if __name__ == "__main__":
+    program()

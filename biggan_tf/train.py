@@ -39,5 +39,9 @@ def main() -> None:
     begin(*given, _CONTINUE_FROM.value)
 
 
-if __name__ == "__main__":
+def program() -> None:
     config.run(main)
+
+
+if __name__ == "__main__":
+    program()

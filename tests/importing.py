@@ -1,4 +1,4 @@
-"""What can be done with a model directory that tools/import_weights.py wrote."""
+"""What can be done with a model directory that `import_weights` wrote."""
 
 from __future__ import annotations
 

@@ -66,11 +66,16 @@ def test_an_installed_wheel_takes_a_recipe_by_its_bare_name(wheel, tmp_path):
         env=environment,
     )
     assert found.stdout.startswith(str(target))
-    plan = ["-m", "biggan_tf.train", "--gin_file=test.gin", "--dry_run"]
+    train = target / "bin" / "biggan-train"
+    plan = [train, "--gin_file=test.gin", "--dry_run"]
     planned = run(plan, cwd=elsewhere, env=environment)
     assert "train.total_steps = 8" in planned.stdout
     assert "8,000 images" in planned.stdout
     assert not list(elsewhere.iterdir())
+    helped = run([train, "--help"], cwd=elsewhere, env=environment)
+    assert "Running the same command again goes on" in helped.stdout
+    assert "--[no]dry_run" in helped.stdout
+    assert "--gin_param" in helped.stdout
 
 
 def test_every_integer_flag_has_both_bounds():

@@ -16,8 +16,6 @@ from PIL import Image
 
 from biggan_tf import data
 
-TOOL = Path(__file__).parents[1] / "tools" / "prepare_dataset.py"
-
 
 def images_of(source: data.Data, split: str) -> dict[bytes, int]:
     """Pixels, as uint8, and labels of a split, in no order."""
@@ -44,7 +42,8 @@ def command(folder: Path, data_dir: Path) -> list[str]:
     bindings = {"source": "folder", "path": str(folder), "image_size": 32}
     return [
         sys.executable,
-        str(TOOL),
+        "-m",
+        "biggan_tf.prepare_dataset",
         *[f"--gin_param=data.{key} = {value!r}" for key, value in bindings.items()],
         "--name=pets",
         f"--data_dir={data_dir}",

@@ -32,7 +32,8 @@ RANKS = (
     {"logs"},
     {"loop"},
     {"api"},
-    {"evaluate", "export", "sample", "train"},
+    {"evaluate", "export", "import_weights", "make_reference", "plot_spectra"}
+    | {"prepare_dataset", "sample", "train"},
 )
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
 

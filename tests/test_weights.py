@@ -199,7 +199,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     (tmp_path / "torn.npz").write_bytes(Path(files["G"]).read_bytes()[:5000])
     common = ["--source=biggan_pytorch", f"--model_dir={model_dir}"]
     outcomes = called(
-        "import_weights",
+        "biggan_tf.import_weights",
         [*common, f"--generator={bad}", f"--discriminator={files['D']}"],
         [*common, f"--generator={files['G']}", f"--discriminator={files['deep_D']}"],
         [*common, f"--generator={files['D']}"],
@@ -297,7 +297,7 @@ def imported(files, tmp_path_factory) -> tuple[dict[str, Path], list]:
     }
     model_dirs = {name: folder / name.replace(" ", "_") for name in runs}
     outcomes = called(
-        "import_weights",
+        "biggan_tf.import_weights",
         *(
             ["--source=biggan_pytorch", f"--model_dir={model_dirs[name]}", *arguments]
             for name, arguments in runs.items()

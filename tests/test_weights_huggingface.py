@@ -41,7 +41,7 @@ def model_dirs(folders) -> dict[int, Path]:
         (folders[256] / name).rename(given[256])
     found = {r: folder / "imported" for r, folder in folders.items()}
     outcomes = called(
-        "import_weights",
+        "biggan_tf.import_weights",
         *(
             ["--source=huggingface", f"--path={given[r]}", f"--model_dir={found[r]}"]
             for r in RESOLUTIONS

@@ -42,7 +42,7 @@ def model_dirs(modules, tmp_path_factory) -> dict[str, Path]:
     """They, imported."""
     top = tmp_path_factory.mktemp("imported")
     outcomes = called(
-        "import_weights",
+        "biggan_tf.import_weights",
         *(
             ["--source=tfhub", f"--path={folder}", f"--model_dir={top / name}"]
             for name, (_, folder) in modules.items()

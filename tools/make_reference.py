@@ -1,58 +1,6 @@
-r"""Writes reference statistics of real images, to score generators against.
+"""`biggan-reference`, by its place in a checkout; see `biggan_tf/make_reference.py`."""
 
-    python tools/make_reference.py --data=embedded --image_size=32 \
-        --network=lite0_128 --output=fashion32.npz
-    python tools/make_reference.py --data=tfds:imagenet2012 --image_size=128 \
-        --features=0 --output=imagenet128.npz
-
-The file holds count, mean and covariance of the features and, for kid and prdc, the
-features of `--features` images chosen at random; and a record of how it was
-made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
-data.* bindings come by --gin_param.
-"""
-
-from pathlib import Path
-
-from absl import flags
-
-from biggan_tf import config, data, distribution, evaluation, features, images
-from biggan_tf.errors import BadInput
-
-config.define_flags()
-_DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.", 8, 4096)
-_NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
-_SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
-_FEATURES = flags.DEFINE_integer(
-    "features", evaluation.KEPT, "Of how many images.", 0, 10**7
-)
-_OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
-
-
-@data.sentences()
-def main() -> None:
-    for flag in (_DATA, _IMAGE_SIZE, _OUTPUT):
-        if not flag.value:
-            raise BadInput(f"--{flag.name} is missing.")
-    images.check_output(_OUTPUT.value, "--output", [".npz"])
-    if Path(_OUTPUT.value).exists():
-        raise BadInput(f"--output={_OUTPUT.value} is there already.")
-    config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    strategy = distribution.make_strategy()
-    with strategy.scope():
-        network = features.load(_NETWORK.value)
-    reads = f"--split={_SPLIT.value}" if _SPLIT.value == "held_out" else ""
-    evaluator = evaluation.Evaluator(
-        strategy,
-        network,
-        data.named(_DATA.value, _IMAGE_SIZE.value, "--data", held_out_for=reads),
-        ["fid", *(["sfid"] if network.spatial_size else [])],
-        num_images=2**31 - 1,
-        split=_SPLIT.value,
-        reference=_OUTPUT.value,
-    )
-    print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
-
+from biggan_tf.make_reference import program
 
 if __name__ == "__main__":
-    config.run(main)
+    program()

@@ -40,9 +40,12 @@ def run(main: Callable[[], None]) -> None:
         with _one_line():
             return _parse(arguments)
 
-    for name in ("gin_file", "gin_param"):
-        if name in flags.FLAGS:  # --help shows the flags of the main module only
-            flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    # --help shows the text and the flags of the script that runs: these are its own.
+    sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
+    own = flags.FLAGS.get_flags_for_module(main.__module__)
+    own += [flags.FLAGS[n] for n in ("gin_file", "gin_param") if n in flags.FLAGS]
+    for flag in own:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     # A shell leaves the ~ in --flag=~/folder as it is.
     app.run(guarded, [_at_home(word) for word in sys.argv], flags_parser=parser)
 

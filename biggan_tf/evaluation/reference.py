@@ -33,7 +33,7 @@ def given(
     statistics = FeatureStatistics.load(path)
     if problem := _problem(statistics, protocol, metrics):
         raise BadInput(
-            f"{path} {problem}; make it anew with tools/make_reference.py, or take "
+            f"{path} {problem}; make it anew with biggan_tf.make_reference, or take "
             "another file or none."
         )
     return statistics
