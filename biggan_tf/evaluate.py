@@ -19,11 +19,12 @@ same protocol in `metrics.jsonl` are not made again.
 `--neighbours` writes samples beside the training images nearest to them, by features
 and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
 
-Every score goes to `metrics.jsonl`, one line for each protocol. `--data` is embedded,
-tfds:NAME or folder:PATH, by default the run's own; it drops all data.* bindings of the
-run, and --gin_param gives others, such as data.data_dir. One device is used,
-whatever trained the run, unless `distribution.kind` asks for more. Files are written to
---output_dir, by default the run's folder, or the one the module lies in.
+Every score goes to `metrics.jsonl`, one line for each protocol; `fid_se` is the
+standard error of `fid`. `--data` is embedded, tfds:NAME or folder:PATH, by default the
+run's own; it drops all data.* bindings of the run, and --gin_param gives others, such
+as data.data_dir. One device is used, whatever trained the run, unless
+`distribution.kind` asks for more. Files are written to --output_dir, by default the
+run's folder, or the one the module lies in.
 """
 
 import math

@@ -16,6 +16,7 @@ _RESAMPLES = 200  # for a standard error
 _STEPS = 100  # of k-means at most
 # Score -> beta: 8 weighs recall 8 times as much as precision.
 _BETAS = {"prd_f8": 8.0, "prd_f1_8": 1 / 8}
+_SCORES = (*_BETAS, *(f"{name}_se" for name in _BETAS))
 
 
 def prd_f(real: np.ndarray, fake: np.ndarray, beta: float) -> np.ndarray:
@@ -72,7 +73,7 @@ class Prd(Metric):
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
-        return (*_BETAS, *(f"{name}_se" for name in _BETAS))
+        return _SCORES
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.features[: request.kept]
@@ -97,4 +98,4 @@ class Prd(Metric):
         # Of the images, the clusters as they are; and of the mean over the runs.
         errors = np.hypot(spreads.mean(1), scores.std(1) / (_RUNS - 1) ** 0.5)
         values = [*scores.mean(1), *errors]
-        return dict(zip(self.scores(None), map(float, values)))
+        return dict(zip(_SCORES, map(float, values)))
