@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import os
 import platform
@@ -76,17 +75,17 @@ class ScalarLog:
         self._path = Path(path)
 
     def rewind(self, step: int) -> list[dict]:
-        """Drops what was written after `step`; returns the lines that are left."""
-        if not self._path.exists():
-            return []
-        kept = [
-            line
-            for line in self._path.read_text().splitlines(keepends=True)
-            if line.endswith("\n") and json.loads(line)["step"] <= step
-        ]
-        files.write_text(self._path, "".join(kept))
-        lines = [json.loads(line) for line in kept]
-        return [{k: float(v) for k, v in line.items()} for line in lines]
+        """Drops what was written after `step`, or is damaged; returns what is left."""
+        kept, lines = [], []
+        for line, record in files.json_lines(self._path):
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # not ours
+                numbers = {name: float(value) for name, value in record.items()}
+                if numbers["step"] <= step:
+                    kept.append(f"{line}\n")
+                    lines.append(numbers)
+        if self._path.exists():
+            files.write_text(self._path, "".join(kept))
+        return lines
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         numbers = {k: v if math.isfinite(v) else str(v) for k, v in scalars.items()}

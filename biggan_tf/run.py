@@ -8,7 +8,6 @@ the logs and `evaluation` the scores.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +95,7 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     Raises BadInput if it is missing or damaged.
     """
     try:
-        values = json.loads((folder / "data.json").read_text())
+        values = files.read_json(folder / "data.json")
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
         names, counts = values["class_names"], values.get("class_counts", ())
         lists = {"class_names": tuple(names), "class_counts": tuple(counts)}

@@ -388,6 +388,13 @@ def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("content", ["5", "null", "[]", "{}", "[" * 5000, ""])
+def test_a_damaged_data_json_is_one_sentence(tmp_path, content):
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(BadInput, match="its data.json cannot be read"):
+        run.read_data_spec(tmp_path)
+
+
 @pytest.mark.parametrize(
     "line", ["import os", "include '/etc/passwd'", "include '../recipe.gin'"]
 )
