@@ -33,7 +33,9 @@ from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
 class TrainOptions:
     """How long a run trains, on what batches, and which checkpoints it keeps."""
 
-    batch_size: int = option(2048, "images per update, over all replicas", low=1)
+    batch_size: int = option(
+        2048, "images per update, over all replicas", low=1, high=10**6
+    )
     micro_batches: int = option(1, "micro-batches that an update computes", low=1)
     jit_compile: bool = option(False, "whether XLA compiles the updates", free=True)
     total_steps: int = option(150_000, "steps of the whole training", low=1, free=True)
