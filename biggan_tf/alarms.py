@@ -108,6 +108,7 @@ class Watch:
         growths = [(1.0, "none")]
         for name, sigma in now.items():
             if name.endswith("/sigma0"):
-                least = min((line[name] for line in earlier), default=sigma)
+                sigmas = [line[name] for line in earlier if name in line]
+                least = min(sigmas, default=sigma)
                 growths.append((sigma / max(least, 1e-12), name[: -len("/sigma0")]))
         return max(growths)

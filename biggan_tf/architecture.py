@@ -47,7 +47,9 @@ class NetworkSpec:
     resolution: int  # side of the images in pixels, one of `RESOLUTIONS`
     num_classes: int
     family: str = option("biggan", "the architecture", choices=FAMILIES)
-    width: int = option(96, "channels of multiplier 1, the paper's ch", low=1)
+    width: int = option(
+        96, "channels of multiplier 1, the paper's ch", low=1, high=4096
+    )
     attention: tuple[int, ...] | None = option(
         None, "sides at which self-attention stands; None: by the size of the images"
     )
@@ -115,15 +117,18 @@ class GeneratorSpec(NetworkSpec):
     """
 
     latent_size: int | None = option(
-        None, "size of z; None: 128, or that of all chunks", low=1
+        None, "size of z; None: 128, or that of all chunks", low=1, high=100_000
     )
     # Free, for what counts is the latent_size that follows.
-    chunk_size: int = option(20, "latents in a chunk of z", low=1, free=True)
+    chunk_size: int = option(
+        20, "latents in a chunk of z", low=1, high=10_000, free=True
+    )
     skip_z: bool = option(True, "z reaches the blocks too")
     embedding_size: int | None = option(
         128,
         "of the class embedding that all layers share; None gives each layer its own",
         low=1,
+        high=100_000,
     )
     condition_order: str = option(
         "yz",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -201,7 +201,7 @@ def every(folder: Path) -> list[Path]:
 def _found(folder: Path) -> list[Path]:
     """Returns the checkpoints directly in a folder, the newest first."""
     paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
-    paths = [path for path in paths if path.name[5:].isdigit()]
+    paths = [path for path in paths if re.fullmatch("ckpt-[0-9]+", path.name)]
     return sorted(paths, key=step_of, reverse=True)
 
 
@@ -218,7 +218,16 @@ def step_of(path: Path) -> int:
 
 def _best(folder: Path) -> dict | None:
     path = folder / "best.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        best = files.read_json(path)
+        known = {"step": int(best["step"]), "value": float(best["value"])}
+        return {**known, "score": str(best["score"])}
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"{path} is damaged ({error}): put a copy back, or delete the folder."
+        ) from error
 
 
 def _reason(error: Exception) -> str:

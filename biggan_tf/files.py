@@ -86,6 +86,27 @@ def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
         file.write(json.dumps(value) + "\n")
 
 
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a JSON file; ValueError if it holds anything but an object."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("it holds no JSON object")
+    return found
+
+
+def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields the lines of a file that hold a JSON object, and it; none if no file."""
+    path = Path(path)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for line in text.splitlines():
+        with contextlib.suppress(json.JSONDecodeError, RecursionError):
+            if isinstance(found := json.loads(line), dict):
+                yield line, found
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Returns the hash of a file, or of all files of a folder by name."""
     path = Path(path)

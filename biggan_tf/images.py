@@ -16,6 +16,11 @@ from biggan_tf.errors import BadInput
 SMALLEST_TILE = 64  # smaller tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+# The longest side in pixels that a format, or what writes it, allows; of .png any.
+LONGEST_SIDES = {
+    **{".jpg": 65_500, ".jpeg": 65_500, ".gif": 65_535},
+    **{".webp": 16_383, ".mp4": 16_384},
+}
 
 
 def to_uint8(x: np.ndarray) -> np.ndarray:
@@ -55,13 +60,46 @@ def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndar
     return picture
 
 
+def check_size(
+    path: str | os.PathLike[str],
+    side: int,
+    rows: int,
+    columns: int,
+    row_labels: Sequence[str] = (),
+) -> None:
+    """Raises BadInput if a `sheet` of so many tiles is too large for a file's format.
+
+    Args:
+        path: as typed with --output.
+        side: of a tile, in pixels.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in LONGEST_SIDES:
+        return
+    most, tile = LONGEST_SIDES[ending], side * max(1, -(-SMALLEST_TILE // side))
+    height, width = (n * (tile + tile // 32) - tile // 32 for n in (rows, columns))
+    if row_labels:
+        width += _texts(row_labels, tile)[1]
+    if max(height, width) > most:
+        raise BadInput(
+            f"--output={path}: it would have {width:,} x {height:,} pixels, and "
+            f"{ending} allows {most:,} on a side; draw fewer, or take another format."
+        )
+
+
+def _texts(labels: Sequence[str], tile: int) -> tuple[list, int]:
+    """Returns labels with their fonts, and the width of a margin that holds them."""
+    size = max(12, tile // 6)
+    texts = [_in_a_font(label, size) for label in labels]
+    return texts, size + max(round(font.getlength(text)) for text, font in texts)
+
+
 def _margin(
     labels: Sequence[str], total: int, row_height: int, tile: int
 ) -> np.ndarray:
     """Returns white, uint8 [total, width, 3], with a label beside each row."""
     size = max(12, tile // 6)
-    texts = [_in_a_font(label, size) for label in labels]
-    width = size + max(round(font.getlength(text)) for text, font in texts)
+    texts, width = _texts(labels, tile)
     margin = Image.new("RGB", (width, total), "white")
     draw = ImageDraw.Draw(margin)
     for row, (text, font) in enumerate(texts):

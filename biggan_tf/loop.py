@@ -27,7 +27,7 @@ from biggan_tf.plan import Plan, make_plan
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """Turns expected failures (full disk, lost worker) into one BadInput."""
+    """Turns expected failures (full disk or memory, lost worker) into one BadInput."""
     again = "run the same command to go on from the last checkpoint"
     try:
         with data.sentences():
@@ -36,6 +36,11 @@ def sentences() -> Iterator[None]:
         file, why = error.filename or "--model_dir", error.strerror or error
         told = f"{file} cannot be written ({why}): make room, and {again}."
         raise BadInput(told) from error
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        told = "take a smaller one, more train.micro_batches, or narrower networks"
+        raise BadInput(
+            f"train.batch_size: it has no room in memory; {told}."
+        ) from error
     except distribution.LOST_WORKER_ERRORS as error:
         told = f"another worker is lost ({type(error).__name__}): on each one, {again}."
         raise BadInput(told) from error

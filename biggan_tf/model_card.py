@@ -95,8 +95,14 @@ def _table(records: Iterable[dict[str, Any]]) -> str:
         protocol = record["protocol"]
         told = [protocol.get(key, "") for key in ("truncation", "num_images", "data")]
         for name, value in record.items():
-            if name not in ("step", "protocol"):
-                cells = name, f"{value:.5g}", *map(str, told)
-                lines.append(f"| {' | '.join(cells)} |")
-    head = "| score | value | truncation | images | compared with |", "|---" * 5 + "|"
+            if name in ("step", "protocol") or name.endswith("_se"):
+                continue
+            error = record.get(f"{name}_se")
+            spread = "" if error is None else f" ± {error:.2g}"
+            cells = name, f"{value:.5g}{spread}", *map(str, told)
+            lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        "| score | value ± standard error | truncation | images | compared with |",
+        "|---" * 5 + "|",
+    )
     return "\n".join([*head, *lines]) if lines else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import math
 import os
 import platform
@@ -58,10 +57,10 @@ class MonitorOptions:
 
     spectra_every_steps: int = option(500, "the largest singular values of each weight")
     held_out_every_steps: int = option(0, "D's accuracy on images it has not seen")
-    held_out_images: int = option(512, "images of each split", low=1)
+    held_out_images: int = option(512, "images of each split", low=1, high=10**6)
     samples_every_steps: int = option(1000, "sheets of samples of G and its average")
-    sample_classes: int = option(10, "rows of a sheet, a class each", low=1)
-    sample_columns: int = option(10, "samples a row", low=1)
+    sample_classes: int = option(10, "rows of a sheet, a class each", low=1, high=1000)
+    sample_columns: int = option(10, "samples a row", low=1, high=1000)
     sample_passes: int | None = option(
         None,
         "batches for its standing statistics; None: 10 or more, by the classes",
@@ -76,17 +75,17 @@ class ScalarLog:
         self._path = Path(path)
 
     def rewind(self, step: int) -> list[dict]:
-        """Drops what was written after `step`; returns the lines that are left."""
-        if not self._path.exists():
-            return []
-        kept = [
-            line
-            for line in self._path.read_text().splitlines(keepends=True)
-            if line.endswith("\n") and json.loads(line)["step"] <= step
-        ]
-        files.write_text(self._path, "".join(kept))
-        lines = [json.loads(line) for line in kept]
-        return [{k: float(v) for k, v in line.items()} for line in lines]
+        """Drops what was written after `step`, or is damaged; returns what is left."""
+        kept, lines = [], []
+        for line, record in files.json_lines(self._path):
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # not ours
+                numbers = {name: float(value) for name, value in record.items()}
+                if numbers["step"] <= step:
+                    kept.append(f"{line}\n")
+                    lines.append(numbers)
+        if self._path.exists():
+            files.write_text(self._path, "".join(kept))
+        return lines
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         numbers = {k: v if math.isfinite(v) else str(v) for k, v in scalars.items()}

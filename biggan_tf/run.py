@@ -8,7 +8,6 @@ the logs and `evaluation` the scores.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,9 @@ from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
 class TrainOptions:
     """How long a run trains, on what batches, and which checkpoints it keeps."""
 
-    batch_size: int = option(2048, "images per update, over all replicas", low=1)
+    batch_size: int = option(
+        2048, "images per update, over all replicas", low=1, high=10**6
+    )
     micro_batches: int = option(1, "micro-batches that an update computes", low=1)
     jit_compile: bool = option(False, "whether XLA compiles the updates", free=True)
     total_steps: int = option(150_000, "steps of the whole training", low=1, free=True)
@@ -96,7 +97,7 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     Raises BadInput if it is missing or damaged.
     """
     try:
-        values = json.loads((folder / "data.json").read_text())
+        values = files.read_json(folder / "data.json")
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
         names, counts = values["class_names"], values.get("class_counts", ())
         lists = {"class_names": tuple(names), "class_counts": tuple(counts)}

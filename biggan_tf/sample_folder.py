@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -87,18 +86,18 @@ class SampleFolder:
         """Makes the folder; returns which images are there; BadInput on others."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            text = (path / _SETTINGS).read_text()
+            before = files.read_json(path / _SETTINGS)
             there = {each.name for each in os.scandir(path) if each.name[0] != "."}
-            for name, old in json.loads(text).items():
-                if settings.get(name) != old and there:
-                    raise BadInput(
-                        f"--output={path}: take an empty folder, or the same command, "
-                        f"for its images have {name} = {old}, not {settings[name]}."
-                    )
         except FileNotFoundError:
-            there = set(os.listdir(path))
+            before, there = {}, set(os.listdir(path))
         except (OSError, ValueError) as error:
             raise BadInput(f"--output={path}: it cannot be used ({error}).") from error
+        for name, old in before.items():
+            if settings.get(name) != old and there:
+                raise BadInput(
+                    f"--output={path}: take an empty folder, or the same command, for "
+                    f"its images have {name} = {old}, not {settings.get(name)}."
+                )
         if others := sorted(there - wanted):
             raise BadInput(
                 f"--output={path}: take an empty folder, for it holds {len(others)} "

@@ -42,7 +42,9 @@ class ExportOptions:
         "batches to measure statistics on; None: 50, or more for many classes",
         low=1,
     )
-    batch_size: int = option(64, "images per pass, over all replicas", low=2)
+    batch_size: int = option(
+        64, "images per pass, over all replicas", low=2, high=10**6
+    )
     seed: int = option(0, "of the latents and labels of the passes")
     accumulate: bool = option(False, "measure statistics even if the weights have them")
     license: str = option("unknown", "of the module, in its README.md, as 'apache-2.0'")

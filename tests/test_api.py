@@ -21,6 +21,9 @@ QUICK = {
     "monitor.spectra_every_steps": 0,
     "monitor.samples_every_steps": 0,
     "monitor.held_out_every_steps": 0,
+    "gan.discriminator_steps": 1,
+    "generator.attention": (),
+    "discriminator.attention": (),
     "export.passes": 1,
 }
 

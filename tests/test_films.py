@@ -1,5 +1,6 @@
 """Films: what they show, and that they play."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -98,6 +99,13 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     ):
         with pytest.raises(BadInput, match=sentence):
             api.film(SAMPLER, path, **wrong)
+    large = dataclasses.replace(SAMPLER, image_size=2000)
+    with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
+        api.film(large, path, walks=97)
+    with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
+        api.sample(large, columns=10**6)
+    with pytest.raises(BadInput, match=r"x\.jpg: it would have .* on a side"):
+        api.sample(large, "a", columns=40, output=tmp_path / "x.jpg")
     with pytest.raises(BadInput, match="walk.avi: give the name of a .mp4 or"):
         api.film(SAMPLER, tmp_path / "walk.avi")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)

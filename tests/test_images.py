@@ -87,6 +87,33 @@ def test_no_two_names_look_alike():
     assert margins("Größe") != margins("Gr\\xf6\\xdfe")
 
 
+@pytest.mark.parametrize(
+    ("path", "most"), [("x.jpg", 990), ("x.JPEG", 990), ("x.gif", 990), ("x.webp", 246)]
+)
+def test_sheets_that_their_format_cannot_hold_are_refused(path, most):
+    names = ["Ankle boot", "Bag"]
+    images.check_size(path, 32, 2, most, names)
+    images.check_size("x.png", 32, 2, 100_000, names)
+    columns = most + 10
+    tiles = np.zeros([2 * columns, 32, 32, 3], np.uint8)
+    height, width, _ = images.sheet(tiles, columns, names).shape
+    with pytest.raises(BadInput, match=f"have {width:,} x {height:,} pixels, and .* a"):
+        images.check_size(path, 32, 2, columns, names)
+    with pytest.raises(BadInput, match="on a side; draw fewer"):
+        images.check_size(path, 32, columns, 2)
+
+
+@pytest.mark.parametrize(
+    ("ending", "most"), [(".jpg", 65_500), (".gif", 65_535), (".webp", 16_383)]
+)
+def test_the_longest_sides_are_those_of_the_encoders(tmp_path, ending, most):
+    assert images.LONGEST_SIDES[ending] == most
+    kind = ending[1:].upper().replace("JPG", "JPEG")
+    Image.new("RGB", (most, 1)).save(tmp_path / f"x{ending}", kind)
+    with pytest.raises((OSError, OverflowError, ValueError)):
+        Image.new("RGB", (most + 1, 1)).save(tmp_path / f"x{ending}", kind)
+
+
 def test_sheet_refuses_incomplete_rows():
     with pytest.raises(ValueError, match="5 tiles"):
         images.sheet(np.zeros([5, 64, 64, 3], np.uint8), columns=3)

@@ -65,6 +65,10 @@ def test_due():
         ("generator.attention = (64,)", "generator.attention = (64,): at 32 px"),
         ("generator.family = 'stylegan'", "generator.family = 'stylegan'"),
         ("monitor.sample_columns = 0", "monitor.sample_columns = 0"),
+        ("monitor.sample_columns = 2147483647", "from 1 to 1,000 "),
+        ("train.batch_size = 2147483647", "from 1 to 1,000,000 "),
+        ("generator.width = 2147483647", "from 1 to 4,096 "),
+        ("export.batch_size = 2147483647", "from 2 to 1,000,000 "),
         *(
             (f"evaluation.every_steps = 2; evaluation.{binding}", complaint)
             for binding, complaint in {
@@ -81,6 +85,13 @@ def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, compla
         start(tmp_path / "run", *binding.split("; "))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("make", [np.zeros, tf.zeros])
+def test_what_has_no_room_in_memory_is_one_sentence(make):
+    with pytest.raises(BadInput, match="train.batch_size: it has no room in memory"):
+        with loop.sentences():
+            make([2**31 - 1, 2**20])
 
 
 def test_batch_that_does_not_divide_names_both_numbers(tmp_path):
@@ -386,6 +397,13 @@ def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
     with pytest.raises(BadInput, match="data.json cannot|data.image_size =") as error:
         run.restore(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["5", "null", "[]", "{}", "[" * 5000, ""])
+def test_a_damaged_data_json_is_one_sentence(tmp_path, content):
+    (tmp_path / "data.json").write_text(content)
+    with pytest.raises(BadInput, match="its data.json cannot be read"):
+        run.read_data_spec(tmp_path)
 
 
 @pytest.mark.parametrize(

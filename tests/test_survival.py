@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import random
 import resource
@@ -22,8 +23,8 @@ import pytest
 import tensorflow as tf
 from doors import ROOT, Door, last_step, log_lines
 
-from biggan_tf import files, monitor, saved_model
-from biggan_tf.checkpoints import Checkpoints
+from biggan_tf import evaluation, files, monitor, saved_model
+from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.errors import BadInput
 
 
@@ -133,6 +134,43 @@ def test_after_a_damaged_one_saving_goes_on_and_cleans_up(folder):
     weights = Weights()
     Checkpoints(folder, weights).restore_latest()
     assert weights.is_at(5)
+
+
+def test_a_file_that_only_looks_like_a_checkpoint_is_none(folder):
+    for name in ("ckpt-²", "ckpt-٣", "ckpt-x", "ckpt-"):
+        (folder / f"{name}.index").touch()
+    assert Checkpoints(folder, Weights()).restore_latest() == str(folder / "ckpt-6")
+
+
+NO_OBJECTS = "5", "null", "[]", '"text"', "[" * 5000, "{", ""
+
+
+@pytest.mark.parametrize("content", [*NO_OBJECTS, "{}", '{"step": [], "value": 1}'])
+def test_a_damaged_best_json_is_one_sentence(folder, content):
+    (folder / "best").mkdir()
+    (folder / "best" / "best.json").write_text(content)
+    for use in (
+        lambda: read_best(folder, print),
+        lambda: Checkpoints(folder, Weights()).keep_best(8, "fid", 1.0, lower=True),
+    ):
+        with pytest.raises(BadInput, match=r"best\.json is damaged \(.*\): put a"):
+            use()
+
+
+def test_damaged_lines_of_logs_are_passed_over(tmp_path):
+    whole = {"step": 2, "a": 1.5, "b": math.inf}
+    good = json.dumps({**whole, "b": "inf"})
+    lines = [*NO_OBJECTS, "\x00", '{"a": 1}', '{"step": {}}', good, '{"step": 9}']
+    path = tmp_path / "scalars.jsonl"
+    path.write_bytes("\n".join(lines).encode() + b"\n\xff")
+    log = monitor.ScalarLog(path)
+    assert log.rewind(4) == [whole]
+    assert path.read_text() == f"{good}\n"
+
+    path.write_text("\n".join([*lines, '{"protocol": 1, "fid": 2}']))
+    assert evaluation.known_scores(path, 1, ["fid"]) == {"fid": 2}
+    evaluation.write_record(path, {"protocol": 1, "is": 3})
+    assert evaluation.known_scores(path, 1, ["fid", "is"]) == {"fid": 2, "is": 3}
 
 
 def test_all_damaged_is_one_sentence(folder):

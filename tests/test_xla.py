@@ -13,11 +13,11 @@ TOOL = Path(__file__).parents[1] / "tools" / "check_xla.py"
 
 
 def test_everything_compiles_at_32_px():
-    command = [sys.executable, TOOL, "--resolutions=32"]
+    """Of BigGAN; the gradients of BigGAN-deep are compiled below."""
+    command = [sys.executable, TOOL, "--families=biggan", "--resolutions=32"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    for family in ("biggan", "biggan_deep"):
-        assert f"| {family}, 32 px | " in done.stdout
+    assert "| biggan, 32 px | " in done.stdout
 
 
 def test_several_replicas_are_refused():

@@ -13,6 +13,7 @@ from biggan_tf import films, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import as_numbers, check_number, check_whole, listed
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
@@ -75,11 +76,16 @@ def sample(
         latents.check_truncation(sampler.convention, value, flag)
     if layout == "class" and len(classes) < 2:
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
+    _check_memory(sampler, len(classes) * columns * len(truncations))
     if len(truncations) > 1:
         rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     else:
         make_rows = sheets.LAYOUTS[layout]
         rows = make_rows(sampler, classes, columns, truncations[0], seed)
+    if output:
+        titles = [row.title for row in rows]
+        tiles = len(rows), len(rows[0].z)
+        images.check_size(output, sampler.image_size, *tiles, titles)
     drawn = sheets.draw(sampler, rows)
     if len(truncations) > 1:
         for row, x in zip(rows, drawn):
@@ -90,6 +96,17 @@ def sample(
         path = f", {PATHS[layout]}" if layout in PATHS else ""
         print(f"{output}: {sum(map(len, drawn))} images{path}")
     return images.to_uint8(np.stack(drawn))
+
+
+def _check_memory(sampler: Sampler, count: int) -> None:
+    """Raises BadInput if so many images have no room in memory."""
+    # Of each value a float32, and bytes of the picture and of what is returned.
+    needed, free = count * sampler.image_size**2 * 3 * 6, memory.available()
+    if needed > free:
+        raise BadInput(
+            f"columns: {count:,} images need {needed / 2**30:,.1f} GiB of memory, and "
+            f"{free / 2**30:,.1f} are free; draw fewer, or write a folder."
+        )
 
 
 def _check_layout(layout: str, truncations: int) -> None:
@@ -180,8 +197,9 @@ def film(
         raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
     if len(classes) > 100:
         raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
-    walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
+    images.check_size(path, sampler.image_size, walks // columns, columns)
+    walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
     films.write(path, films.draw(sampler, walk, columns), rate)
     print(f"{path}: {len(walk.z)} frames, z on great circles")
     return path

@@ -17,6 +17,12 @@ from biggan_tf.errors import BadInput
 _INSTALLED = Path(__file__).resolve().parents[1] / "gin"
 GIN_FOLDER = _INSTALLED if _INSTALLED.is_dir() else _INSTALLED.parents[1] / "gin"
 
+# What gin's parser raises on a text that is none of its own.
+_NO_GIN = (
+    *(SyntaxError, tokenize.TokenError, TypeError, ValueError),
+    *(RecursionError, MemoryError),
+)
+
 
 def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
     """Binds the values of `gin_files`, then of `gin_params`, on top of what is bound.
@@ -77,7 +83,7 @@ def _of_text(
     try:
         parser = config_parser.ConfigParser(text, _Delegate())
         statements = list(parser)
-    except (SyntaxError, tokenize.TokenError, TypeError) as error:
+    except _NO_GIN as error:
         line = parser.current_token.start[0] if parser else 1
         line = getattr(error, "lineno", None) or line
         typed = [*text.splitlines(), ""][line - 1].strip()
@@ -109,7 +115,9 @@ def _problem(error: Exception, typed: str) -> str:
     """Returns what is wrong with a typed line that gin's parser does not take."""
     if isinstance(error, tokenize.TokenError):
         return "the text ends inside a value; close its brackets or quotes."
-    if isinstance(error, TypeError):  # a dict with a list for a key
+    if isinstance(error, (RecursionError, MemoryError)):
+        return "a value is nested too deeply."
+    if not isinstance(error, SyntaxError):  # a dict with a list for a key
         return f"this is not a value ({error})."
     name, _, value = (part.strip() for part in typed.partition("="))
     if "\\" in value:

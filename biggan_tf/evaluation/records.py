@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,15 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     Scores of the same protocol, which says the step, share a line; the last of the same
     name stays. A line that a killed process left unfinished goes.
     """
-    text = _text(path)
+    text = Path(path).read_bytes() if Path(path).exists() else b""
     lines, protocol = [], json.loads(json.dumps(record["protocol"]))
-    for line, old in _records(text):
+    for line, old in files.json_lines(path):
         if old.get("protocol") == protocol:
             scores = {key: value for key, value in old.items() if key != "protocol"}
             record = {**scores, **record}
         else:
             lines.append(line)
-    if text == "".join(f"{line}\n" for line in lines):  # another process may add one
+    if text == "".join(f"{line}\n" for line in lines).encode():  # another may add one
         files.append_json(path, record)
         return
     lines.append(json.dumps(record))
@@ -38,7 +37,7 @@ def known_scores(
 ) -> dict[str, float] | None:
     """Returns scores of exactly this protocol; None unless all are in the file."""
     protocol = json.loads(json.dumps(protocol))
-    for _, record in _records(_text(path)):
+    for _, record in files.json_lines(path):
         if record.get("protocol") == protocol and set(names) <= set(record):
             return {name: record[name] for name in names}
     return None
@@ -46,17 +45,9 @@ def known_scores(
 
 def records_of_step(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
     """Returns the records of one step in a file, which may not be there."""
-    found = [record for _, record in _records(_text(path))]
-    return [record for record in found if record["protocol"]["step"] == step]
-
-
-def _text(path: str | os.PathLike[str]) -> str:
-    path = Path(path)
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def _records(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the whole lines, and what they hold."""
-    for line in text.splitlines():
-        with contextlib.suppress(json.JSONDecodeError):
-            yield line, json.loads(line)
+    return [
+        record
+        for _, record in files.json_lines(path)
+        if isinstance(record.get("protocol"), dict)
+        and record["protocol"].get("step") == step
+    ]
