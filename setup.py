@@ -45,6 +45,7 @@ COMMANDS = {
     "export": "export",
     "sample": "sample",
     "evaluate": "evaluate",
+    "report": "report",
     "import": "import_weights",
     "prepare": "prepare_dataset",
     "reference": "make_reference",

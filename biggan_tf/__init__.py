@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["BadInput", "dry_run", "evaluate", "export", "film", "load", "sample"]
-__all__ += ["sample_files", "train"]
+__all__ += ["report", "sample_files", "train"]
 
 
 def __getattr__(name: str) -> Any:

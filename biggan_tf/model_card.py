@@ -16,10 +16,12 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import images, latents
+from biggan_tf.evaluation import told
 from biggan_tf.sampling import ExportOptions, Sampler
 
 README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
 MOST_ROWS, COLUMNS = 8, 6  # of the picture
+PROTOCOL = ("truncation", "num_images", "data")  # what the table says of a score's
 DISCRIMINATOR = """
 `m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
 """
@@ -46,7 +48,7 @@ def readme(
     Args:
         sampler: of the module.
         options, with_discriminator: of the export.
-        records: of scores of this step, as in `metrics.jsonl`.
+        records: of scores, as in `metrics.jsonl`; those of this step count.
         facts: `name` of the module's folder, `family` of its networks, `data`, the name
             of the data set, and `config`, the configuration of the training.
     """
@@ -60,7 +62,9 @@ def readme(
     facts["often"] = "any other" if uniform else "in its data"
     facts["license"] = json.dumps(options.license, ensure_ascii=False)
     facts["truncation"] = f"{_truncation(sampler):g}"
-    facts["scores"] = _table(records) or "Nothing was scored at this step."
+    facts["scores"] = (
+        _table(records, sampler.step) or "Nothing was scored at this step."
+    )
     return README.format(sampler=sampler, options=options, **facts)
 
 
@@ -88,19 +92,14 @@ def _truncation(sampler: Sampler) -> float:
     return np.inf if sampler.convention in latents.DISCRETE else 0.5
 
 
-def _table(records: Iterable[dict[str, Any]]) -> str:
-    """Returns scores as a table of Markdown; "" without any."""
+def _table(records: Iterable[dict[str, Any]], step: int) -> str:
+    """Returns the scores of a step as a table of Markdown; "" without any."""
     lines = []
     for record in records:
         protocol = record["protocol"]
-        told = [protocol.get(key, "") for key in ("truncation", "num_images", "data")]
-        for name, value in record.items():
-            if name in ("step", "protocol") or name.endswith("_se"):
-                continue
-            error = record.get(f"{name}_se")
-            spread = "" if error is None else f" ± {error:.2g}"
-            cells = name, f"{value:.5g}{spread}", *map(str, told)
-            lines.append(f"| {' | '.join(cells)} |")
+        if protocol.get("step") == step:
+            of = (str(protocol.get(key, "")) for key in PROTOCOL)
+            lines += (f"| {' | '.join([*cells, *of])} |" for cells in told(record))
     head = (
         "| score | value ± standard error | truncation | images | compared with |",
         "|---" * 5 + "|",

@@ -21,19 +21,18 @@ RANKS = (
     {"sampling"},
     {
         "evaluation",
-        "model_card",
         "monitor",
         "run",
         "sample_folder",
         "saved_model",
         "sheets",
     },
-    {"films", "plan", "weights"},
+    {"films", "model_card", "plan", "reports", "weights"},
     {"logs"},
     {"loop"},
     {"api"},
     {"evaluate", "export", "import_weights", "make_reference", "plot_spectra"}
-    | {"prepare_dataset", "sample", "train"},
+    | {"prepare_dataset", "report", "sample", "train"},
 )
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
 

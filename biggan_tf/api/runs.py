@@ -114,7 +114,7 @@ def export(
         sampler,
         options,
         with_discriminator,
-        evaluation.records_of_step(model_dir / "metrics.jsonl", trained.step),
+        evaluation.read_records(model_dir / "metrics.jsonl"),
         name=path.name,
         family=trained.spec.family,
         data=trained.data.name,

@@ -12,6 +12,11 @@ from biggan_tf.evaluation.periodic import (
     PeriodicEvaluation,
     load_network,
 )
-from biggan_tf.evaluation.records import known_scores, records_of_step, write_record
+from biggan_tf.evaluation.records import (
+    known_scores,
+    read_records,
+    told,
+    write_record,
+)
 from biggan_tf.evaluation.reference import check as check_reference
 from biggan_tf.evaluation.scoring import KEPT, SPLITS, Evaluator, parse_metrics

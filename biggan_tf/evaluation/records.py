@@ -43,11 +43,19 @@ def known_scores(
     return None
 
 
-def records_of_step(path: str | os.PathLike[str], step: int) -> list[dict[str, Any]]:
-    """Returns the records of one step in a file, which may not be there."""
-    return [
-        record
-        for _, record in files.json_lines(path)
-        if isinstance(record.get("protocol"), dict)
-        and record["protocol"].get("step") == step
-    ]
+def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Returns the records in a file, which may not be there."""
+    records = [record for _, record in files.json_lines(path)]
+    return [record for record in records if isinstance(record.get("protocol"), dict)]
+
+
+def told(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns the scores of a record for people: name, and value ± standard error."""
+    scores = []
+    for name, value in record.items():
+        number = isinstance(value, (int, float)) and name != "step"
+        if number and not name.endswith("_se"):
+            error = record.get(f"{name}_se")
+            spread = f" ± {error:.2g}" if isinstance(error, (int, float)) else ""
+            scores.append((name, f"{value:.5g}{spread}"))
+    return scores

@@ -1,0 +1,45 @@
+"""Showing a run or a module to people who do not have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from biggan_tf import files, films, images, reports
+from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.checks import check_whole
+from biggan_tf.errors import BadInput
+
+
+def report(
+    model_dir: PathLike | None = None,
+    module: PathLike | None = None,
+    output: PathLike | None = None,
+    rate: int = 6,
+) -> Path:
+    """Writes a run or a module as one HTML page, or a run as a film of its training.
+
+    Args:
+        model_dir, module: what to show: a run, or the folder of an exported module.
+        output: an .html file, by default `report.html` in the model directory or beside
+            the module; or .mp4 (needs the extra `film`), .webp or .gif, of a run.
+        rate: sample sheets a second of a film.
+
+    Returns the path of the file.
+    """
+    if bool(model_dir) == bool(module):
+        raise BadInput("--model_dir and --module: name what to show by one of them.")
+    folder = as_path(model_dir or module)
+    beside = folder if model_dir else folder.absolute().parent
+    path = as_path(output or beside / "report.html")
+    images.check_output(str(path), "--output", (".html", *films.FORMATS))
+    if path.suffix.lower() == ".html":
+        page = reports.of_run(folder) if model_dir else reports.of_module(folder)
+        files.write_text(path, page)
+    elif module:
+        raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
+    else:
+        check_whole("rate", rate, 1, 100)  # sheets a second
+        films.check_writer(path)
+        films.write(path, reports.training_film(folder), rate)
+    print(path)
+    return path

@@ -1,0 +1,181 @@
+"""A run or a module as one HTML page, which needs neither a server nor a network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from biggan_tf import evaluation, files, run
+from biggan_tf.errors import BadInput
+from biggan_tf.monitor import CHARTS, SPECTRA
+
+MOST_PIXELS = 1600  # the longer side of a picture in the page
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto;
+       padding: 0 1rem; color: #222; background: #fff; }
+img { max-width: 100%; height: auto; }
+figure { display: inline-block; margin: 0 1rem 1rem 0; vertical-align: top; }
+figcaption, footer { color: #666; font-size: 0.85rem; }
+pre { background: #f4f4f4; padding: 0.8rem; overflow-x: auto; font-size: 0.85rem; }
+table { border-collapse: collapse; font-size: 0.85rem; display: block;
+        overflow-x: auto; }
+td, th { border: 1px solid #ccc; padding: 0.2rem 0.5rem; text-align: left; }
+"""
+# Of a score's protocol: what to compare it by.
+PROTOCOL = ("step", "truncation", "num_images", "network", "resize", "data", "split")
+
+
+def of_run(folder: Path) -> str:
+    """Returns the page of a model directory: curves, sheets, scores, configuration."""
+    spec, version = run.read_data_spec(folder)
+    lines = [line for _, line in files.json_lines(folder / "scalars.jsonl")]
+    spectra = [line for _, line in files.json_lines(folder / "spectra.jsonl")]
+    step = max([0, *(line.get("step", 0) for line in lines)])
+    facts = (
+        f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
+        f"{spec.image_size} px. Step {step:,}. TensorFlow {version}."
+    )
+    parts = [f"<p>{html.escape(facts)}</p>"]
+    for name in ("average", "generator"):
+        if sheets := sample_sheets(folder, name):
+            told = {"average": "the moving average of G", "generator": "G"}[name]
+            caption = f"Samples of {told}, untruncated, step {int(sheets[-1].name[:7])}"
+            parts.append(_picture(_read(sheets[-1]), caption))
+    parts += ["<h2>Curves</h2>", *_charts(lines, spectra)]
+    if scores := _scores(folder / "metrics.jsonl"):
+        parts += ["<h2>Scores</h2>", scores]
+    for path in (folder / "truncation_curve.png", *folder.glob("neighbours_*.png")):
+        if path.is_file():
+            parts.append(_picture(_read(path), path.stem.replace("_", " ")))
+    if (folder / "export" / "README.md").is_file():
+        parts += ["<h2>The module</h2>", *_card(folder / "export")]
+    config = (folder / "config.gin").read_text(encoding="utf-8-sig")
+    parts += ["<h2>Configuration</h2>", _text(config)]
+    return _page(folder.resolve().name, parts)
+
+
+def of_module(folder: Path) -> str:
+    """Returns the page of an exported module: samples, and how to call it."""
+    if not (folder / "README.md").is_file():
+        raise BadInput(
+            f"--module={folder}: name a folder that biggan_tf.export wrote; this one "
+            "has no README.md."
+        )
+    return _page(folder.resolve().name, _card(folder))
+
+
+def sample_sheets(folder: Path, name: str) -> list[Path]:
+    """Returns a run's sheets of "average" or "generator", in the order of steps."""
+    return sorted((folder / "samples").glob(f"[0-9]*_{name}.png"))
+
+
+def training_film(folder: Path) -> Iterator[np.ndarray]:
+    """Yields a run's sheets of G's average, uint8 [h, w, 3]: the same latents in all.
+
+    Raises BadInput if there are none, or a run was resumed with sheets of other sizes.
+    """
+    sheets = [_read(path) for path in sample_sheets(folder, "average")]
+    if len({sheet.shape for sheet in sheets}) != 1 or len(sheets) < 2:
+        raise BadInput(
+            f"--model_dir={folder}: a film needs two sheets or more of one size in its "
+            f"samples/, which monitor.samples_every_steps writes; it has {len(sheets)}."
+        )
+    return iter(sheets)
+
+
+def _charts(
+    lines: Sequence[dict[str, Any]], spectra: Sequence[dict[str, Any]]
+) -> Iterator[str]:
+    """Yields a picture for each of TensorBoard's charts that has any values."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a slow import
+    from matplotlib.figure import Figure
+
+    named = [{f"{SPECTRA}/{k}": v for k, v in line.items()} for line in spectra]
+    steps = [line.get("step") for line in spectra]
+    points = [(line.get("step"), line) for line in lines] + [*zip(steps, named)]
+    for title, patterns in CHARTS.items():
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for step, line in points:
+            for name, value in line.items():
+                if isinstance(value, (int, float)) and any(
+                    re.fullmatch(pattern, name) for pattern in patterns
+                ):
+                    curves.setdefault(name, []).append((step, value))
+        if not curves:
+            continue
+        figure = Figure((5.6, 3.4), dpi=110, layout="constrained")
+        canvas, axes = FigureCanvasAgg(figure), figure.add_subplot(xlabel="step")
+        for name, curve in curves.items():
+            axes.plot(*zip(*curve), label=name.partition("/")[2] or name, linewidth=1)
+        if len(curves) <= 8:
+            axes.legend(fontsize=8)
+        if "singular" in title:
+            axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+        canvas.draw()
+        yield _picture(np.asarray(canvas.buffer_rgba())[..., :3], title)
+
+
+def _scores(path: Path) -> str:
+    """Returns the records of `metrics.jsonl` as a table; "" without any."""
+    rows = []
+    for record in evaluation.read_records(path):
+        of = [str(record["protocol"].get(key, "")) for key in PROTOCOL]
+        rows += ([*cells, *of] for cells in evaluation.told(record))
+    head = "".join(f"<th>{name}</th>" for name in ("score", "value ± se", *PROTOCOL))
+    body = (
+        f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{head}</tr>{''.join(body)}</table>" if rows else ""
+
+
+def _card(folder: Path) -> list[str]:
+    """Returns the picture and the README of an exported module."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    picture = folder / "samples.png"  # earlier modules have none
+    shown = [_picture(_read(picture), "Samples")] if picture.is_file() else []
+    return [*shown, _text(card)]
+
+
+def _read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _picture(pixels: np.ndarray, caption: str) -> str:
+    """Returns a figure with the picture inside: a PNG, or a JPEG if it is large."""
+    image, encoded, kind = Image.fromarray(pixels), io.BytesIO(), "PNG"
+    if max(image.size) > MOST_PIXELS // 2:
+        image.thumbnail((MOST_PIXELS, MOST_PIXELS))
+        kind = "JPEG"
+    image.save(encoded, kind, quality=85)
+    data = base64.b64encode(encoded.getvalue()).decode()
+    told = html.escape(caption)
+    source = f"data:image/{kind.lower()};base64,{data}"
+    return (
+        f'<figure><img src="{source}" alt="{told}">'
+        f"<figcaption>{told}</figcaption></figure>"
+    )
+
+
+def _text(text: str) -> str:
+    return f"<pre>{html.escape(text)}</pre>"
+
+
+def _page(title: str, parts: Sequence[str]) -> str:
+    title = html.escape(title)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{title}</title><style>{STYLE}</style></head>"
+        f"<body><h1>{title}</h1>{''.join(parts)}</body></html>\n"
+    )

@@ -1,0 +1,121 @@
+"""A run as one page, and as a film."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import biggan_tf
+from biggan_tf import evaluation, images, monitor
+from biggan_tf.data import DataSpec
+from biggan_tf.errors import BadInput
+from biggan_tf.run import write_data_spec
+
+SHEETS = 4
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """What a run of five ticks leaves, but for its checkpoints; its name is hostile."""
+    folder = tmp_path / "a <b> & c"
+    folder.mkdir()
+    names = ("Bag & <Shoe>", "Coat")
+    spec = DataSpec("folder", "/my/<images>", 32, 2, names, 300, 0, "", "")
+    write_data_spec(folder, spec)
+    (folder / "config.gin").write_text("gan.loss = 'hinge'  # <script>\n")
+    scalars = monitor.ScalarLog(folder / "scalars.jsonl")
+    spectra = monitor.ScalarLog(folder / "spectra.jsonl")
+    for step in range(100, 600, 100):
+        scalars(step, {"loss/generator": float("nan"), "accuracy/real": step / 600})
+        spectra(step, {"G.seed/sigma0": step / 10})
+    shade = np.linspace(0, 250, SHEETS).astype(np.uint8)
+    for index, value in enumerate(shade):
+        sheet = np.full([66, 900, 3], value)
+        images.write(folder / f"samples/{index:07d}_average.png", sheet)
+    protocol = {"step": 500, "truncation": "inf", "num_images": 1000, "data": "x<y>"}
+    record = {"step": 500, "fid_lite0_64": 77.7, "fid_lite0_64_se": 1.5}
+    evaluation.write_record(folder / "metrics.jsonl", {**record, "protocol": protocol})
+    return folder
+
+
+class Page(HTMLParser):
+    """The tags of a page, its text, and the pictures in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.pictures, self.sources = [], "", {}, []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        attributes = dict(attributes)
+        self.sources += [attributes[k] for k in ("src", "href") if k in attributes]
+        if tag == "img":
+            data = base64.b64decode(attributes["src"].partition("base64,")[2])
+            self.pictures[attributes["alt"]] = Image.open(io.BytesIO(data))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_page_shows_the_run_and_needs_nothing_else(run_folder):
+    path = biggan_tf.report(run_folder)
+    assert path == run_folder / "report.html"
+    page = Page(path.read_text(encoding="utf-8"))
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "script" not in page.tags
+    for fact in (
+        *("a <b> & c", "/my/<images>: 300 images, 2 classes, 32 px", "Step 500"),
+        *("# <script>", "fid_lite0_64", "77.7 ± 1.5", "x<y>"),
+    ):
+        assert fact in page.text, fact
+    sheet, *charts = page.pictures
+    assert sheet.endswith("untruncated, step 3")
+    assert np.asarray(page.pictures[sheet]).mean() > 245  # the last one
+    # No chart of what has no values, such as a loss that was never a number.
+    assert charts == ["D's accuracy", "largest singular values of G"]
+
+
+def test_a_film_shows_every_sheet(run_folder, tmp_path):
+    path = biggan_tf.report(run_folder, output=tmp_path / "training.webp", rate=4)
+    with Image.open(path) as film:
+        assert film.n_frames == SHEETS
+        means = []
+        for frame in range(SHEETS):
+            film.seek(frame)
+            means.append(np.asarray(film.convert("RGB")).mean())
+    np.testing.assert_allclose(means, np.linspace(0, 250, SHEETS), atol=3)
+
+
+def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
+    module = tmp_path / "module"
+    module.mkdir()
+    for arguments, sentence in (
+        ({}, "--model_dir and --module: name what to show"),
+        ({"module": module}, f"--module={re.escape(str(module))}: name a folder"),
+        ({"model_dir": tmp_path}, "data.json cannot be read"),
+        ({"model_dir": run_folder, "output": "x.pdf"}, "--output=x.pdf: give .*html"),
+        ({"module": module, "output": "x.gif"}, "a film is of a --model_dir"),
+        ({"model_dir": run_folder, "output": "x.gif", "rate": 0}, "rate = 0"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            biggan_tf.report(**arguments)
+    images.write(run_folder / "samples/0000009_average.png", np.zeros([8, 8, 3], "B"))
+    with pytest.raises(BadInput, match="two sheets or more of one size"):
+        biggan_tf.report(run_folder, output=tmp_path / "x.gif")
+    assert not list(tmp_path.glob("x.*"))
+
+
+def test_a_module_is_its_card_and_its_picture(tmp_path):
+    (tmp_path / "README.md").write_text("# biggan of <letters>")
+    images.write(tmp_path / "samples.png", np.full([40, 40, 3], 7, np.uint8))
+    path = biggan_tf.report(module=tmp_path, output=tmp_path / "m.html")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "# biggan of <letters>" in page.text
+    assert np.all(np.asarray(page.pictures["Samples"]) == 7)
