@@ -10,7 +10,7 @@ PYTHONS := $(if $(PYENV_VERSION),python) \
     python3.11 python3.10 python3.9 python3.13 python3.12 python3 python
 DEMO := runs/demo
 
-.PHONY: demo test test-newest newest lint format
+.PHONY: demo test test-newest newest lint format docs
 .DELETE_ON_ERROR:
 
 demo: $(READY)
@@ -51,6 +51,15 @@ lint: $(READY_TO_TEST)
 format: $(READY_TO_TEST)
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+# The site, in site/. It reads the code without running it, so it needs no TensorFlow.
+docs: .venv-docs/.ready
+	.venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.ready: docs/requirements.txt
+	@python3 -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
 
 # The environment is made anew when what it depends on has changed. A Python counts only
 # if it runs (shims may not) and can make environments (Debian's may not). Where none
