@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Sequence
@@ -33,6 +34,17 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
             )
         words = [text]
     return [index for word in words for index in _parse_word(word, class_names, flag)]
+
+
+def spell(labels: Sequence[int], class_names: Sequence[str]) -> str:
+    """Returns a text that `parse` takes for these indices: their names if that does."""
+    names = [class_names[label] for label in labels]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    for text in (",".join(names), ",".join(quoted)):
+        with contextlib.suppress(BadInput):
+            if parse(text, class_names, "") == list(labels):
+                return text
+    return ",".join(f"index:{label}" for label in labels)
 
 
 def is_index(label: object, num_classes: int) -> bool:

@@ -20,11 +20,12 @@ RANKS = (
     {"gan", "networks"},
     {"sampling"},
     {"evaluation", "monitor", "run", "sample_folder", "saved_model", "sheets"},
-    {"films", "plan", "weights"},
+    {"films", "given", "plan", "tiles", "weights"},
     {"logs"},
     {"loop"},
     {"api"},
-    {"evaluate", "export", "sample", "train"},
+    {"evaluate", "explorer", "export", "sample", "train"},
+    {"explore"},
 )
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
 
