@@ -13,7 +13,7 @@ from biggan_tf import latents
 from biggan_tf.errors import BadInput
 from biggan_tf.layers import one_hot
 from biggan_tf.sampling import Sampler
-from biggan_tf.sheets import Row, title
+from biggan_tf.sheets import Row, titled
 
 ARRAYS = ("z", "labels", "truncation")
 Latents = Union[str, "os.PathLike[str]", Mapping[str, Any]]
@@ -27,21 +27,16 @@ class Given(NamedTuple):
     truncation: np.ndarray  # float32 [n]
 
     def rows(self, sampler: Sampler, columns: int) -> list[Row]:
-        """Returns rows of one truncation each, and of `columns` images at most.
-
-        If truncations differ, they are the titles; otherwise the class of a row is.
-        """
-        several = len(set(self.truncation)) > 1
+        """Returns rows of one truncation each, and of `columns` images at most."""
         rows, start = [], 0
         for end in range(1, len(self.z) + 1):
             same = end < len(self.z) and self.truncation[end] == self.truncation[start]
             if same and end - start < columns:
                 continue
-            z, y, value = self.z[start:end], self.y[start:end], self.truncation[start]
-            name = title(y[0], sampler.class_names) if np.all(y == y[0]) else ""
-            rows.append(Row(f"{value:g}" if several else name, z, y, float(value)))
+            truncation = float(self.truncation[start])
+            rows.append(Row("", self.z[start:end], self.y[start:end], truncation))
             start = end
-        return rows
+        return titled(rows, sampler.class_names)
 
 
 def read(source: Latents, sampler: Sampler, flag: str) -> Given:

@@ -56,6 +56,21 @@ def title(y: np.ndarray, class_names: Sequence[str]) -> str:
     return " + ".join(f"{y[label]:.2g} {class_names[label]}" for label in parts)
 
 
+def titled(rows: Sequence[Row], class_names: Sequence[str]) -> list[Row]:
+    """Returns rows, of soft labels, titled by their truncation if it differs.
+
+    Otherwise a row is titled by its class, if it has one.
+    """
+    several = len({row.truncation for row in rows}) > 1
+
+    def text(row: Row) -> str:
+        if several:
+            return f"{row.truncation:g}"
+        return title(row.y[0], class_names) if np.all(row.y == row.y[0]) else ""
+
+    return [row._replace(title=text(row)) for row in rows]
+
+
 def latent_interpolation_rows(
     sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
 ) -> list[Row]:

@@ -13,7 +13,10 @@ import numpy as np
 
 from biggan_tf.layers import one_hot
 from biggan_tf.sampling import Sampler
-from biggan_tf.sheets import Row, great_circle
+from biggan_tf.sheets import Row, great_circle, titled
+from biggan_tf.standing import GRIDS
+
+LONGEST_STRIP = 11  # truncations
 
 
 class Draw(NamedTuple):
@@ -63,9 +66,16 @@ def rows(
 ) -> list[Row]:
     """Returns a row for each truncation, of the same tiles."""
     y = np.stack([tile.y for tile in tiles])
-    return [
-        Row(
-            f"{value:g}", np.stack([t.latents(sampler, value) for t in tiles]), y, value
-        )
-        for value in truncations
-    ]
+
+    def z(truncation: float) -> np.ndarray:
+        return np.stack([tile.latents(sampler, truncation) for tile in tiles])
+
+    found = [Row("", z(truncation), y, truncation) for truncation in truncations]
+    return titled(found, sampler.class_names)
+
+
+def strip(sampler: Sampler, tile: Tile) -> list[Row]:
+    """Returns a row for each of the convention's truncations, or for 11 of them."""
+    grid = GRIDS[sampler.convention]
+    places = np.linspace(0, len(grid) - 1, min(len(grid), LONGEST_STRIP)).round()
+    return rows(sampler, [tile], [grid[int(place)] for place in places])

@@ -262,20 +262,21 @@ def walk(
     path = _film_path(output)
     sampler = module if isinstance(module, Sampler) else load(module)
     frames = _frames(seconds, rate)
-    way = walk_through(given.read(latents, sampler, "--latents"), frames)
-    return _film(sampler, way, 1, rate, path)
-
-
-def walk_through(stops: given.Given, frames: int) -> films.Walk:
-    """Returns the frames that `walk` draws, `frames` from each stop to the next."""
-    count, truncations = len(stops.z), set(stops.truncation.tolist())
-    if not 2 <= count <= 100 or len(truncations) > 1:
+    rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
+    if len(rows) > 1 or len(rows[0].z) < 2:
         raise BadInput(
-            f"--latents: to walk, give those of 2 to 100 images at one truncation; "
-            f"these are of {count}, at {len(truncations)}."
+            "--latents: to walk, give those of 2 to 100 images at one truncation."
         )
+    return _film(sampler, walk_through(rows[0], frames), 1, rate, path)
+
+
+def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
+    """Returns the walk that `walk` draws, so many frames from each stop to the next.
+
+    The stops' labels are float32 [n, num_classes].
+    """
     tile = np.s_[:, None]  # a single one in each frame
-    return films.walk_through(stops.z[tile], stops.y[tile], *truncations, frames)
+    return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
 
 
 def _film_path(output: PathLike) -> Path:
