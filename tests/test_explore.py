@@ -24,7 +24,8 @@ from biggan_tf.errors import BadInput
 
 pytest.importorskip("gradio", reason="the extra needs Python 3.10")
 DATA = Path(__file__).parent / "data"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @pytest.fixture(scope="module")
