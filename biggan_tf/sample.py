@@ -41,6 +41,14 @@ extra: pip install 'biggan-tf[film]'):
     python -m biggan_tf.sample --module=runs/demo/export --output=walk.mp4 \
         --labels="Ankle boot,Bag" --truncation=0.7
 
+A class that is mixed of several, and the same images again from their latents; a film
+of latents walks from each to the next:
+
+    python -m biggan_tf.sample --module=runs/demo/export --output=mixed.npz \
+        --labels="Pullover,Coat" --mix=0.6,0.4
+    python -m biggan_tf.sample --module=runs/demo/export --output=mixed.webp \
+        --latents=mixed.npz
+
 Single PNG files, the class in each name, for other programs; the same command again
 goes on after a kill. `evaluate` with the same seed, truncation and number of images
 scores the same ones (--per_class=N instead of --count gives N of each class):
@@ -71,6 +79,10 @@ _COLUMNS = flags.DEFINE_integer(
 )
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "Of the latents.")
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
+_MIX = flags.DEFINE_list("mix", None, "A share for each class: they become one.")
+_LATENTS = flags.DEFINE_string(
+    "latents", None, "A .npz of --output, to draw again instead of --labels."
+)
 _INTERPOLATE = flags.DEFINE_enum(
     "interpolate",
     None,
@@ -100,28 +112,45 @@ def main() -> None:
         raise BadInput(
             f"--output={output}: give a folder, FOLDER/, with --count or --per_class."
         )
-    if (several or interpolate) and (is_film or is_folder):
+    of_sheets = (_TRUNCATIONS, _INTERPOLATE, _MIX)
+    if any(flag.value for flag in of_sheets) and (is_film or is_folder):
+        names = ", ".join(f"--{flag.name}" for flag in of_sheets)
         raise BadInput(
-            f"--output={output}: leave out --truncations and --interpolate, for they "
-            "are of a sheet (.png, .jpg) or of arrays (.npz)."
+            f"--output={output}: leave out {names}, for they are of a sheet (.png, "
+            ".jpg) or of arrays (.npz)."
         )
     labels, truncation, seed = _LABELS.value, _TRUNCATION.value, _SEED.value
-    if is_folder:
+    if _LATENTS.value:
+        drawn_from = (_LABELS, _TRUNCATION, _SEED, *of_sheets)
+        if unused := [flag.name for flag in drawn_from if flag.present]:
+            raise BadInput(
+                f"--latents={_LATENTS.value}: leave out --{unused[0]}, for the file "
+                "says what is drawn."
+            )
+        if is_folder:
+            raise BadInput(f"--output={output}: name a file with --latents.")
+        if is_film:
+            api.walk(module, output, _LATENTS.value, _SECONDS.value, _RATE.value)
+        else:
+            api.redraw(module, _LATENTS.value, _COLUMNS.value, output)
+    elif is_folder:
         api.sample_files(module, output, *counts, labels, truncation, seed)
     elif is_film:
         pace = _WALKS.value, _SECONDS.value, _RATE.value
         api.film(module, output, labels, *pace, truncation, seed)
     else:
-        truncation = [_number(text) for text in several] or truncation
-        layout = interpolate or "samples"
-        api.sample(module, labels, _COLUMNS.value, truncation, seed, layout, output)
+        truncation = _numbers(_TRUNCATIONS) or truncation
+        layout, mix = interpolate or "samples", _numbers(_MIX)
+        columns = _COLUMNS.value
+        api.sample(module, labels, columns, truncation, seed, layout, output, mix)
 
 
-def _number(text: str) -> float:
+def _numbers(flag: flags.FlagHolder) -> list[float]:
     try:
-        return float(text)
+        return [float(text) for text in flag.value or ()]
     except ValueError:
-        raise BadInput(f"--truncations: {text!r} is not a number.") from None
+        text = ",".join(flag.value)
+        raise BadInput(f"--{flag.name}={text}: take numbers.") from None
 
 
 def program() -> None:

@@ -36,6 +36,44 @@ def class_rows(
     return _row_per_label(sampler, labels, np.split(z, len(labels)), truncation)
 
 
+def mixed_row(
+    sampler: Sampler, y: np.ndarray, columns: int, truncation: float, seed: int
+) -> Row:
+    """Returns a row of samples of a class mixed of several.
+
+    Takes its label, float32 [num_classes], which sums up to 1.
+    """
+    z = sampler.latents(columns, truncation, seed)
+    name = title(y, sampler.class_names)
+    return Row(name, z, np.tile(y, [columns, 1]), truncation)
+
+
+def title(y: np.ndarray, class_names: Sequence[str]) -> str:
+    """Returns the name of a class, or such as "0.7 Bag + 0.3 Sandal" of a mixed one.
+
+    Takes a label, float [num_classes].
+    """
+    parts = [label for label in np.argsort(-y, kind="stable") if y[label] > 0]
+    if len(parts) == 1:
+        return class_names[parts[0]]
+    return " + ".join(f"{y[label]:.2g} {class_names[label]}" for label in parts)
+
+
+def titled(rows: Sequence[Row], class_names: Sequence[str]) -> list[Row]:
+    """Returns rows, of soft labels, titled by their truncation if it differs.
+
+    Otherwise a row is titled by its class, if it has one.
+    """
+    several = len({row.truncation for row in rows}) > 1
+
+    def text(row: Row) -> str:
+        if several:
+            return f"{row.truncation:g}"
+        return title(row.y[0], class_names) if np.all(row.y == row.y[0]) else ""
+
+    return [row._replace(title=text(row)) for row in rows]
+
+
 def latent_interpolation_rows(
     sampler: Sampler, labels: Sequence[int], columns: int, truncation: float, seed: int
 ) -> list[Row]:
@@ -166,19 +204,21 @@ def save(
 
     The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
     float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
-    and `truncation` float32 [n].
+    and `truncation` float32 [n]. In a sheet, a row with fewer images ends in white.
     """
-    pixels = images.to_uint8(np.concatenate(drawn))
+    pixels = [images.to_uint8(x) for x in drawn]
     if Path(path).suffix.lower() != ".npz":
-        titles = [row.title for row in rows]
-        sheet = images.sheet(pixels, len(pixels) // len(rows), titles)
-        images.write(path, sheet)
+        columns, titles = max(map(len, pixels)), [row.title for row in rows]
+        missing = [[[0, columns - len(x)], [0, 0], [0, 0], [0, 0]] for x in pixels]
+        full = [np.pad(*pair, constant_values=255) for pair in zip(pixels, missing)]
+        titles = titles if any(titles) else ()
+        images.write(path, images.sheet(np.concatenate(full), columns, titles))
         return
     truncation = np.array([row.truncation for row in rows for _ in row.z], np.float32)
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            images=pixels,
+            images=np.concatenate(pixels),
             z=np.concatenate([row.z for row in rows]),
             labels=np.concatenate([row.y for row in rows]),
             truncation=truncation,

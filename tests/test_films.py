@@ -87,6 +87,27 @@ def test_a_film_plays(tmp_path, ending):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_walk_through_given_latents(tmp_path):
+    arrays, film = tmp_path / "kept.npz", tmp_path / "walk.webp"
+    api.sample(SAMPLER, "a,e,c", 1, 0.7, 3, output=arrays)
+    assert api.walk(SAMPLER, film, arrays, seconds=0.5, rate=20) == film
+    frames, _ = frames_of(film)
+    stops = api.redraw(SAMPLER, arrays)
+    for index, stop in enumerate([*stops, stops[0]]):
+        shown = frames[10 * index, :, :64].astype(float)
+        assert np.abs(shown - stop[0, 0]).max() < 8  # of 255; the film is compressed
+    assert len(frames) == 31
+    assert np.abs(np.diff(frames.astype(float), axis=0)).mean(axis=(1, 2, 3)).max() < 30
+    for wrong in ({"truncation": [1, 1, 2]}, {"z": 0, "labels": [0]}):
+        with np.load(arrays) as file:
+            stored = dict(file)
+        given = {**stored, **wrong}
+        given["z"] = stored["z"][: len(given["labels"])]
+        given["truncation"] = np.resize(given["truncation"], len(given["z"]))
+        with pytest.raises(BadInput, match="--latents: to walk, give those of 2 to"):
+            api.walk(SAMPLER, film, given)
+
+
 def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "walk.mp4"
     for wrong, sentence in (

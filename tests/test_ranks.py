@@ -19,20 +19,14 @@ RANKS = (
     {"biggan_deep"},
     {"directions", "gan", "networks"},
     {"sampling"},
-    {
-        "evaluation",
-        "monitor",
-        "run",
-        "sample_folder",
-        "saved_model",
-        "sheets",
-    },
-    {"films", "model_card", "plan", "reports", "weights"},
+    {"evaluation", "monitor", "run", "sample_folder", "saved_model", "sheets"},
+    {"films", "given", "model_card", "plan", "reports", "tiles", "weights"},
     {"logs"},
     {"loop"},
     {"api"},
-    {"evaluate", "export", "import_weights", "make_reference", "plot_spectra"}
-    | {"prepare_dataset", "report", "sample", "train"},
+    {"evaluate", "explorer", "export", "import_weights", "make_reference"}
+    | {"plot_spectra", "prepare_dataset", "report", "sample", "train"},
+    {"explore"},
 )
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}
 

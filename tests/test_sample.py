@@ -96,6 +96,10 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
         arguments("folder/", "--count=150", "--seed=3", "--truncation=inf"),
         arguments("classes/", "--per_class=2", "--labels=3,0"),
+        arguments("mixed.npz", "--labels=0,3", "--mix=1,3", "--columns=3"),
+        arguments("mixed.png", "--labels=0,3", "--mix=1,3", "--columns=3"),
+        arguments("mixed2.png", f"--latents={tmp_path}/mixed.npz", "--columns=3"),
+        arguments("walk.webp", f"--latents={tmp_path}/mixed.npz", "--seconds=0.1"),
         arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
     )
     assert [complaint for _, complaint in results] == [""] * len(results)
@@ -131,7 +135,13 @@ def test_what_the_door_draws(path, module, tmp_path):
     soft = np.load(tmp_path / "soft.npz")
     np.testing.assert_allclose(soft["labels"][:, 3], [0, 0.5, 1])
 
-    check_folders(path, tmp_path, module, results[-3].printed)
+    mixed = np.load(tmp_path / "mixed.npz")
+    np.testing.assert_allclose(mixed["labels"][:, [0, 3]], [[0.25, 0.75]] * 3)
+    once, again = (tmp_path / f"mixed{number}.png" for number in ("", 2))
+    assert once.read_bytes() == again.read_bytes()
+    assert "walk.webp: 7 frames" in results[-2].printed
+
+    check_folders(path, tmp_path, module, results[-7].printed)
 
     lines = results[-1].printed.splitlines()
     shares = [float(line.split()[2].rstrip("%")) for line in lines[:-1]]
@@ -197,9 +207,14 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, output, "--truncation=0"): "--truncation=0",
         (module, output, "--truncation=nan"): "--truncation=nan",
         (module, output, "--truncations=1,-2"): "--truncations=-2",
-        (module, output, "--truncations=1,x"): "'x' is not a number",
+        (module, output, "--truncations=1,x"): "--truncations=1,x: take numbers",
         (module, output, "--interpolate=class", "--labels=0"): "name two",
         (module, output, "--interpolate=z", "--truncations=1"): "exclude each other",
+        (module, output, "--mix=1", "--labels=0,1"): "give as many shares as there",
+        (module, f"--output={tmp_path}/", "--mix=1"): "leave out --truncations, --int",
+        (module, output, "--latents=no.npz"): "--latents=no.npz: give a .npz file",
+        (module, output, "--latents=x.npz", "--seed=0"): "leave out --seed",
+        (module, f"--output={tmp_path}/", "--latents=x.npz"): "a file with --latents",
     }
     outcomes = called("biggan_tf.sample", *map(list, cases))
     for (_, complaint), expected in zip(outcomes, cases.values()):

@@ -13,7 +13,17 @@ What the caller can mend is raised as BadInput.
 """
 
 from biggan_tf.api.runs import dry_run, export, train
-from biggan_tf.api.samples import PATHS, film, load, sample, sample_files
+from biggan_tf.api.samples import (
+    PATHS,
+    film,
+    load,
+    redraw,
+    sample,
+    sample_files,
+    sheet_rows,
+    walk,
+    walk_through,
+)
 from biggan_tf.api.scores import evaluate
 from biggan_tf.api.shows import report
 from biggan_tf.errors import BadInput

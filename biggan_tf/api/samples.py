@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biggan_tf import films, images, latents, saved_model, sheets
+from biggan_tf import films, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import as_numbers, check_number, check_whole, listed
@@ -44,6 +44,7 @@ def sample(
     seed: int = 0,
     layout: str = "samples",
     output: PathLike | None = None,
+    mix: Sequence[float] = (),
 ) -> np.ndarray:
     """Draws images of classes, in rows.
 
@@ -59,35 +60,21 @@ def sample(
             one latent, from each class to the next; "direction", one latent for each
             class, in a row for each of six directions that change pictures most.
         output: a file to write them to: a sheet, or arrays (.npz); see `sheets.save`.
+        mix: a share for each class, such as (0.7, 0.3). Instead of the classes, the one
+            that is mixed of them in these proportions is drawn.
 
     Returns uint8 [rows, columns, side, side, 3].
     """
     if output:
-        output = as_path(output)
-        images.check_output(str(output), "--output", (*images.FORMATS, ".npz"))
-    truncations = as_numbers("truncation", truncation)
-    check_whole("columns", columns, 1, 10**6)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    _check_layout(layout, len(truncations))
+        output = _sheet_path(output)
     sampler = module if isinstance(module, Sampler) else load(module)
-    classes = _classes(labels, sampler)
-    flag = "--truncations" if len(truncations) > 1 else "--truncation"
-    for value in truncations:
-        latents.check_truncation(sampler.convention, value, flag)
-    if layout == "class" and len(classes) < 2:
-        raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
-    _check_memory(sampler, len(classes) * columns * len(truncations))
-    if len(truncations) > 1:
-        rows = sheets.truncation_rows(sampler, classes, columns, truncations, seed)
-    else:
-        make_rows = sheets.LAYOUTS[layout]
-        rows = make_rows(sampler, classes, columns, truncations[0], seed)
+    rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
     if output:
         titles = [row.title for row in rows]
         tiles = len(rows), len(rows[0].z)
         images.check_size(output, sampler.image_size, *tiles, titles)
     drawn = sheets.draw(sampler, rows)
-    if len(truncations) > 1:
+    if np.size(truncation) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
@@ -109,12 +96,96 @@ def _check_memory(sampler: Sampler, count: int) -> None:
         )
 
 
-def _check_layout(layout: str, truncations: int) -> None:
-    """Raises BadInput unless a layout is known, and goes with so many truncations."""
+def sheet_rows(
+    sampler: Sampler,
+    labels: str | Sequence[int] = "all",
+    columns: int = 8,
+    truncation: float | Sequence[float] = 0.5,
+    seed: int = 0,
+    layout: str = "samples",
+    mix: Sequence[float] = (),
+) -> list[sheets.Row]:
+    """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
+    truncations = as_numbers("truncation", truncation)
+    check_whole("columns", columns, 1, 10**6)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    _check_layout(layout, "several truncations" * (len(truncations) > 1))
+    _check_layout(layout, "mixed classes" * (len(mix) > 0))
+    classes = _classes(labels, sampler)
+    flag = "--truncations" if len(truncations) > 1 else "--truncation"
+    for value in truncations:
+        latents.check_truncation(sampler.convention, value, flag)
+    if layout == "class" and len(classes) < 2:
+        raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
+    _check_memory(sampler, len(classes) * columns * len(truncations))
+    if len(mix):
+        y = _mixed_label(classes, mix, sampler.num_classes)
+        rows = [sheets.mixed_row(sampler, y, columns, t, seed) for t in truncations]
+        if len(rows) == 1:
+            return rows
+        return [row._replace(title=f"{row.truncation:g}") for row in rows]
+    if len(truncations) > 1:
+        return sheets.truncation_rows(sampler, classes, columns, truncations, seed)
+    return sheets.LAYOUTS[layout](sampler, classes, columns, truncations[0], seed)
+
+
+def _check_layout(layout: str, together_with: str) -> None:
+    """Raises BadInput unless a layout is known, and goes with what else is asked."""
     if layout not in [*sheets.LAYOUTS]:
         raise BadInput(f"layout = {layout!r}: take one of {', '.join(sheets.LAYOUTS)}.")
-    if truncations > 1 and layout != "samples":
-        raise BadInput(f"layout = {layout!r}: take 'samples' with several truncations.")
+    if together_with and layout != "samples":
+        raise BadInput(f"layout = {layout!r}: take 'samples' with {together_with}.")
+
+
+def _mixed_label(
+    classes: Sequence[int], shares: Sequence[float], num_classes: int
+) -> np.ndarray:
+    """Returns a soft label, float32 [num_classes], whose sum is 1."""
+    told = f"--mix={','.join(f'{share:g}' for share in shares)}"
+    if len(shares) != len(classes):
+        raise BadInput(
+            f"{told}: give as many shares as there are classes, {len(classes)}."
+        )
+    if not (min(shares) >= 0 and 0 < sum(shares) < math.inf):
+        raise BadInput(f"{told}: give shares of 0 or more, one of them above 0.")
+    y = np.zeros([num_classes])
+    np.add.at(y, classes, np.asarray(shares) / sum(shares))
+    return np.float32(y)
+
+
+def redraw(
+    module: PathLike | Sampler,
+    latents: given.Latents,
+    columns: int = 8,
+    output: PathLike | None = None,
+) -> np.ndarray:
+    """Draws images of given latents, such as those that `sample` wrote to a .npz.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        latents: a .npz file, or a dict of arrays: z, float [n, latent_size]; labels,
+            whole [n], or float [n, num_classes], soft; truncation, [n] or a number.
+        columns: images a row of a sheet.
+        output: as in `sample`.
+
+    Returns uint8 [n, side, side, 3].
+    """
+    if output:
+        output = _sheet_path(output)
+    sampler = module if isinstance(module, Sampler) else load(module)
+    check_whole("columns", columns, 1, 10**6)
+    rows = given.read(latents, sampler, "--latents").rows(sampler, columns)
+    drawn = sheets.draw(sampler, rows)
+    if output:
+        sheets.save(output, rows, drawn)
+        print(f"{output}: {sum(map(len, drawn))} images")
+    return images.to_uint8(np.concatenate(drawn))
+
+
+def _sheet_path(output: PathLike) -> Path:
+    path = as_path(output)
+    images.check_output(str(path), "--output", (*images.FORMATS, ".npz"))
+    return path
 
 
 def sample_files(
@@ -181,25 +252,80 @@ def film(
 
     Returns the path of the file.
     """
-    path = as_path(output)
-    images.check_output(str(path), "--output", films.FORMATS)
-    films.check_writer(path)
+    path = _film_path(output)
     check_whole("walks", walks, 1, 100)
-    check_whole("rate", rate, 1, 100)  # frames a second
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    for name, value in (("seconds", seconds), ("truncation", truncation)):
-        check_number(name, value)
+    check_number("truncation", truncation)
+    frames = _frames(seconds, rate)
     sampler = module if isinstance(module, Sampler) else load(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     classes = _classes(labels, sampler)
-    frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
-    if not 1 <= frames <= 6e4:
-        raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
     if len(classes) > 100:
         raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
     images.check_size(path, sampler.image_size, walks // columns, columns)
     walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
+    return _film(sampler, walk, columns, rate, path)
+
+
+def walk(
+    module: PathLike | Sampler,
+    output: PathLike,
+    latents: given.Latents,
+    seconds: float = 1.5,
+    rate: int = 24,
+) -> Path:
+    """Writes a film that walks from each of given latents to the next, and back.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        output: a file, as in `film`.
+        latents: two or more, as in `redraw`, of one truncation.
+        seconds: from one to the next.
+        rate: frames a second.
+
+    Returns the path of the file.
+    """
+    path = _film_path(output)
+    sampler = module if isinstance(module, Sampler) else load(module)
+    frames = _frames(seconds, rate)
+    rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
+    if len(rows) > 1 or len(rows[0].z) < 2:
+        raise BadInput(
+            "--latents: to walk, give those of 2 to 100 images at one truncation."
+        )
+    return _film(sampler, walk_through(rows[0], frames), 1, rate, path)
+
+
+def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
+    """Returns the walk that `walk` draws, so many frames from each stop to the next.
+
+    The stops' labels are float32 [n, num_classes].
+    """
+    tile = np.s_[:, None]  # a single one in each frame
+    return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
+
+
+def _film_path(output: PathLike) -> Path:
+    path = as_path(output)
+    images.check_output(str(path), "--output", films.FORMATS)
+    films.check_writer(path)
+    return path
+
+
+def _frames(seconds: float, rate: int) -> int:
+    """Returns how many frames there are from stop to stop; BadInput if none or many."""
+    check_whole("rate", rate, 1, 100)  # frames a second
+    check_number("seconds", seconds)
+    frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
+    if not 1 <= frames <= 6e4:
+        raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
+    return frames
+
+
+def _film(
+    sampler: Sampler, walk: films.Walk, columns: int, rate: int, path: Path
+) -> Path:
     films.write(path, films.draw(sampler, walk, columns), rate)
     print(f"{path}: {len(walk.z)} frames, z on great circles")
     return path

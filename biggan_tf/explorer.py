@@ -1,0 +1,367 @@
+"""The page of `biggan_tf.explore`: a sheet of samples to click at.
+
+What it shows is drawn by `api`, `tiles`, `sheets` and `films`. Here are its controls,
+and what they call: a method that takes the values of all of them, by component, and
+yields what changes.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import shlex
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import gradio as gr
+import numpy as np
+
+from biggan_tf import api, films, images, labels, sheets, tiles
+from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
+from biggan_tf.standing import GRIDS
+from biggan_tf.tiles import Tile
+
+RATE = 24  # frames a second
+AROUND = 8  # images: a tile and its variations
+AROUND_SEED = 2**62  # of the variations; no sheet has it
+MOST_CLASSES, MOST_MIXED, SEEDS = 24, 3, 10_000
+EACH, MIXED = "a row of each", "a mix of them"
+CSS = """
+.gradio-container {max-width: 1500px !important; padding: 0 !important}
+.grid-wrap {max-height: none !important; min-height: 0 !important}
+.grid-wrap {padding: 0 !important}
+.grid-container {gap: 4px !important; grid-auto-rows: auto !important;
+  grid-template: none / repeat(var(--grid-cols), minmax(0, 1fr)) !important}
+.thumbnail-item, .thumbnail-item img {border-radius: 0 !important}
+.thumbnail-item {overflow: visible !important}
+.caption-label {font-size: 11px !important; padding: 0 4px !important; opacity: .85;
+  left: 0 !important; right: auto !important; max-width: none !important; z-index: 1}
+#status progress {width: 40%}
+#film video, #film img {width: min(100%, 512px)}
+@media (max-width: 800px) {#stage {order: -1} main {padding: 8px !important}}
+"""
+ENLARGED = ".thumbnail-item img, #film * {image-rendering: pixelated}"
+Values = dict[Any, Any]  # by component
+
+
+class Shown(NamedTuple):
+    """An image in the page."""
+
+    tile: Tile
+    pixels: np.ndarray  # uint8 [side, side, 3]
+
+
+def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
+    """Serves the page of a module, as commands name it, until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Gradio looks whether it reaches itself, which should not be by way of a proxy.
+    os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},{host}"
+    with tempfile.TemporaryDirectory(prefix="explore") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "cache")
+        page = Explorer(sampler, module, folder).page
+        page.launch(
+            **{"server_name": host, "server_port": port, "allowed_paths": [folder]},
+            **{"share": False, "ssr_mode": False, "footer_links": []},
+            **{"quiet": True, "prevent_thread_lock": True},
+            css=CSS + ENLARGED * (sampler.image_size < images.SMALLEST_TILE),
+        )
+        print(f"{module}: open {page.local_url} (Ctrl-C ends it)", flush=True)
+        page.block_thread()
+
+
+def told(function: Callable[..., Iterator[Values]]) -> Callable:
+    """Makes the sentence of a BadInput a message in the page."""
+
+    @functools.wraps(function)
+    def handler(*arguments: Any) -> Iterator[Values]:
+        try:
+            yield from function(*arguments)
+        except BadInput as error:
+            raise gr.Error(str(error), print_exception=False) from None
+
+    return handler
+
+
+def slider(label: str, *numbers: float, **more: Any) -> gr.Slider:
+    """Takes the lowest number, the highest, the first and the step."""
+    *ends, first, step = numbers
+    return gr.Slider(*ends, first, step=step, label=label, buttons=[], **more)
+
+
+def button(text: str, **more: Any) -> gr.Button:
+    return gr.Button(text, size="md", min_width=60, **more)
+
+
+def gallery(name: str, **more: Any) -> gr.Gallery:
+    plain = {"show_label": False, "allow_preview": False, "buttons": []}
+    return gr.Gallery(format="png", elem_id=name, height="auto", **plain, **more)
+
+
+class Explorer:
+    """The page of one module; its files are in a folder."""
+
+    def __init__(self, sampler: Sampler, module: str, folder: str):
+        self._sampler, self._module, self._folder = sampler, module, folder
+        title = f"**{module}**, {sampler.image_size} px, {sampler.num_classes} classes"
+        with gr.Blocks(title=f"Explore {module}", analytics_enabled=False) as self.page:
+            gr.Markdown(title)
+            with gr.Row():
+                with gr.Column(scale=3, min_width=270):
+                    self._make_controls()
+                with gr.Column(scale=7, min_width=340, elem_id="stage"):
+                    self._make_stage()
+                with gr.Column(scale=3, min_width=270, elem_id="beside"):
+                    self._make_kept()
+            self._connect()
+
+    def _make_controls(self) -> None:
+        grid, names = GRIDS[self._sampler.convention], self._sampler.class_names
+        finite = [truncation for truncation in grid if truncation < math.inf]
+        ends = (finite[0], finite[-1]) if finite else (0, 1)
+        self._classes = gr.Dropdown(
+            [(name, label) for label, name in enumerate(names)],
+            value=[label for label, _ in zip(range(4), names)],
+            label="Classes",
+            multiselect=True,
+            max_choices=MOST_CLASSES,
+        )
+        self._layout = gr.Radio([EACH, MIXED], value=EACH, label="Draw")
+        hidden = {"visible": False}
+        self._shares = [slider("", 0, 1, 1, 0.01, **hidden) for _ in range(MOST_MIXED)]
+        self._truncation = slider("Truncation", *ends, 0.5, 0.02, visible=bool(finite))
+        self._untruncated = gr.Checkbox(
+            not finite,
+            label="Do not truncate",
+            visible=bool(finite) and math.inf in grid,
+        )
+        self._seed = slider("Seed", 0, SEEDS - 1, 0, 1)
+        self._columns = slider("Images in a row", 1, 16, 8, 1)
+        with gr.Row():
+            self._sheet = button("Draw sheet")
+            self._next = button("Next seed", variant="primary")
+
+    def _make_stage(self) -> None:
+        with gr.Row():
+            self._status = gr.HTML(elem_id="status")
+            self._stop = button("Stop", scale=0, interactive=False)
+        self._gallery = gallery("sheet")
+        self._film = gr.HTML(elem_id="film", visible=False)
+        with gr.Row():
+            self._files = [gr.DownloadButton("", size="md", min_width=60) for _ in "ab"]
+        self._command = gr.Textbox(buttons=["copy"], elem_id="command")
+        self._view = gr.State()  # what draws what is shown, and of which tile
+        self._shown = gr.State([])
+
+    def _make_kept(self) -> None:
+        gr.Markdown("Click images to keep them here, and one of these to choose it.")
+        self._kept_gallery = gallery("kept", columns=4, fit_columns=False)
+        with gr.Row():
+            self._vary = button("Vary", interactive=False)
+            self._strip = button("Truncations", scale=2, interactive=False)
+            self._remove = button("Remove", interactive=False)
+        self._amount = slider("Vary by", 0, 1, 0.3, 0.01)
+        self._walk = button("Walk from each to the next", interactive=False)
+        self._seconds = slider("Seconds between two", 0.5, 5, 1.5, 0.1)
+        self._format = gr.Dropdown(
+            [*films.FORMATS], value=films.FORMATS[0], label="Film", filterable=False
+        )
+        self._kept, self._chosen = gr.State([]), gr.State(0)
+
+    def _connect(self) -> None:
+        parts = [p for p in self.page.blocks.values() if isinstance(p, gr.Component)]
+        valued = (gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider, gr.State)
+        values = {part for part in parts if isinstance(part, valued)}
+        options = {"show_progress": "hidden", "api_visibility": "private"}
+
+        def on(function: Callable, *triggers: Any, **more: Any) -> Any:
+            return gr.on(triggers, told(function), values, parts, **options, **more)
+
+        draw = functools.partial(on, trigger_mode="always_last", concurrency_id="draw")
+        moved = [part.release for part in (*self._shares, self._seed, self._columns)]
+        chosen = [self._classes.change, self._layout.input, self._sheet.click]
+        drawing = [
+            draw(self._draw_sheet, *moved, *chosen, self.page.load),
+            draw(self._draw_next, self._next.click),
+            draw(self._draw_again, self._truncation.release, self._untruncated.input),
+            draw(self._draw_around, self._vary.click, self._amount.release),
+            draw(self._draw_strip, self._strip.click),
+            draw(self._draw_walk, self._walk.click),
+        ]
+        stopped = self._stop.click(None, cancels=drawing)
+        stopped.then(self._end, values, parts, **options)
+        on(self._keep, self._gallery.select)
+        on(self._choose, self._kept_gallery.select)
+        on(self._drop, self._remove.click)
+
+    def _draw_sheet(self, values: Values, _: None = None) -> Iterator[Values]:
+        classes, seed = values[self._classes], values[self._seed]
+        names, mixed = self._sampler.class_names, values[self._layout] == MIXED
+        if mixed and not 2 <= len(classes) <= MOST_MIXED:
+            raise BadInput(f"{len(classes)} classes: choose 2 to {MOST_MIXED} to mix.")
+        mix = (
+            [values[share] for share, _ in zip(self._shares, classes)] if mixed else []
+        )
+        for place, share in enumerate(self._shares):
+            name = names[classes[place]] if place < len(mix) else ""
+            yield {share: gr.Slider(visible=bool(name), label=f"Share of {name}")}
+        drawn = {"columns": values[self._columns], "truncation": self._value(values)}
+        drawn["seed"] = seed
+        rows = api.sheet_rows(self._sampler, classes, **drawn, mix=mix)
+        asked = {"labels": labels.spell(classes, names)}
+        asked |= {"mix": ",".join(f"{share:g}" for share in mix)} if mixed else {}
+        of_rows = tiles.of_rows(self._sampler, rows, seed)
+        view = self._draw_sheet, None
+        yield from self._draw("sheet", view, rows, of_rows, **asked, **drawn)
+
+    def _draw_next(self, values: Values) -> Iterator[Values]:
+        seed = (values[self._seed] + 1) % SEEDS
+        yield {self._seed: seed}
+        yield from self._draw_sheet({**values, self._seed: seed})
+
+    def _draw_around(
+        self, values: Values, tile: Tile | None = None
+    ) -> Iterator[Values]:
+        tile = tile or self._chosen_tile(values)
+        around = [tile, *tile.varied(AROUND - 1, values[self._amount], AROUND_SEED)]
+        rows = tiles.rows(self._sampler, around, [self._value(values)])
+        view = self._draw_around, tile
+        yield from self._draw("around", view, rows, around, columns=AROUND)
+
+    def _draw_strip(self, values: Values, tile: Tile | None = None) -> Iterator[Values]:
+        tile = tile or self._chosen_tile(values)
+        rows = tiles.strip(self._sampler, tile)
+        view = self._draw_strip, tile
+        yield from self._draw("strip", view, rows, [tile] * len(rows), columns=1)
+
+    def _draw_again(self, values: Values) -> Iterator[Values]:
+        """Draws what is shown at another truncation, and what is kept."""
+        if kept := values[self._kept]:
+            drawn = sheets.draw(self._sampler, self._kept_rows(values))
+            pixels = images.to_uint8(drawn[0])
+            kept = [one._replace(pixels=x) for one, x in zip(kept, pixels)]
+            yield self._keeping(kept, values[self._chosen])
+        view, tile = values[self._view] or (self._draw_sheet, None)
+        yield from view(values, tile)
+
+    def _draw_walk(self, values: Values, _: None = None) -> Iterator[Values]:
+        name, steps = f"walk{values[self._format]}", round(values[self._seconds] * RATE)
+        films.check_writer(name)
+        rows = self._kept_rows(values)
+        walk, frames = api.walk_through(*rows, steps), []
+        for frame in films.draw(self._sampler, walk, 1):
+            yield self._progress(len(frames), len(walk.z), "frames")
+            frames.append(frame)
+        folder = tempfile.mkdtemp(dir=self._folder)
+        film, npz = os.path.join(folder, name), os.path.join(folder, "kept.npz")
+        films.write(film, iter(frames), RATE)
+        sheets.save(npz, rows, sheets.draw(self._sampler, rows))
+        source = f"src='/gradio_api/file={film}'"
+        video = f"<video {source} autoplay muted loop controls playsinline></video>"
+        yield {
+            self._gallery: gr.Gallery(visible=False),
+            self._film: gr.HTML(
+                video if name.endswith(".mp4") else f"<img {source}>", visible=True
+            ),
+            self._view: (self._draw_walk, None),
+            **self._offered(film, npz, seconds=steps / RATE, rate=RATE),
+            **self._ended(f"{len(frames)} frames"),
+        }
+
+    def _end(self, values: Values) -> Iterator[Values]:
+        yield self._ended("Stopped")
+
+    def _keep(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
+        kept = [*values[self._kept], values[self._shown][event.index]]
+        yield self._keeping(kept, len(kept) - 1)
+
+    def _choose(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
+        yield {self._chosen: event.index}
+
+    def _drop(self, values: Values) -> Iterator[Values]:
+        kept = list(values[self._kept])
+        del kept[values[self._chosen]]
+        yield self._keeping(kept, len(kept) - 1)
+
+    def _draw(
+        self,
+        name: str,
+        view: tuple[Callable, Tile | None],
+        rows: Sequence[sheets.Row],
+        shown: Sequence[Tile],
+        **asked: Any,
+    ) -> Iterator[Values]:
+        """Draws rows of the tiles `shown`; `asked` are the flags of their command."""
+        drawn = []
+        for row in rows:
+            yield self._progress(len(drawn), len(rows), "rows")
+            drawn += sheets.draw(self._sampler, [row])
+        pixels, width = images.to_uint8(np.concatenate(drawn)), len(drawn[0])
+        captions = [row.title * (not place) for row in rows for place in range(width)]
+        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            files = [os.path.join(folder, name + end) for end in (".png", ".npz")]
+            for file in files:
+                sheets.save(file, rows, drawn)
+            pictures = list(zip(pixels, captions))
+            columns = width if width > 1 else len(rows)
+            chosen = {"columns": columns, "selected_index": None, "visible": True}
+            yield {
+                self._gallery: gr.Gallery(pictures, **chosen),
+                self._film: gr.HTML(visible=False),
+                self._shown: [Shown(*pair) for pair in zip(shown, pixels)],
+                self._view: view,
+                **self._offered(*files, **asked),
+                **self._ended(f"{len(pixels)} images"),
+            }
+
+    def _offered(self, picture: str, npz: str, **asked: Any) -> Values:
+        """Offers files, and the command that makes the picture of these flags."""
+        names = [os.path.basename(file) for file in (picture, npz)]
+        label = "The command that makes it again"
+        if "labels" not in asked:
+            label, asked = f"{label}, from {names[1]}", {"latents": names[1], **asked}
+        words = {"module": self._module, **asked, "output": names[0]}
+        flags = [f"--{name}={shlex.quote(str(value))}" for name, value in words.items()]
+        command = " ".join(["python -m biggan_tf.sample", *flags])
+        save = map(
+            gr.DownloadButton, [f"Save {name}" for name in names], [picture, npz]
+        )
+        offered = dict(zip(self._files, save))
+        return {self._command: gr.Textbox(command, label=label), **offered}
+
+    def _keeping(self, kept: Sequence[Shown], chosen: int) -> Values:
+        """Shows what is kept, one of it chosen."""
+        pixels, place = [one.pixels for one in kept], chosen if kept else None
+        some = gr.Button(interactive=bool(kept))
+        return {
+            self._kept: kept,
+            self._chosen: chosen,
+            self._kept_gallery: gr.Gallery(pixels, selected_index=place),
+            **dict.fromkeys((self._vary, self._strip, self._remove), some),
+            self._walk: gr.Button(interactive=len(kept) > 1),
+        }
+
+    def _kept_rows(self, values: Values) -> list[sheets.Row]:
+        kept = [one.tile for one in values[self._kept]]
+        return tiles.rows(self._sampler, kept, [self._value(values)])
+
+    def _chosen_tile(self, values: Values) -> Tile:
+        if not values[self._kept]:
+            raise BadInput("No image is kept: click one of the sheet.")
+        return values[self._kept][values[self._chosen]].tile
+
+    def _value(self, values: Values) -> float:
+        """Returns the truncation."""
+        if values[self._untruncated]:
+            return math.inf
+        return round(values[self._truncation], 4)
+
+    def _progress(self, done: int, total: int, what: str) -> Values:
+        bar = f"<progress value={done} max={total}></progress> {done} of {total} {what}"
+        return {self._status: bar, self._stop: gr.Button(interactive=True)}
+
+    def _ended(self, status: str) -> Values:
+        return {self._status: status, self._stop: gr.Button(interactive=False)}

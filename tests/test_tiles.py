@@ -1,0 +1,167 @@
+"""Given latents, mixed classes, and single tiles of a sheet."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_films import SAMPLER
+
+from biggan_tf import api, given, sheets, tiles
+from biggan_tf.errors import BadInput
+from biggan_tf.labels import parse, spell
+
+
+@pytest.mark.parametrize("truncation", [0.5, [1, 0.5]])
+def test_a_mixed_class_lies_between_its_classes(truncation):
+    def red(labels, mix=()):
+        images = api.sample(SAMPLER, labels, 3, truncation, 5, mix=mix)
+        return images[..., 0].astype(int)
+
+    ends, mixed = red([0, 4])[0, 0, 0, 0], red("a,e", (3, 1))
+    assert mixed.shape[:2] == (np.size(truncation), 3)
+    assert ends == 0
+    np.testing.assert_array_equal(mixed, 64)
+    np.testing.assert_array_equal(red([0, 4], (0, 2)), 255)
+    np.testing.assert_array_equal(red([0, 4, 0], (1, 2, 1)), 128)
+    z = api.sheet_rows(SAMPLER, "a", 3, truncation, 5)[0].z
+    row = api.sheet_rows(SAMPLER, "a,e", 3, truncation, 5, mix=(3, 1))[0]
+    np.testing.assert_array_equal(row.z, z)
+    several = np.size(truncation) > 1
+    assert row.title == ("1" if several else "0.75 a + 0.25 e")
+
+
+def test_given_latents_are_drawn_again(tmp_path):
+    """From the file of any sheet; a sheet of classes or truncations looks the same."""
+    cases = {
+        "classes": {"labels": "c,a"},
+        "strip": {"labels": "b,d", "truncation": [2, 0.5, 0.04]},
+        "mixed": {"labels": "a,c", "mix": (0.5, 0.5)},
+        "way": {"labels": "a,c,e", "layout": "class"},
+    }
+    for name, asked in cases.items():
+        files = [
+            tmp_path / f"{name}{end}" for end in (".npz", ".png", "_.png", "_.npz")
+        ]
+        for file in files[:2]:
+            images = api.sample(SAMPLER, columns=4, output=file, **asked)
+        columns = images.shape[1]
+        again = api.redraw(SAMPLER, files[0], columns, files[2])
+        np.testing.assert_array_equal(again, images.reshape(again.shape))
+        if name != "way":
+            assert files[1].read_bytes() == files[2].read_bytes()
+        api.redraw(SAMPLER, files[0], output=files[3])
+        with np.load(files[3]) as file:
+            np.testing.assert_array_equal(file["images"], again)
+            rows = given.read(dict(file), SAMPLER, "").rows(SAMPLER, 4)
+        assert sum(len(row.z) for row in rows) == len(again)
+
+
+def test_given_arrays_need_fill_no_row(tmp_path):
+    z = np.random.default_rng(0).normal(size=[5, 8])
+    path = tmp_path / "sheet.png"
+    hard = api.redraw(SAMPLER, {"z": z, "labels": [0, 1, 4, 0, 2], "truncation": 1}, 3)
+    soft = {"z": z, "labels": np.eye(5)[[0, 1, 4, 0, 2]], "truncation": np.ones(5)}
+    images = api.redraw(SAMPLER, soft, 3, path)
+    np.testing.assert_array_equal(hard, images)
+    picture = np.asarray(Image.open(path))
+    assert picture.shape == (64 + 2 + 64, 3 * 64 + 4, 3)
+    assert np.all(picture[66:, 132:] == 255)
+    assert np.all(picture[66:, 66:130] == images[4, 0, 0])
+
+
+def test_given_latents_that_do_not_fit_are_refused(tmp_path):
+    right = {"z": np.zeros([3, 8]), "labels": [0, 1, 4], "truncation": 0.5}
+    for wrong, sentence in (
+        ({"z": np.zeros([3, 9])}, r"z does not fit; take z, finite \[n, 8\]"),
+        ({"z": np.full([3, 8], np.nan)}, "z does not"),
+        ({"z": np.zeros([0, 8]), "labels": []}, "z does not"),
+        ({"z": "x"}, "z does not"),
+        ({"labels": [0, 1, 5]}, "labels does not fit.* of 0 to 4"),
+        ({"labels": [0, 1]}, "labels does not"),
+        ({"labels": [0.0, 1.0, 2.0]}, "labels does not"),
+        ({"labels": np.zeros([3, 4])}, "labels does not"),
+        ({"truncation": [1, 2]}, "truncation does not"),
+        ({"truncation": [1, 2, 0]}, "--latents: truncation=0: take a threshold"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            api.redraw(SAMPLER, {**right, **wrong})
+    path = tmp_path / "x.npz"
+    for write in (
+        lambda: None,
+        lambda: path.write_text("text"),
+        lambda: path.write_bytes(b"PK\x03\x04"),
+        lambda: np.savez(path, z=np.array([{}], object)),
+    ):
+        write()
+        with pytest.raises(BadInput, match="x.npz: give a .npz file that"):
+            api.redraw(SAMPLER, path)
+    np.savez(path, z=right["z"], labels=right["labels"])
+    np.save(tmp_path / "x.npy", right["z"])
+    for file, name in ((path, "truncation"), (tmp_path / "x.npy", "z")):
+        with pytest.raises(BadInput, match=f"{name} is missing"):
+            api.redraw(SAMPLER, file)
+
+
+def test_a_mix_that_is_none_is_refused():
+    for wrong, sentence in (
+        ({"mix": (1,)}, "--mix=1: give as many shares as there are classes, 2"),
+        ({"mix": (1, -1)}, "--mix=1,-1: give shares of 0 or more"),
+        ({"mix": (0, 0)}, "one of them above 0"),
+        ({"mix": (1, float("nan"))}, "shares of 0 or more"),
+        ({"mix": (1, 1), "layout": "z"}, "take 'samples' with mixed classes"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            api.sample(SAMPLER, "a,b", **wrong)
+
+
+def test_tiles_are_those_of_the_sheet_at_every_truncation():
+    rows = sheets.class_rows(SAMPLER, [4, 1], 3, 0.5, 7)
+    found = tiles.of_rows(SAMPLER, rows, 7)
+    for value in (0.5, 2, 0.04):
+        [row] = tiles.rows(SAMPLER, found, [value])
+        expected = sheets.class_rows(SAMPLER, [4, 1], 3, value, 7)
+        np.testing.assert_array_equal(row.z, np.concatenate([r.z for r in expected]))
+        np.testing.assert_array_equal(row.y.argmax(1), [4, 4, 4, 1, 1, 1])
+    strip = tiles.rows(SAMPLER, found[2:3], [2, 0.5])
+    assert [(row.title, row.truncation) for row in strip] == [("2", 2), ("0.5", 0.5)]
+
+
+@pytest.mark.parametrize("convention", ["resample", "scaled", "concatenation"])
+def test_variations_lie_around_their_tile(convention):
+    sampler = dataclasses.replace(SAMPLER, convention=convention, latent_size=100)
+    tile = tiles.Tile(np.eye(5, dtype=np.float32)[2], tiles.Draw(6, 0, 3))
+    z = tile.latents(sampler, 0.8)
+
+    def distances(way, seed=1):
+        around = tile.varied(4, way, seed)
+        assert all(np.array_equal(other.y, tile.y) for other in around)
+        others = np.stack([other.latents(sampler, 0.8) for other in around])
+        assert len({other.tobytes() for other in others}) == (4 if way else 1)
+        return np.linalg.norm(others - z, axis=1) / np.linalg.norm(z)
+
+    near, far = distances(0.1), distances(0.5)
+    assert np.all(distances(0) < 1e-6)
+    assert np.all(near < 0.3)
+    assert np.all(far > 2 * near)
+    assert np.all(distances(0.1, seed=2) != near)
+    twice = tile.varied(2, 0.2, 1)[1].varied(2, 0.2, 2)[0]
+    assert len(twice.turns) == 2
+    once = tile.varied(2, 0.2, 1)[1].latents(sampler, 0.8)
+    assert np.any(twice.latents(sampler, 0.8) != once)
+
+
+def test_names_are_spelt_as_flags_take_them():
+    names = ["Bag", "a, b", 'say "x"', "2", " x", "all", "Bag", "a", "b"]
+    for labels, text in (
+        ([0, 7], "Bag,a"),
+        ([1, 0], '"a, b","Bag"'),
+        ([2], 'say "x"'),
+        ([2, 1], '"say ""x""","a, b"'),
+        ([3], "index:3"),
+        ([4, 0], '" x","Bag"'),
+        ([5], "index:5"),
+        ([0, 6], "index:0,index:6"),
+    ):
+        assert spell(labels, names) == text
+        assert parse(text, names, "") == labels
