@@ -164,9 +164,9 @@ class Explorer:
         gr.Markdown("Click images to keep them here, and one of these to choose it.")
         self._kept_gallery = gallery("kept", columns=4, fit_columns=False)
         with gr.Row():
-            self._vary = button("Vary", interactive=False)
-            self._strip = button("Truncations", scale=2, interactive=False)
-            self._remove = button("Remove", interactive=False)
+            self._vary = button("Vary", scale=2, interactive=False)
+            self._strip = button("Truncations", scale=4, interactive=False)
+            self._remove = button("Remove", scale=3, interactive=False)
         self._amount = slider("Vary by", 0, 1, 0.3, 0.01)
         self._walk = button("Walk from each to the next", interactive=False)
         self._seconds = slider("Seconds between two", 0.5, 5, 1.5, 0.1)
