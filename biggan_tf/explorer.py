@@ -2,7 +2,7 @@
 
 What it shows is drawn by `api`, `tiles`, `sheets` and `films`. Here are its controls,
 and what they call: a method that takes the values of all of them, by component, and
-yields what changes.
+yields what changes. The browser is sure to get what is yielded last, not all before it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import tempfile
+import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -33,16 +34,19 @@ EACH, MIXED = "a row of each", "a mix of them"
 CSS = """
 .gradio-container {max-width: 1500px !important; padding: 0 !important}
 .grid-wrap {max-height: none !important; min-height: 0 !important}
-.grid-wrap {padding: 0 !important}
+.grid-wrap, main {padding: 4px !important}
 .grid-container {gap: 4px !important; grid-auto-rows: auto !important;
-  grid-template: none / repeat(var(--grid-cols), minmax(0, 1fr)) !important}
+  grid-template: none / repeat(var(--grid-cols), minmax(0, 1fr)) !important;
+  max-width: calc(256px * var(--grid-cols))}
+#kept .empty {min-height: 64px !important}
 .thumbnail-item, .thumbnail-item img {border-radius: 0 !important}
 .thumbnail-item {overflow: visible !important}
 .caption-label {font-size: 11px !important; padding: 0 4px !important; opacity: .85;
   left: 0 !important; right: auto !important; max-width: none !important; z-index: 1}
 #status progress {width: 40%}
+.toast-wrap {top: auto !important; bottom: 16px !important}
 #film video, #film img {width: min(100%, 512px)}
-@media (max-width: 800px) {#stage {order: -1} main {padding: 8px !important}}
+@media (max-width: 800px) {#stage {order: -1}}
 """
 ENLARGED = ".thumbnail-item img, #film * {image-rendering: pixelated}"
 Values = dict[Any, Any]  # by component
@@ -106,7 +110,7 @@ class Explorer:
 
     def __init__(self, sampler: Sampler, module: str, folder: str):
         self._sampler, self._module, self._folder = sampler, module, folder
-        title = f"**{module}**, {sampler.image_size} px, {sampler.num_classes} classes"
+        title = f"`{module}`, {sampler.image_size} px, {sampler.num_classes} classes"
         with gr.Blocks(title=f"Explore {module}", analytics_enabled=False) as self.page:
             gr.Markdown(title)
             with gr.Row():
@@ -160,9 +164,9 @@ class Explorer:
         gr.Markdown("Click images to keep them here, and one of these to choose it.")
         self._kept_gallery = gallery("kept", columns=4, fit_columns=False)
         with gr.Row():
-            self._vary = button("Vary", interactive=False)
-            self._strip = button("Truncations", scale=2, interactive=False)
-            self._remove = button("Remove", interactive=False)
+            self._vary = button("Vary", scale=2, interactive=False)
+            self._strip = button("Truncations", scale=4, interactive=False)
+            self._remove = button("Remove", scale=3, interactive=False)
         self._amount = slider("Vary by", 0, 1, 0.3, 0.01)
         self._walk = button("Walk from each to the next", interactive=False)
         self._seconds = slider("Seconds between two", 0.5, 5, 1.5, 0.1)
@@ -192,7 +196,7 @@ class Explorer:
             draw(self._draw_walk, self._walk.click),
         ]
         stopped = self._stop.click(None, cancels=drawing)
-        stopped.then(self._end, values, parts, **options)
+        stopped.then(lambda: self._ended("Stopped"), None, parts, **options)
         on(self._keep, self._gallery.select)
         on(self._choose, self._kept_gallery.select)
         on(self._drop, self._remove.click)
@@ -202,50 +206,49 @@ class Explorer:
         names, mixed = self._sampler.class_names, values[self._layout] == MIXED
         if mixed and not 2 <= len(classes) <= MOST_MIXED:
             raise BadInput(f"{len(classes)} classes: choose 2 to {MOST_MIXED} to mix.")
-        mix = (
-            [values[share] for share, _ in zip(self._shares, classes)] if mixed else []
-        )
-        for place, share in enumerate(self._shares):
-            name = names[classes[place]] if place < len(mix) else ""
-            yield {share: gr.Slider(visible=bool(name), label=f"Share of {name}")}
+        shares = self._shares[: len(classes) * mixed]
+        mix = [values[share] for share in shares]
+        named = {share: gr.Slider(visible=False) for share in self._shares}
+        for share, label in zip(shares, classes):
+            named[share] = gr.Slider(visible=True, label=f"Share of {names[label]}")
         drawn = {"columns": values[self._columns], "truncation": self._value(values)}
         drawn["seed"] = seed
         rows = api.sheet_rows(self._sampler, classes, **drawn, mix=mix)
         asked = {"labels": labels.spell(classes, names)}
-        asked |= {"mix": ",".join(f"{share:g}" for share in mix)} if mixed else {}
-        of_rows = tiles.of_rows(self._sampler, rows, seed)
-        view = self._draw_sheet, None
-        yield from self._draw("sheet", view, rows, of_rows, **asked, **drawn)
+        asked |= {"mix": ",".join(map(str, mix))} if mixed else {}
+        shown, view = tiles.of_rows(self._sampler, rows, seed), (self._draw_sheet, None)
+        for changes in self._draw("sheet", view, rows, shown, **asked, **drawn):
+            yield {**named, **changes}
 
     def _draw_next(self, values: Values) -> Iterator[Values]:
         seed = (values[self._seed] + 1) % SEEDS
-        yield {self._seed: seed}
-        yield from self._draw_sheet({**values, self._seed: seed})
+        for changes in self._draw_sheet({**values, self._seed: seed}):
+            yield {self._seed: seed, **changes}
 
     def _draw_around(
         self, values: Values, tile: Tile | None = None
     ) -> Iterator[Values]:
-        tile = tile or self._chosen_tile(values)
+        tile = tile or self._kept_tiles(values)[values[self._chosen]]
         around = [tile, *tile.varied(AROUND - 1, values[self._amount], AROUND_SEED)]
         rows = tiles.rows(self._sampler, around, [self._value(values)])
         view = self._draw_around, tile
         yield from self._draw("around", view, rows, around, columns=AROUND)
 
     def _draw_strip(self, values: Values, tile: Tile | None = None) -> Iterator[Values]:
-        tile = tile or self._chosen_tile(values)
+        tile = tile or self._kept_tiles(values)[values[self._chosen]]
         rows = tiles.strip(self._sampler, tile)
         view = self._draw_strip, tile
         yield from self._draw("strip", view, rows, [tile] * len(rows), columns=1)
 
     def _draw_again(self, values: Values) -> Iterator[Values]:
         """Draws what is shown at another truncation, and what is kept."""
-        if kept := values[self._kept]:
+        kept, view = values[self._kept], values[self._view] or (self._draw_sheet, None)
+        if kept:
             drawn = sheets.draw(self._sampler, self._kept_rows(values))
             pixels = images.to_uint8(drawn[0])
             kept = [one._replace(pixels=x) for one, x in zip(kept, pixels)]
-            yield self._keeping(kept, values[self._chosen])
-        view, tile = values[self._view] or (self._draw_sheet, None)
-        yield from view(values, tile)
+        for changes in view[0](values, view[1]):
+            yield {**self._keeping(kept, values[self._chosen]), **changes}
 
     def _draw_walk(self, values: Values, _: None = None) -> Iterator[Values]:
         name, steps = f"walk{values[self._format]}", round(values[self._seconds] * RATE)
@@ -259,20 +262,17 @@ class Explorer:
         film, npz = os.path.join(folder, name), os.path.join(folder, "kept.npz")
         films.write(film, iter(frames), RATE)
         sheets.save(npz, rows, sheets.draw(self._sampler, rows))
-        source = f"src='/gradio_api/file={film}'"
-        video = f"<video {source} autoplay muted loop controls playsinline></video>"
+        source = f"src='/gradio_api/file={urllib.parse.quote(film)}'"
+        shown = f"<video {source} autoplay muted loop controls playsinline></video>"
+        if not name.endswith(".mp4"):
+            shown = f"<img {source}>"
         yield {
             self._gallery: gr.Gallery(visible=False),
-            self._film: gr.HTML(
-                video if name.endswith(".mp4") else f"<img {source}>", visible=True
-            ),
+            self._film: gr.HTML(shown, visible=True),
             self._view: (self._draw_walk, None),
             **self._offered(film, npz, seconds=steps / RATE, rate=RATE),
-            **self._ended(f"{len(frames)} frames"),
+            **self._ended(f"Frames: {len(frames)}"),
         }
-
-    def _end(self, values: Values) -> Iterator[Values]:
-        yield self._ended("Stopped")
 
     def _keep(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
         kept = [*values[self._kept], values[self._shown][event.index]]
@@ -314,7 +314,7 @@ class Explorer:
                 self._shown: [Shown(*pair) for pair in zip(shown, pixels)],
                 self._view: view,
                 **self._offered(*files, **asked),
-                **self._ended(f"{len(pixels)} images"),
+                **self._ended(f"Images: {len(pixels)}"),
             }
 
     def _offered(self, picture: str, npz: str, **asked: Any) -> Values:
@@ -326,11 +326,9 @@ class Explorer:
         words = {"module": self._module, **asked, "output": names[0]}
         flags = [f"--{name}={shlex.quote(str(value))}" for name, value in words.items()]
         command = " ".join(["python -m biggan_tf.sample", *flags])
-        save = map(
-            gr.DownloadButton, [f"Save {name}" for name in names], [picture, npz]
-        )
-        offered = dict(zip(self._files, save))
-        return {self._command: gr.Textbox(command, label=label), **offered}
+        texts = [f"Save {name}" for name in names]
+        offered = zip(self._files, map(gr.DownloadButton, texts, (picture, npz)))
+        return {self._command: gr.Textbox(command, label=label), **dict(offered)}
 
     def _keeping(self, kept: Sequence[Shown], chosen: int) -> Values:
         """Shows what is kept, one of it chosen."""
@@ -344,20 +342,19 @@ class Explorer:
             self._walk: gr.Button(interactive=len(kept) > 1),
         }
 
-    def _kept_rows(self, values: Values) -> list[sheets.Row]:
-        kept = [one.tile for one in values[self._kept]]
-        return tiles.rows(self._sampler, kept, [self._value(values)])
-
-    def _chosen_tile(self, values: Values) -> Tile:
+    def _kept_tiles(self, values: Values) -> list[Tile]:
         if not values[self._kept]:
             raise BadInput("No image is kept: click one of the sheet.")
-        return values[self._kept][values[self._chosen]].tile
+        return [one.tile for one in values[self._kept]]
+
+    def _kept_rows(self, values: Values) -> list[sheets.Row]:
+        kept = self._kept_tiles(values)
+        return tiles.rows(self._sampler, kept, [self._value(values)])
 
     def _value(self, values: Values) -> float:
         """Returns the truncation."""
-        if values[self._untruncated]:
-            return math.inf
-        return round(values[self._truncation], 4)
+        chosen = round(values[self._truncation], 4)
+        return math.inf if values[self._untruncated] else chosen
 
     def _progress(self, done: int, total: int, what: str) -> Values:
         bar = f"<progress value={done} max={total}></progress> {done} of {total} {what}"

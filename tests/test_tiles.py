@@ -50,9 +50,10 @@ def test_given_latents_are_drawn_again(tmp_path):
         np.testing.assert_array_equal(again, images.reshape(again.shape))
         if name != "way":
             assert files[1].read_bytes() == files[2].read_bytes()
-        api.redraw(SAMPLER, files[0], output=files[3])
-        with np.load(files[3]) as file:
-            np.testing.assert_array_equal(file["images"], again)
+        api.redraw(SAMPLER, files[0], 5, files[3])
+        with np.load(files[0]) as before, np.load(files[3]) as file:
+            for array in ("images", "z", "truncation"):
+                np.testing.assert_array_equal(file[array], before[array])
             rows = given.read(dict(file), SAMPLER, "").rows(SAMPLER, 4)
         assert sum(len(row.z) for row in rows) == len(again)
 
