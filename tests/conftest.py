@@ -31,6 +31,7 @@ SLOW_FILES = [
         *("evaluation", "train", "gan", "loop", "networks", "xla", "workers"),
         *("stability", "weights", "weights_huggingface", "weights_tfhub"),
         *(
+            "explore",
             "saved_model",
             "features",
             "inception",

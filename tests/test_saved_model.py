@@ -611,10 +611,10 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     assert os.listdir(target.parent) == ["export"]
     link, longest = tmp_path / "link", tmp_path / ("n" * 255)
     link.symlink_to(target)
-    saved_model.write(*whole, link, "linked", replace=True)
+    saved_model.write(*whole, link, {"README.md": b"linked"}, replace=True)
     assert link.is_symlink()
     assert (target / "README.md").read_text() == "linked"
-    saved_model.write(*whole, longest, "long")
+    saved_model.write(*whole, longest, {"README.md": b"long"})
     assert len(list(tmp_path.iterdir())) == 3
 
     (target / "saved_model.pb").unlink()
