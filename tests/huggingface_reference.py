@@ -2,7 +2,7 @@
 
     python huggingface_reference.py FOLDER CHANNEL_WIDTH Z_DIM CLASSES
 
-They are of its three resolutions, in a folder each.
+They are of two of its three resolutions, in a folder each.
 
 The package leaves its final batch norm uninitialised and its u and v random; here they
 get values, and batch norm gets statistics with which images vary with z.
@@ -19,7 +19,6 @@ from pytorch_pretrained_biggan.model import BigGANBatchNorm
 # The channels, in widths, before each pair of layers and after the last.
 CHANNELS = {
     128: (16, 16, 8, 4, 2, 1),
-    256: (16, 16, 8, 8, 4, 2, 1),
     512: (16, 16, 8, 8, 4, 2, 1, 1),
 }
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_hub as hub
 from doors import called
-from importing import export, images
+from importing import images
 from tfhub_reference import Module
 
 from biggan_tf import weights
@@ -76,19 +75,6 @@ def test_same_images(modules, model_dirs, name):
         np.testing.assert_allclose(x, right, atol=1e-3)
     if module.deep:
         assert np.abs(found[0] - found[1]).max() > 0.1
-
-
-def test_an_export_answers_as_the_released_module(modules, model_dirs):
-    """With its 51 sets, by the same call."""
-    module, folder = modules["biggan-deep-128"]
-    export(model_dirs["biggan-deep-128"])
-    loaded = hub.load(str(model_dirs["biggan-deep-128"] / "export"))
-    assert loaded.truncation_convention.numpy() == b"scaled"
-    assert len(loaded.standing_truncations.numpy()) == 51
-    truncations = (0.571, 1.0)
-    for truncation, right in zip(truncations, module.images(folder, *truncations)):
-        inputs = {"z": module.z, "y": module.y, "truncation": truncation}
-        np.testing.assert_allclose(loaded(inputs), right, atol=1e-3)
 
 
 def test_an_archive_of_a_module_is_read(modules, tmp_path, monkeypatch):
