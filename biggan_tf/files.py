@@ -39,6 +39,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = temporary_name(target)
     try:
         with _naming(path):
+            target.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             os.replace(temporary, target)
     finally:
@@ -46,15 +47,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:
-    """Makes the folder of a file to be replaced; returns the file, links followed.
+    """Returns the file that is replaced by writing to a path, links followed.
 
-    Raises OSError if it may not be written, not even by its owner, or is a folder.
+    Raises OSError if it may not be written, not even by its owner, if it is a folder,
+    or if its folder cannot be made. Nothing is made.
     """
     target = Path(os.path.realpath(path))
     with _naming(path):
-        target.parent.mkdir(parents=True, exist_ok=True)
         kept = target.exists() and not target.stat().st_mode & 0o222
-        if kept or not os.access(target.parent, os.W_OK):
+        above = next(folder for folder in target.parents if folder.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if kept or not os.access(above, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -81,7 +85,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def append_json(path: str | os.PathLike[str], value: dict[str, Any]) -> None:
-    """Adds one line of JSON to a file."""
+    """Adds one line of JSON to a file; makes its folder."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with _naming(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(value) + "\n")
 
@@ -100,7 +105,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the lines of a file that hold a JSON object, and it; none if no file."""
     path = Path(path)
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError, RecursionError):
             if isinstance(found := json.loads(line), dict):

@@ -73,10 +73,9 @@ class GanOptions:
                 "leave one out, or nothing would train."
             )
         if self.augment_target is not None and not self.augment:
-            raise BadInput(
-                f"gan.augment_target = {self.augment_target} with gan.augment = (): "
-                f"name augmentations too, such as {(*AUGMENTATIONS,)}."
-            )
+            told = f"name augmentations too, such as {(*AUGMENTATIONS,)}"
+            at = f"gan.augment_target = {self.augment_target}"
+            raise BadInput(f"{at} with gan.augment = (): {told}.")
 
     @property
     def frozen(self) -> str:

@@ -73,13 +73,17 @@ def check_size(
         path: as typed with --output.
         side: of a tile, in pixels.
     """
-    ending = Path(path).suffix.lower()
-    if ending not in LONGEST_SIDES:
-        return
-    most, tile = LONGEST_SIDES[ending], side * max(1, -(-SMALLEST_TILE // side))
+    tile = side * max(1, -(-SMALLEST_TILE // side))
     height, width = (n * (tile + tile // 32) - tile // 32 for n in (rows, columns))
     if row_labels:
         width += _texts(row_labels, tile)[1]
+    check_pixels(path, height, width)
+
+
+def check_pixels(path: str | os.PathLike[str], height: int, width: int) -> None:
+    """Raises BadInput if a picture is too large for the format of a file."""
+    ending = Path(path).suffix.lower()
+    most = LONGEST_SIDES.get(ending, max(height, width))
     if max(height, width) > most:
         raise BadInput(
             f"--output={path}: it would have {width:,} x {height:,} pixels, and "
@@ -160,7 +164,7 @@ def write(path: str | os.PathLike[str], picture: np.ndarray) -> None:
 
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
-    """Makes the folder of a file to be written; BadInput if its name will not do."""
+    """Raises BadInput if a file cannot be written, or its name ends wrongly."""
     if Path(path).suffix.lower() not in suffixes:
         names = " or ".join(suffixes)
         raise BadInput(f"{flag}={path}: give the name of a {names} file.")

@@ -34,7 +34,9 @@ def sentences() -> Iterator[None]:
             yield
     except OSError as error:
         file, why = error.filename or "--model_dir", error.strerror or error
-        told = f"{file} cannot be written ({why}): make room, and {again}."
+        misplaced = isinstance(error, (FileExistsError, IsADirectoryError))
+        what = "move it away" if misplaced else "make room"
+        told = f"{file} cannot be written ({why}): {what}, and {again}."
         raise BadInput(told) from error
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
         told = "take a smaller one, more train.micro_batches, or narrower networks"

@@ -78,7 +78,8 @@ class ScalarLog:
         """Drops what was written after `step`, or is damaged; returns what is left."""
         kept, lines = [], []
         for line, record in files.json_lines(self._path):
-            with contextlib.suppress(KeyError, TypeError, ValueError):  # not ours
+            # Lines that are not ours are dropped.
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
                 numbers = {name: float(value) for name, value in record.items()}
                 if numbers["step"] <= step:
                     kept.append(f"{line}\n")

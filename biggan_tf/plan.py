@@ -115,6 +115,7 @@ def make_plan(
     )
     sizes = source.spec.image_size, source.spec.num_classes
     if model_dir:
+        run.check_names(Path(model_dir))
         config.keep(model_dir, "latents.labels")
     latent_options = LatentOptions(counts=source.spec.class_counts)
     with distribution.of_this_process(strategy).scope():

@@ -143,7 +143,7 @@ class LeCam(Regulariser):
 
     network = "discriminator"
     weight: float = option(0.0, "of the penalty", high=1e3)
-    decay: float = option(0.99, "of the averages, each update of D", high=1)
+    decay: float = option(0.99, "of the averages, each update of D", high=0.999999)
 
     @functools.cached_property
     def averages(self) -> Sequence[tf.Variable]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -36,9 +37,9 @@ PROTOCOL = ("step", "truncation", "num_images", "network", "resize", "data", "sp
 def of_run(folder: Path) -> str:
     """Returns the page of a model directory: curves, sheets, scores, configuration."""
     spec, version = run.read_data_spec(folder)
-    lines = [line for _, line in files.json_lines(folder / "scalars.jsonl")]
-    spectra = [line for _, line in files.json_lines(folder / "spectra.jsonl")]
-    step = max([0, *(line.get("step", 0) for line in lines)])
+    points = [*_points(folder / "scalars.jsonl")]
+    step = max([0, *(step for step, _ in points)])
+    points += _points(folder / "spectra.jsonl", f"{SPECTRA}/")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
         f"{spec.image_size} px. Step {step:,}. TensorFlow {version}."
@@ -47,18 +48,17 @@ def of_run(folder: Path) -> str:
     for name in ("average", "generator"):
         if sheets := sample_sheets(folder, name):
             told = {"average": "the moving average of G", "generator": "G"}[name]
-            caption = f"Samples of {told}, untruncated, step {int(sheets[-1].name[:7])}"
-            parts.append(_picture(_read(sheets[-1]), caption))
-    parts += ["<h2>Curves</h2>", *_charts(lines, spectra)]
+            caption = f"Samples of {told}, untruncated, step {max(sheets):,}"
+            parts.append(_picture_of(sheets[max(sheets)], caption))
+    parts += ["<h2>Curves</h2>", *_charts(points)]
     if scores := _scores(folder / "metrics.jsonl"):
         parts += ["<h2>Scores</h2>", scores]
     for path in (folder / "truncation_curve.png", *folder.glob("neighbours_*.png")):
         if path.is_file():
-            parts.append(_picture(_read(path), path.stem.replace("_", " ")))
+            parts.append(_picture_of(path, path.stem.replace("_", " ")))
     if (folder / "export" / "README.md").is_file():
         parts += ["<h2>The module</h2>", *_card(folder / "export")]
-    config = (folder / "config.gin").read_text(encoding="utf-8-sig")
-    parts += ["<h2>Configuration</h2>", _text(config)]
+    parts += ["<h2>Configuration</h2>", _text_of(folder / "config.gin")]
     return _page(folder.resolve().name, parts)
 
 
@@ -72,42 +72,53 @@ def of_module(folder: Path) -> str:
     return _page(folder.resolve().name, _card(folder))
 
 
-def sample_sheets(folder: Path, name: str) -> list[Path]:
-    """Returns a run's sheets of "average" or "generator", in the order of steps."""
-    return sorted((folder / "samples").glob(f"[0-9]*_{name}.png"))
+def sample_sheets(folder: Path, name: str) -> dict[int, Path]:
+    """Returns a run's sheets of "average" or "generator", by step."""
+    paths = (folder / "samples").glob(f"*_{name}.png")
+    found = ((re.fullmatch(r"([0-9]+)_.*", path.name), path) for path in paths)
+    return {int(match[1]): path for match, path in found if match}
 
 
-def training_film(folder: Path) -> Iterator[np.ndarray]:
-    """Yields a run's sheets of G's average, uint8 [h, w, 3]: the same latents in all.
+def training_film(folder: Path) -> list[np.ndarray]:
+    """Returns a run's sheets of G's average, uint8 [h, w, 3]: the same latents in all.
 
     Raises BadInput if there are none, or a run was resumed with sheets of other sizes.
     """
-    sheets = [_read(path) for path in sample_sheets(folder, "average")]
+    paths = [path for _, path in sorted(sample_sheets(folder, "average").items())]
+    try:
+        sheets = [_read(path) for path in paths]
+    except OSError as error:
+        raise BadInput(f"--model_dir={folder}: {error}; remove that sheet.") from error
     if len({sheet.shape for sheet in sheets}) != 1 or len(sheets) < 2:
         raise BadInput(
             f"--model_dir={folder}: a film needs two sheets or more of one size in its "
             f"samples/, which monitor.samples_every_steps writes; it has {len(sheets)}."
         )
-    return iter(sheets)
+    return sheets
 
 
-def _charts(
-    lines: Sequence[dict[str, Any]], spectra: Sequence[dict[str, Any]]
-) -> Iterator[str]:
+def _points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, float]]]:
+    """Yields (step, numbers by name) of each line that has a step."""
+    for _, line in files.json_lines(path):
+        numbers = {}
+        for name, value in line.items():
+            with contextlib.suppress(TypeError, ValueError, OverflowError):
+                numbers[name] = float(value)
+        if math.isfinite(step := numbers.pop("step", math.nan)):
+            yield step, {f"{prefix}{name}": value for name, value in numbers.items()}
+
+
+def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:
     """Yields a picture for each of TensorBoard's charts that has any values."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # a slow import
     from matplotlib.figure import Figure
 
-    named = [{f"{SPECTRA}/{k}": v for k, v in line.items()} for line in spectra]
-    steps = [line.get("step") for line in spectra]
-    points = [(line.get("step"), line) for line in lines] + [*zip(steps, named)]
     for title, patterns in CHARTS.items():
-        curves: dict[str, list[tuple[int, float]]] = {}
-        for step, line in points:
-            for name, value in line.items():
-                if isinstance(value, (int, float)) and any(
-                    re.fullmatch(pattern, name) for pattern in patterns
-                ):
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for step, numbers in points:
+            for name, value in numbers.items():
+                known = any(re.fullmatch(pattern, name) for pattern in patterns)
+                if known and math.isfinite(value):
                     curves.setdefault(name, []).append((step, value))
         if not curves:
             continue
@@ -140,10 +151,17 @@ def _scores(path: Path) -> str:
 
 def _card(folder: Path) -> list[str]:
     """Returns the picture and the README of an exported module."""
-    card = (folder / "README.md").read_text(encoding="utf-8")
     picture = folder / "samples.png"  # earlier modules have none
-    shown = [_picture(_read(picture), "Samples")] if picture.is_file() else []
-    return [*shown, _text(card)]
+    shown = [_picture_of(picture, "Samples")] if picture.is_file() else []
+    return [*shown, _text_of(folder / "README.md")]
+
+
+def _picture_of(path: Path, caption: str) -> str:
+    """Returns a figure of a picture file, or a line if it cannot be read."""
+    try:
+        return _picture(_read(path), caption)
+    except OSError:
+        return f"<p>{html.escape(str(path))} cannot be read.</p>"
 
 
 def _read(path: Path) -> np.ndarray:
@@ -167,7 +185,11 @@ def _picture(pixels: np.ndarray, caption: str) -> str:
     )
 
 
-def _text(text: str) -> str:
+def _text_of(path: Path) -> str:
+    """Returns a text file as it is; a line if there is none."""
+    if not path.is_file():
+        return f"<p>{html.escape(str(path))} is missing.</p>"
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     return f"<pre>{html.escape(text)}</pre>"
 
 

@@ -99,14 +99,18 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     try:
         values = files.read_json(folder / "data.json")
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
+        for name in ("image_size", "num_classes", "train_images", "held_out_images"):
+            if type(values[name]) is not int:
+                raise ValueError(f"{name} is no whole number")
         names, counts = values["class_names"], values.get("class_counts", ())
         lists = {"class_names": tuple(names), "class_counts": tuple(counts)}
         spec = DataSpec(**{**values, **lists})
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError("class_names are not all text")
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise ValueError("class_names are no list of texts")
         if spec.num_classes != len(names):
             raise ValueError("num_classes is not the number of class_names")
-        if counts and (len(counts) != len(names) or min(counts) < 0 or not sum(counts)):
+        whole = all(type(count) is int and count >= 0 for count in counts)
+        if counts and (len(counts) != len(names) or not whole or not sum(counts)):
             raise ValueError("class_counts are no counts of the classes")
     except (OSError, ValueError, TypeError, KeyError) as error:
         told = f"--model_dir={folder}: its data.json cannot be read ({error})."
@@ -141,6 +145,16 @@ def lock(folder: Path) -> BinaryIO:
     except OSError as error:
         told = f"its run.lock cannot be written ({error.strerror})"
         raise BadInput(f"--model_dir={folder}: {told}.") from error
+
+
+def check_names(folder: Path) -> None:
+    """Raises BadInput if a file is where a run makes a folder, or the other way."""
+    for name in ("checkpoints", "samples"):
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise BadInput(f"--model_dir={folder}: move {name} away; it is no folder.")
+    for name in ("data.json", "scalars.jsonl", "spectra.jsonl", "metrics.jsonl"):
+        if (folder / name).is_dir():
+            raise BadInput(f"--model_dir={folder}: move {name} away; it is a folder.")
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:

@@ -98,6 +98,8 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ("paint.surface = @piant()", 1, ["@piant() is not a value"]),
         ("paint.surface = @paint", 1, ["@paint is not a value"]),
         ("paint.colour = blue", 1, ["blue is not a value", "quotes"]),
+        ("paint.shiny = true", 1, ["write paint.shiny = True"]),
+        ("include x.gin", 1, ["a name needs quotes (include 'x.gin')"]),
         ("paint.coats 3", 1, ["paint.coats 3", "room.option = value"]),
         (
             "paint.coats = 0",

@@ -1,6 +1,7 @@
 """Pixels, sheets and files."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_the_longest_sides_are_those_of_the_encoders(tmp_path, ending, most):
     assert images.LONGEST_SIDES[ending] == most
     kind = ending[1:].upper().replace("JPG", "JPEG")
     Image.new("RGB", (most, 1)).save(tmp_path / f"x{ending}", kind)
-    with pytest.raises((OSError, OverflowError, ValueError)):
+    with pytest.raises((OSError, OverflowError, ValueError, struct.error)):
         Image.new("RGB", (most + 1, 1)).save(tmp_path / f"x{ending}", kind)
 
 
@@ -181,6 +182,10 @@ def test_the_ending_says_the_format(tmp_path, name):
         np.testing.assert_allclose(np.asarray(found), picture, atol=2)
 
 
-def test_output_gets_its_folder(tmp_path):
+def test_a_check_of_an_output_makes_nothing(tmp_path):
     images.check_output(str(tmp_path / "new" / "sheet.png"), "--output", (".png",))
-    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").touch()
+    for name in ("file/sheet.png", "file/new/sheet.png"):
+        with pytest.raises(BadInput, match="cannot be written .Not a directory"):
+            images.check_output(str(tmp_path / name), "--output", (".png",))
+    assert os.listdir(tmp_path) == ["file"]

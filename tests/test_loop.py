@@ -385,6 +385,10 @@ def test_a_folder_without_config_is_no_model_directory(tmp_path):
         {"num_classes": 10**9},
         {"class_names": [[]] * 10},
         {"class_names": 3},
+        {"class_names": "abcdefghij"},
+        {"image_size": 32.0},
+        {"train_images": "many"},
+        {"class_counts": [float("nan")] * 10},
         {"source": None, "surprise": 1},
     ],
 )
@@ -397,6 +401,17 @@ def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
     with pytest.raises(BadInput, match="data.json cannot|data.image_size =") as error:
         run.restore(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["samples", "checkpoints", "data.json", "spectra.jsonl"]
+)
+def test_what_is_in_the_way_is_said_before_the_first_step(tmp_path, name):
+    path = tmp_path / name
+    path.mkdir() if "." in name else path.touch()
+    config.parse(["test.gin"], [])
+    with pytest.raises(BadInput, match=rf"--model_dir=.*: move {name} away; it is"):
+        loop.make_plan(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["5", "null", "[]", "{}", "[" * 5000, ""])

@@ -100,6 +100,11 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
         ({}, "--model_dir and --module: name what to show"),
         ({"module": module}, f"--module={re.escape(str(module))}: name a folder"),
         ({"model_dir": tmp_path}, "data.json cannot be read"),
+        (
+            {"model_dir": tmp_path / "typo"},
+            "--model_dir=.*typo: there is no such folder",
+        ),
+        ({"model_dir": run_folder / "data.json"}, "--model_dir=.*no such folder"),
         ({"model_dir": run_folder, "output": "x.pdf"}, "--output=x.pdf: give .*html"),
         ({"module": module, "output": "x.gif"}, "a film is of a --model_dir"),
         ({"model_dir": run_folder, "output": "x.gif", "rate": 0}, "rate = 0"),
@@ -110,12 +115,48 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
     with pytest.raises(BadInput, match="two sheets or more of one size"):
         biggan_tf.report(run_folder, output=tmp_path / "x.gif")
     assert not list(tmp_path.glob("x.*"))
+    assert not (tmp_path / "typo").exists()
+    for sheet in (run_folder / "samples").iterdir():
+        images.write(sheet, np.zeros([8, 17_000, 3], "B"))
+    with pytest.raises(BadInput, match=r"17,000 x 8 pixels, and .webp allows 16,383"):
+        biggan_tf.report(run_folder, output=tmp_path / "x.webp")
+
+
+def test_what_is_damaged_is_left_out(run_folder):
+    """A report shows what there is of a run."""
+    (run_folder / "config.gin").write_bytes("gan.loss = 'hinge'".encode("utf-16"))
+    (run_folder / "spectra.jsonl").unlink()
+    (run_folder / "spectra.jsonl").mkdir()
+    with (run_folder / "scalars.jsonl").open("a") as file:
+        for step in ('"2"', "null", "1" + "0" * 400, "600"):
+            file.write(f'{{"step": {step}, "loss/x": 1{"0" * 400}}}\n[]\n')
+    with (run_folder / "metrics.jsonl").open("a") as file:
+        file.write(
+            f'{{"fid": 1{"0" * 400}, "is": "x", "kid": null, "protocol": {{}}}}\n'
+        )
+    (run_folder / "truncation_curve.png").write_bytes(b"")
+    samples = run_folder / "samples"
+    (samples / "x_average.png").write_bytes(b"")
+    images.write(samples / "9999999_average.png", np.full([9, 9, 3], 9, np.uint8))
+    (samples / "10000000_average.png").write_bytes(b"PNG")
+    text = biggan_tf.report(run_folder).read_text(encoding="utf-8")
+    page = Page(text)
+    assert "10000000_average.png cannot be read" in page.text
+    assert "truncation_curve.png cannot be read" in page.text
+    assert "Step 600" in page.text
+    assert list(page.pictures) == ["D's accuracy"]
+    (samples / "10000000_average.png").unlink()
+    page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
+    assert (
+        "Samples of the moving average of G, untruncated, step 9,999,999" in page.text
+    )
 
 
 def test_a_module_is_its_card_and_its_picture(tmp_path):
     (tmp_path / "README.md").write_text("# biggan of <letters>")
     images.write(tmp_path / "samples.png", np.full([40, 40, 3], 7, np.uint8))
-    path = biggan_tf.report(module=tmp_path, output=tmp_path / "m.html")
+    path = biggan_tf.report(module=tmp_path)
+    assert path == tmp_path.with_name(f"{tmp_path.name}.html")
     page = Page(path.read_text(encoding="utf-8"))
     assert "# biggan of <letters>" in page.text
     assert np.all(np.asarray(page.pictures["Samples"]) == 7)

@@ -160,7 +160,15 @@ def test_a_damaged_best_json_is_one_sentence(folder, content):
 def test_damaged_lines_of_logs_are_passed_over(tmp_path):
     whole = {"step": 2, "a": 1.5, "b": math.inf}
     good = json.dumps({**whole, "b": "inf"})
-    lines = [*NO_OBJECTS, "\x00", '{"a": 1}', '{"step": {}}', good, '{"step": 9}']
+    lines = [
+        *NO_OBJECTS,
+        "\x00",
+        f'{{"step": 1{"0" * 400}}}',
+        '{"a": 1}',
+        '{"step": {}}',
+        good,
+        '{"step": 9}',
+    ]
     path = tmp_path / "scalars.jsonl"
     path.write_bytes("\n".join(lines).encode() + b"\n\xff")
     log = monitor.ScalarLog(path)

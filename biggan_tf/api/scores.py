@@ -249,7 +249,11 @@ def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
     if not output_dir and not default:
         raise BadInput("--output_dir is missing: the module lies in no folder here.")
     folder = as_path(output_dir or default)
-    images.check_output(str(folder / "metrics.png"), "--output_dir", [".png"])
+    try:
+        files.target_of(folder / "metrics.jsonl")
+    except OSError as error:
+        told = f"metrics.jsonl in it cannot be written ({error.strerror})"
+        raise BadInput(f"--output_dir={folder}: {told}.") from error
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from biggan_tf import files, films, images, reports
@@ -20,8 +21,9 @@ def report(
 
     Args:
         model_dir, module: what to show: a run, or the folder of an exported module.
-        output: an .html file, by default `report.html` in the model directory or beside
-            the module; or .mp4 (needs the extra `film`), .webp or .gif, of a run.
+        output: an .html file, by default `report.html` in the model directory, or of
+            the module's name beside it; or .mp4 (needs the extra `film`), .webp or
+            .gif, of a run.
         rate: sample sheets a second of a film.
 
     Returns the path of the file.
@@ -29,17 +31,23 @@ def report(
     if bool(model_dir) == bool(module):
         raise BadInput("--model_dir and --module: name what to show by one of them.")
     folder = as_path(model_dir or module)
-    beside = folder if model_dir else folder.absolute().parent
-    path = as_path(output or beside / "report.html")
+    flag = "--model_dir" if model_dir else "--module"
+    if not folder.is_dir():
+        raise BadInput(f"{flag}={folder}: there is no such folder.")
+    beside = folder.absolute()
+    page = "report.html" if model_dir else f"../{beside.name}.html"
+    path = as_path(output or os.path.normpath(beside / page))
     images.check_output(str(path), "--output", (".html", *films.FORMATS))
     if path.suffix.lower() == ".html":
-        page = reports.of_run(folder) if model_dir else reports.of_module(folder)
-        files.write_text(path, page)
+        text = reports.of_run(folder) if model_dir else reports.of_module(folder)
+        files.write_text(path, text)
     elif module:
         raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
     else:
         check_whole("rate", rate, 1, 100)  # sheets a second
         films.check_writer(path)
-        films.write(path, reports.training_film(folder), rate)
+        sheets = reports.training_film(folder)
+        images.check_pixels(path, *sheets[0].shape[:2])
+        films.write(path, iter(sheets), rate)
     print(path)
     return path

@@ -120,6 +120,10 @@ def _problem(error: Exception, typed: str) -> str:
     if not isinstance(error, SyntaxError):  # a dict with a list for a key
         return f"this is not a value ({error})."
     name, _, value = (part.strip() for part in typed.partition("="))
+    if file := re.fullmatch(r"include\s+(\S+)", typed):
+        return f"{typed}: a name needs quotes (include {file[1]!r})."
+    if value.lower() in ("true", "false"):
+        return f"{value} is not a value; write {name} = {value.capitalize()}."
     if "\\" in value:
         right = value.strip("'\"").replace("\\", "/")
         return f"{typed}: write {name} = '{right}', or two \\ for each one."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -53,9 +54,9 @@ def told(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the scores of a record for people: name, and value ± standard error."""
     scores = []
     for name, value in record.items():
-        number = isinstance(value, (int, float)) and name != "step"
-        if number and not name.endswith("_se"):
-            error = record.get(f"{name}_se")
-            spread = f" ± {error:.2g}" if isinstance(error, (int, float)) else ""
-            scores.append((name, f"{value:.5g}{spread}"))
+        with contextlib.suppress(TypeError, ValueError, OverflowError):  # no number
+            if name != "step" and not name.endswith("_se"):
+                error = record.get(f"{name}_se")
+                spread = "" if error is None else f" ± {float(error):.2g}"
+                scores.append((name, f"{float(value):.5g}{spread}"))
     return scores
