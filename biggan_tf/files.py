@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def target_of(path: str | os.PathLike[str]) -> Path:
     """Returns the file that is replaced by writing to a path, links followed.
 
     Raises OSError if it may not be written, not even by its owner, if it is a folder,
-    or if its folder cannot be made. Nothing is made.
+    or if nothing can be made in its folder. Nothing is left behind.
     """
     target = Path(os.path.realpath(path))
     with _naming(path):
@@ -58,8 +59,9 @@ def target_of(path: str | os.PathLike[str]) -> Path:
         above = next(folder for folder in target.parents if folder.exists())
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if kept or not os.access(above, os.W_OK):
+        if kept:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        tempfile.TemporaryFile(dir=above).close()  # /proc refuses even its owner
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return target

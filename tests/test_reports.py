@@ -39,7 +39,7 @@ def run_folder(tmp_path):
         sheet = np.full([66, 900, 3], value)
         images.write(folder / f"samples/{index:07d}_average.png", sheet)
     protocol = {"step": 500, "truncation": "inf", "num_images": 1000, "data": "x<y>"}
-    record = {"step": 500, "fid_lite0_64": 77.7, "fid_lite0_64_se": 1.5}
+    record = {"step": 500, "fid_lite0_64": 77.7, "fid_se_lite0_64": 1.5}
     evaluation.write_record(folder / "metrics.jsonl", {**record, "protocol": protocol})
     return folder
 

@@ -558,7 +558,7 @@ def test_a_card_has_the_scores_of_its_step(path):
     sampler = saved_model.load(path)
     protocol = {"step": 7, "truncation": "inf", "num_images": 500, "data": "letters"}
     records = [{"step": 7, "fid_lite0_64": 123.456789, "protocol": protocol}]
-    records[0] |= {"fid_lite0_64_se": 1.26}
+    records[0] |= {"fid_se_lite0_64": 1.26}
     facts = dict.fromkeys(("name", "family", "data", "config"), "x")
     options = ExportOptions(license='a "b"')
     text = model_card.readme(sampler, options, False, records, **facts)

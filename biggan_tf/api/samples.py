@@ -67,6 +67,7 @@ def sample(
     """
     if output:
         output = _sheet_path(output)
+    _check_drawing(columns, truncation, seed, layout, mix)
     sampler = module if isinstance(module, Sampler) else load(module)
     rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
     if output:
@@ -106,11 +107,7 @@ def sheet_rows(
     mix: Sequence[float] = (),
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
-    truncations = as_numbers("truncation", truncation)
-    check_whole("columns", columns, 1, 10**6)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    _check_layout(layout, "several truncations" * (len(truncations) > 1))
-    _check_layout(layout, "mixed classes" * (len(mix) > 0))
+    truncations = _check_drawing(columns, truncation, seed, layout, mix)
     classes = _classes(labels, sampler)
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
@@ -127,6 +124,22 @@ def sheet_rows(
     if len(truncations) > 1:
         return sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     return sheets.LAYOUTS[layout](sampler, classes, columns, truncations[0], seed)
+
+
+def _check_drawing(
+    columns: int,
+    truncation: float | Sequence[float],
+    seed: int,
+    layout: str,
+    mix: Sequence[float],
+) -> list[float]:
+    """Returns the truncations; BadInput on what no module could draw."""
+    truncations = as_numbers("truncation", truncation)
+    check_whole("columns", columns, 1, 10**6)
+    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    _check_layout(layout, "several truncations" * (len(truncations) > 1))
+    _check_layout(layout, "mixed classes" * (len(mix) > 0))
+    return truncations
 
 
 def _check_layout(layout: str, together_with: str) -> None:

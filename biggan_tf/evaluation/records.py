@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,11 +53,12 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def told(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the scores of a record for people: name, and value ± standard error."""
-    scores = []
+    scores, standard_error = [], re.compile(r"_se(?=_|$)")  # fid_se_lite0_64
+    errors = {standard_error.sub("", n): n for n in record if standard_error.search(n)}
     for name, value in record.items():
         with contextlib.suppress(TypeError, ValueError, OverflowError):  # no number
-            if name != "step" and not name.endswith("_se"):
-                error = record.get(f"{name}_se")
+            if name != "step" and name not in errors.values():
+                error = record.get(errors.get(name))
                 spread = "" if error is None else f" ± {float(error):.2g}"
                 scores.append((name, f"{float(value):.5g}{spread}"))
     return scores
