@@ -247,12 +247,12 @@ def film(
         labels: as in `sample`; a single class is walked in four latents.
         walks: side by side, each with latents of its own.
         seconds: from one class to the next.
-        rate: frames a second.
+        rate: frames a second; 50 at most of a .gif.
         truncation, seed: of the latents.
 
     Returns the path of the file.
     """
-    path = _film_path(output)
+    path = _film_path(output, rate)
     check_whole("walks", walks, 1, 100)
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
     check_number("truncation", truncation)
@@ -282,11 +282,11 @@ def walk(
         output: a file, as in `film`.
         latents: two or more, as in `redraw`, of one truncation.
         seconds: from one to the next.
-        rate: frames a second.
+        rate: frames a second; 50 at most of a .gif.
 
     Returns the path of the file.
     """
-    path = _film_path(output)
+    path = _film_path(output, rate)
     sampler = module if isinstance(module, Sampler) else load(module)
     frames = _frames(seconds, rate)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
@@ -306,16 +306,16 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
     return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
 
 
-def _film_path(output: PathLike) -> Path:
+def _film_path(output: PathLike, rate: int) -> Path:
+    check_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
     images.check_output(str(path), "--output", films.FORMATS)
-    films.check_writer(path)
+    films.check_writer(path, rate)
     return path
 
 
 def _frames(seconds: float, rate: int) -> int:
     """Returns how many frames there are from stop to stop; BadInput if none or many."""
-    check_whole("rate", rate, 1, 100)  # frames a second
     check_number("seconds", seconds)
     frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
     if not 1 <= frames <= 6e4:

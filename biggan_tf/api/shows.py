@@ -22,7 +22,7 @@ def report(
         model_dir, module: what to show: a run, or the folder of an exported module.
         output: an .html file, by default `report.html` in the model directory or beside
             the module; or .mp4 (needs the extra `film`), .webp or .gif, of a run.
-        rate: sample sheets a second of a film.
+        rate: sample sheets a second of a film; 50 at most of a .gif.
 
     Returns the path of the file.
     """
@@ -39,7 +39,7 @@ def report(
         raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
     else:
         check_whole("rate", rate, 1, 100)  # sheets a second
-        films.check_writer(path)
+        films.check_writer(path, rate)
         films.write(path, reports.training_film(folder), rate)
     print(path)
     return path
