@@ -88,6 +88,14 @@ def test_a_film_plays(tmp_path, ending):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_every_class_is_drawn_by_default_whatever_it_is_called():
+    sampler = dataclasses.replace(SAMPLER, class_names=("all", *"bcde"))
+    assert len(api.sample(sampler, columns=1)) == 5
+    assert len(api.sample(sampler, "name:all", 1)) == 1
+    with pytest.raises(BadInput, match="write name:all or index:all"):
+        api.sample(sampler, "all", 1)
+
+
 @pytest.mark.parametrize("rate", [1, 7, 24, 30, 50])
 def test_a_gif_lasts_as_long_as_it_should(tmp_path, rate):
     """Though its frames last whole hundredths of a second."""

@@ -38,7 +38,7 @@ def load(module: PathLike) -> Sampler:
 
 def sample(
     module: PathLike | Sampler,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     columns: int = 8,
     truncation: float | Sequence[float] = 0.5,
     seed: int = 0,
@@ -50,7 +50,7 @@ def sample(
 
     Args:
         module: an exported module, or what `load` returned.
-        labels: indices of classes, or a text as `labels.parse` takes it.
+        labels: indices of classes, or a text as `labels.parse` takes it; None: all.
         columns: images a row; with several truncations, of each class in it.
         truncation: of the latents; several give a row for each (the paper's Figure 2),
             and the fraction of saturated values (|x| > 0.99) is printed.
@@ -98,7 +98,7 @@ def _check_memory(sampler: Sampler, count: int) -> None:
 
 def sheet_rows(
     sampler: Sampler,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     columns: int = 8,
     truncation: float | Sequence[float] = 0.5,
     seed: int = 0,
@@ -193,7 +193,7 @@ def sample_files(
     folder: PathLike,
     count: int | None = None,
     per_class: int | None = None,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     truncation: float = math.inf,
     seed: int = 0,
 ) -> int:
@@ -232,7 +232,7 @@ def sample_files(
 def film(
     module: PathLike | Sampler,
     output: PathLike,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     walks: int = 6,
     seconds: float = 1.5,
     rate: int = 24,
@@ -331,8 +331,10 @@ def _film(
     return path
 
 
-def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
+def _classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:
     """Returns indices of classes; a text, also in a list, is parsed as a flag is."""
+    if labels is None:
+        return [*range(sampler.num_classes)]
     classes = []
     for label in listed(labels):
         if isinstance(label, str):
