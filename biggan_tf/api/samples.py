@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biggan_tf import films, given, images, latents, saved_model, sheets
+from biggan_tf import files, films, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import as_numbers, check_number, check_whole, listed
@@ -32,8 +33,19 @@ def load(module: PathLike) -> Sampler:
 
     `Sampler.generate(labels, truncation, seed)` returns images, float32 in [-1, 1].
     """
-    handle = os.fspath(module)
-    return saved_model.load(handle if "://" in handle else as_path(handle))
+    return saved_model.load(module if _is_url(module) else as_path(module))
+
+
+def load_hashed(module: PathLike) -> Sampler:
+    """Does as `load`; `weights_sha256` is set if the module lies in a folder here."""
+    sampler = load(module)
+    if _is_url(module):
+        return sampler
+    return dataclasses.replace(sampler, weights_sha256=files.sha256(as_path(module)))
+
+
+def _is_url(module: PathLike) -> bool:
+    return isinstance(module, str) and "://" in module
 
 
 def sample(
@@ -219,12 +231,16 @@ def sample_files(
         check_whole("per_class", per_class, 1, 10**6)
     check_number("truncation", truncation)
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    sampler = load(module)
+    folder = as_path(folder)
+    if isinstance(module, Sampler):
+        raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
+    sampler = load_hashed(module)
     classes = _classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
-    files = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
-    count = count or per_class * len(classes)
-    made = files.write(as_path(folder), sampler, count)
+    each = per_class and int(per_class)  # numbers may be NumPy's
+    settings = classes, each, float(truncation), int(seed)
+    count = int(count or each * len(classes))
+    made = SampleFolder(os.fspath(module), *settings).write(folder, sampler, count)
     print(f"{folder}: {count} images, {count - made} of them were there")
     return made
 

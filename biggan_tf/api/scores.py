@@ -17,7 +17,6 @@ from biggan_tf import (
     distribution,
     evaluation,
     features,
-    files,
     images,
     latents,
     monitor,
@@ -33,7 +32,7 @@ from biggan_tf.api.arguments import (
     bind,
     check_checkpoint,
 )
-from biggan_tf.api.samples import load
+from biggan_tf.api.samples import load_hashed
 from biggan_tf.checks import as_numbers, check_text, check_whole
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -197,13 +196,10 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
 
 
 def _module(module: PathLike) -> _Model:
-    loaded = load(module)
+    loaded = load_hashed(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent
-    if folder:
-        weights = files.sha256(as_path(module))
-        loaded = dataclasses.replace(loaded, weights_sha256=weights)
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 
