@@ -252,7 +252,7 @@ class Explorer:
 
     def _draw_walk(self, values: Values, _: None = None) -> Iterator[Values]:
         name, steps = f"walk{values[self._format]}", round(values[self._seconds] * RATE)
-        films.check_writer(name)
+        films.check_writer(name, RATE)
         rows = self._kept_rows(values)
         walk, frames = api.walk_through(*rows, steps), []
         for frame in films.draw(self._sampler, walk, 1):

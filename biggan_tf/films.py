@@ -20,6 +20,7 @@ from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import great_circle
 
 FORMATS = (".mp4", ".webp", ".gif")
+FASTEST_GIF = 50  # frames a second; browsers slow frames of 1/100 s down
 _AT_ONCE = 8  # frames
 
 
@@ -102,10 +103,16 @@ def write(
             _write_animation(temporary, kind, frames, rate)
 
 
-def check_writer(path: str | os.PathLike[str]) -> None:
-    """Raises BadInput if what writes MP4 is not installed."""
-    if Path(path).suffix.lower() == ".mp4":
+def check_writer(path: str | os.PathLike[str], rate: int) -> None:
+    """Raises BadInput if what writes MP4 is not installed, or a GIF is too fast."""
+    kind = Path(path).suffix.lower()
+    if kind == ".mp4":
         _ffmpeg()
+    if kind == ".gif" and rate > FASTEST_GIF:
+        raise BadInput(
+            f"rate = {rate}: take 1 to {FASTEST_GIF} frames a second for a .gif, or "
+            "write a .webp or .mp4."
+        )
 
 
 def _ffmpeg() -> ModuleType:
@@ -142,13 +149,20 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
 def _write_animation(
     path: Path, kind: str, frames: Iterator[np.ndarray], rate: int
 ) -> None:
-    pictures = (Image.fromarray(frame) for frame in frames)
-    next(pictures).save(
+    def pictures() -> Iterator[Image.Image]:
+        for index, frame in enumerate(frames):
+            picture = Image.fromarray(frame)
+            if kind == "GIF":  # in 1/100 s, so that no error adds up
+                start, end = (round(100 * i / rate) for i in (index, index + 1))
+                picture.info["duration"] = 10 * (end - start)
+            yield picture
+
+    made = pictures()
+    next(made).save(
         path,
         kind,
         save_all=True,
-        append_images=pictures,
-        duration=1000 / rate,
+        append_images=made,
         loop=0,
-        **({"quality": 85} if kind == "WEBP" else {}),
+        **({"quality": 85, "duration": 1000 / rate} if kind == "WEBP" else {}),
     )

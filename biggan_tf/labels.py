@@ -18,18 +18,17 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
     An index counts the classes from 0, in the order of `class_names`. The text is
     "all", or words with commas between: names, indices, and ranges of indices such as
     "0-4". A name that holds a comma stands in double quotes. "name:" before exactly the
-    name of a class means that class, whatever other classes are called, and "index:2"
-    the class of that index.
+    name of a class means that class, and "index:2" the class of that index, whatever
+    other classes are called, unless one is called just so, "index:2".
 
     Raises BadInput, which names `flag`, if a word means no class, or may mean several.
     """
-    if explicit := _explicit(text, class_names):
-        return explicit
     try:
         words = next(csv.reader([text], skipinitialspace=True, strict=True))
     except (csv.Error, StopIteration):
         words = []
-    if not words or (text in class_names and text.lstrip() == words[0]):
+    explicit = _explicit(text, class_names)
+    if explicit or not words or (text in class_names and text.lstrip() == words[0]):
         words = [text]
     meanings = [_meanings(word, class_names) for word in words]
     if text in class_names and words != [text]:
@@ -43,7 +42,7 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
     for word, meant in zip(words, meanings):
         if len({*map(tuple, meant.values())}) > 1:
             raise BadInput(
-                f"{flag}={word}: this is both a name and an index; write "
+                f"{flag}={word}: this means one class or another; write "
                 f"{' or '.join(meant)}."
             )
         if not meant:
@@ -65,7 +64,7 @@ def spell(labels: Sequence[int], class_names: Sequence[str]) -> str:
         with contextlib.suppress(BadInput):
             if parse(text, class_names, "") == list(labels):
                 return text
-    return ",".join(f"index:{label}" for label in labels)
+    return ",".join(_by_index([label], class_names) for label in labels)
 
 
 def is_index(label: object, num_classes: int) -> bool:
@@ -86,14 +85,24 @@ def _meanings(word: str, class_names: Sequence[str]) -> dict[str, list[int]]:
     """Returns the classes that a word may mean, by how to say it without doubt."""
     exact = _explicit(word, class_names) or word in class_names
     word = word if exact else word.strip()
-    if explicit := _explicit(word, class_names):
-        return {word: explicit}
-    meant = {}
+    meant = []
     if word in class_names:
-        meant[f"name:{word}"] = [class_names.index(word)]
-    if span := _span(word, len(class_names)):
-        meant[f"index:{word}"] = span
-    return meant
+        meant.append((f"name:{word}", [class_names.index(word)]))
+    if explicit := _explicit(word, class_names):
+        meant.append((word, explicit))
+    elif span := _span(word, len(class_names)):
+        meant.append((f"index:{word}", span))
+    return {
+        _by_index(found, class_names) if said in class_names else said: found
+        for said, found in meant
+    }
+
+
+def _by_index(span: Sequence[int], class_names: Sequence[str]) -> str:
+    """Returns how to say indices in sequence, with zeros if a class has that name."""
+    ends = [span[0], span[-1]] if len(span) > 1 else span
+    said = (f"index:{'-'.join(f'{i:0{n}}' for i in ends)}" for n in range(1, 10))
+    return next(text for text in said if text not in class_names)
 
 
 def _span(text: str, num_classes: int) -> list[int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def readme(
     facts["last_label"] = str(sampler.num_classes - 1)
     uniform = latents.is_uniform(sampler.class_frequencies)
     facts["often"] = "any other" if uniform else "in its data"
-    facts["license"] = json.dumps(options.license, ensure_ascii=False)
+    facts["license"] = _quoted(options.license)
     facts["truncation"] = f"{_truncation(sampler):g}"
     facts["scores"] = (
         _table(records, sampler.step) or "Nothing was scored at this step."
@@ -85,6 +86,16 @@ def picture(sampler: Sampler, generate: Callable) -> bytes:
     png = io.BytesIO()
     Image.fromarray(sheet).save(png, "PNG")
     return png.getvalue()
+
+
+def _quoted(text: str) -> str:
+    """Returns a text as YAML quotes it, ends of lines and controls by their numbers."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub(
+        "[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]",
+        lambda match: f"\\u{ord(match[0]):04x}",
+        quoted,
+    )
 
 
 def _truncation(sampler: Sampler) -> float:

@@ -72,7 +72,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "A .png, .jpg or .npz file, .mp4 or .webp film; or FOLDER/."
 )
 _LABELS = flags.DEFINE_string(
-    "labels", "all", "Classes by name or index (from 0), such as Bag,3,5-7; or all."
+    "labels", None, "Classes by name or index (from 0), such as Bag,3,5-7; or all."
 )
 _COLUMNS = flags.DEFINE_integer(
     "columns", 8, "Images a row; with --truncations, of each class in it.", 1, 10**6

@@ -17,6 +17,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.sampling import STREAM_BATCH, Sampler, stream_labels
 
 _SETTINGS = ".samples.json"  # of the folder: what its images depend on
+_PNG_END = b"IEND\xaeB`\x82"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,7 @@ class SampleFolder:
     def write(self, path: str | os.PathLike[str], sampler: Sampler, count: int) -> int:
         """Writes the first `count` images that are not there; returns how many.
 
-        BadInput if the folder holds other images.
+        One that was cut short is drawn again. BadInput if the folder holds others.
         """
         path, settings = Path(path), self._settings(sampler)
         wanted = [
@@ -59,9 +60,13 @@ class SampleFolder:
         return count - len(there)
 
     def _settings(self, sampler: Sampler) -> dict[str, Any]:
-        truncation = f"{self.truncation:g}"
-        settings = {**dataclasses.asdict(self), "truncation": truncation}
-        return {**settings, "labels": list(self.labels), "step": sampler.step}
+        return {
+            **dataclasses.asdict(self),
+            "labels": list(self.labels),
+            "truncation": repr(self.truncation),
+            "step": sampler.step,
+            "weights_sha256": sampler.weights_sha256,
+        }
 
     def _labels(self, sampler: Sampler, start: int, count: int) -> np.ndarray:
         if self.per_class:
@@ -86,21 +91,37 @@ class SampleFolder:
         """Makes the folder; returns which images are there; BadInput on others."""
         try:
             path.mkdir(parents=True, exist_ok=True)
-            before = files.read_json(path / _SETTINGS)
             there = {each.name for each in os.scandir(path) if each.name[0] != "."}
+            before = files.read_json(path / _SETTINGS) if there else settings
+            cut = {name for name in there & wanted if not _is_whole(path / name)}
         except FileNotFoundError:
-            before, there = {}, set(os.listdir(path))
+            before = {}
         except (OSError, ValueError) as error:
             raise BadInput(f"--output={path}: it cannot be used ({error}).") from error
-        for name, old in before.items():
-            if settings.get(name) != old and there:
+        if "weights_sha256" not in before:  # of an earlier version
+            settings = {**settings, "truncation": f"{self.truncation:g}"}
+            del settings["weights_sha256"]
+        for name, now in settings.items():
+            if name not in before:
+                raise BadInput(
+                    f"--output={path}: take an empty folder, for this one holds "
+                    f"{len(there)} files, and no {_SETTINGS} with their {name}."
+                )
+            if before[name] != now:
                 raise BadInput(
                     f"--output={path}: take an empty folder, or the same command, for "
-                    f"its images have {name} = {old}, not {settings.get(name)}."
+                    f"its images have {name} = {before[name]}, not {now}."
                 )
         if others := sorted(there - wanted):
             raise BadInput(
                 f"--output={path}: take an empty folder, for it holds {len(others)} "
                 f"other files ({others[0]})."
             )
-        return there
+        return there - cut
+
+
+def _is_whole(png: Path) -> bool:
+    """Returns whether a file ends as a PNG does."""
+    with open(png, "rb") as file:
+        file.seek(max(0, png.stat().st_size - len(_PNG_END)))
+        return file.read() == _PNG_END

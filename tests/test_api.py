@@ -220,6 +220,23 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
     assert not new.exists()
 
 
+def test_a_run_is_exported_and_scored_as_it_was_trained(tmp_path):
+    with config.apart():
+        config.parse(["test.gin"], [])
+        plan.make_plan()
+        config.claim(tmp_path)
+
+    def refused(call, what, **wrong):
+        with pytest.raises(biggan_tf.BadInput, match=f"{what}: leave it out; here on"):
+            call(model_dir=tmp_path, **wrong)
+
+    for call in (biggan_tf.export, biggan_tf.evaluate):
+        refused(call, "generator.bn_epsilon", bindings={"generator.bn_epsilon": 0.9})
+        refused(call, "train.seed", bindings=["export.passes = 1", "train.seed = 1"])
+        refused(call, r"\.gin:\d+: \w+\.\w+", gin_files="test.gin")
+    refused(biggan_tf.export, "data.path", bindings={"data.path": "/x"})
+
+
 def test_wrong_samples_are_refused(journeys, tmp_path):
     sampler = journeys[0]["a"][1]
     for wrong, sentence in (

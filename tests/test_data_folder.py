@@ -167,6 +167,39 @@ def test_transparent_palette_is_white(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("bits", "colours", "row", "seen"),
+    [
+        (2, 1, b"\x60", [[255] * 3, [170] * 3]),
+        (4, 1, b"\x3a", [[255] * 3, [170] * 3]),
+        (8, 1, b"\x03\xaa", [[255] * 3, [170] * 3]),
+        (16, 1, b"\0\x03\xaa\xaa", [[255] * 3, [170] * 3]),
+        (8, 3, b"\x03\x04\x05\xaa\0\xaa", [[255] * 3, [170, 0, 170]]),
+        (16, 3, b"\3\7\4\7\5\7\xaa\xaa\0\0\xaa\xaa", [[255] * 3, [170, 0, 170]]),
+    ],
+)
+def test_a_transparent_colour_is_white_at_any_depth(tmp_path, bits, colours, row, seen):
+    """Two pixels; the colour of the first one is transparent."""
+
+    def chunk(kind, content):
+        size, check = (
+            n.to_bytes(4, "big") for n in (len(content), zlib.crc32(kind + content))
+        )
+        return size + kind + content + check
+
+    first = int.from_bytes(row, "big") >> (8 * len(row) - bits * colours)
+    parts = [first >> bits * n & 2**bits - 1 for n in reversed(range(colours))]
+    header = bytes([0, 0, 0, 2, 0, 0, 0, 1, bits, colours - 1, 0, 0, 0])
+    (tmp_path / "x.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"tRNS", b"".join(part.to_bytes(2, "big") for part in parts))
+        + chunk(b"IDAT", zlib.compress(b"\0" + row))
+        + chunk(b"IEND", b"")
+    )
+    assert folder.decode(str(tmp_path / "x.png"), size=32)[0].tolist() == seen
+
+
+@pytest.mark.parametrize(
     ("name", "kind"),
     [("x.png", "<u2"), ("x.pgm", "<i4"), ("x.tif", "<u2"), ("x.tif", ">u2")],
 )

@@ -1,6 +1,7 @@
 """Films: what they show, and that they play."""
 
 import dataclasses
+import functools
 import subprocess
 import sys
 
@@ -87,6 +88,26 @@ def test_a_film_plays(tmp_path, ending):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_every_class_is_drawn_by_default_whatever_it_is_called():
+    sampler = dataclasses.replace(SAMPLER, class_names=("all", *"bcde"))
+    assert len(api.sample(sampler, columns=1)) == 5
+    assert len(api.sample(sampler, "name:all", 1)) == 1
+    with pytest.raises(BadInput, match="write name:all or index:all"):
+        api.sample(sampler, "all", 1)
+
+
+@pytest.mark.parametrize("rate", [1, 7, 24, 30, 50])
+def test_a_gif_lasts_as_long_as_it_should(tmp_path, rate):
+    """Though its frames last whole hundredths of a second."""
+    frames = np.random.default_rng(0).integers(0, 255, (24, 8, 8, 3), np.uint8)
+    films.write(tmp_path / "x.gif", iter(frames), rate)
+    with Image.open(tmp_path / "x.gif") as film:
+        lasting = [f.info["duration"] for f in ImageSequence.Iterator(film)]
+    assert len(lasting) == 24
+    assert max(lasting) - min(lasting) <= 10  # milliseconds
+    assert sum(lasting) == pytest.approx(24_000 / rate, abs=5)
+
+
 def test_a_walk_through_given_latents(tmp_path):
     arrays, film = tmp_path / "kept.npz", tmp_path / "walk.webp"
     api.sample(SAMPLER, "a,e,c", 1, 0.7, 3, output=arrays)
@@ -120,6 +141,9 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     ):
         with pytest.raises(BadInput, match=sentence):
             api.film(SAMPLER, path, **wrong)
+    for film in (api.film, functools.partial(api.walk, latents={})):
+        with pytest.raises(BadInput, match="rate = 51: take 1 to 50 .* for a .gif"):
+            film(SAMPLER, tmp_path / "walk.GIF", rate=51)
     large = dataclasses.replace(SAMPLER, image_size=2000)
     with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
         api.film(large, path, walks=97)

@@ -63,7 +63,7 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
     """As folders 1 to 10 have; a name that is its own class's index is no question."""
     names = [*map(str, range(1, 11)), "0-1", "all"]
     for word in ("1", "9", "3,1", "0-1", "all"):
-        with pytest.raises(BadInput, match="both a name and an index; write name:"):
+        with pytest.raises(BadInput, match="one class or another; write name:"):
             labels.parse(word, names, "--labels")
     assert labels.parse("name:1,index:1,0", names, "--labels") == [0, 1, 0]
     assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
@@ -96,8 +96,31 @@ words = st.lists(st.sampled_from(pieces), max_size=5).map("".join)
 def test_every_class_can_be_said_whatever_the_others_are_called(names):
     said = [f"name:{name}" for name in names]
     for index, name in enumerate(names):
-        assert labels.parse(said[index], names, "--labels") == [index]
-        assert labels.parse(f"index:{index}", names, "--labels") == [index]
+        for form in (said[index], f"index:{index}"):
+            if form in names and names.index(form) != index:
+                with pytest.raises(BadInput, match="one class or another"):
+                    labels.parse(form, names, "--labels")
+            else:
+                assert labels.parse(form, names, "--labels") == [index]
+        assert labels.parse(labels.spell([index], names), names, "--labels") == [index]
         with contextlib.suppress(BadInput):
             assert labels.parse(name, names, "--labels")
-    assert labels.parse(csv_line(said), names, "--labels") == [*range(len(names))]
+    if not {*said} & {*names}:
+        assert labels.parse(csv_line(said), names, "--labels") == [*range(len(names))]
+
+
+def test_a_class_called_as_another_one_is_said_is_asked_about():
+    names = ["all", "0", "index:1", "name:0", "name:all", "index:2", "index:0-1"]
+    for word, forms in {
+        "index:1": "name:index:1 or index:01",
+        "name:0": "name:name:0 or index:01",
+        "name:all": "name:name:all or index:0",
+        "0,2": "index:01 or index:0",
+        "2,index:1": "name:index:1 or index:01",
+        "index:0-1": "name:index:0-1 or index:00-01",
+    }.items():
+        with pytest.raises(BadInput) as error:
+            labels.parse(word, names, "--labels")
+        assert f"one class or another; write {forms}." in str(error.value)
+    assert labels.parse("index:01,name:index:1,name:index:2", names, "-l") == [1, 2, 5]
+    assert labels.parse("index:1", ["a", "index:1"], "-l") == [1]

@@ -1,5 +1,7 @@
 """Layouts of samples, and the door `sample`, on real exported modules."""
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -7,9 +9,10 @@ import numpy as np
 import pytest
 from doors import called
 from PIL import Image
+from test_films import SAMPLER
 from test_saved_model import CLASSES, Trained, export
 
-from biggan_tf import sample_folder, saved_model, sheets
+from biggan_tf import api, files, sample_folder, saved_model, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
@@ -170,6 +173,8 @@ def check_folders(path, tmp_path, module, printed):
         f"0003_d_00000{number}.png" for number in (0, 1)
     ]
 
+    module = dataclasses.replace(module, weights_sha256=files.sha256(path))
+
     def write(count, **changes):
         options = {"labels": range(10), "per_class": None, "truncation": np.inf}
         options = {"module": str(path), "seed": 3, **options, **changes}
@@ -190,6 +195,58 @@ def check_folders(path, tmp_path, module, printed):
     with pytest.raises(BadInput, match="holds 10 other files"):
         write(150)
     assert len(list((tmp_path / "folder").glob("*.png"))) == 160
+
+
+def sample_files(folder, **changes):
+    about = {"labels": [0, 1], "per_class": 2, "truncation": 0.123456789, "seed": 0}
+    sampler = dataclasses.replace(SAMPLER, weights_sha256=changes.pop("sha256", "a"))
+    made = sample_folder.SampleFolder(**{"module": "m", **about, **changes})
+    return made.write(folder, sampler, 4)
+
+
+def test_a_folder_goes_on_with_the_same_samples_only(tmp_path):
+    assert sample_files(tmp_path) == 4
+    for changed in ({"sha256": "b"}, {"truncation": 0.123457}, {"seed": 1}):
+        name = next(iter(changed))
+        with pytest.raises(BadInput, match=f"same command, for its images .*{name} ="):
+            sample_files(tmp_path, **changed)
+    file = tmp_path / ".samples.json"
+    kept = json.loads(file.read_text())
+    # Of an earlier version, which rounded the truncation.
+    del kept["weights_sha256"]
+    file.write_text(json.dumps({**kept, "truncation": "0.123457"}))
+    assert sample_files(tmp_path) == 0
+    assert json.loads(file.read_text())["truncation"] == "0.123456789"
+    for wrong in ({}, {"seed": 0}):
+        file.write_text(json.dumps(wrong))
+        with pytest.raises(BadInput, match="holds 4 files, and no .samples.json with"):
+            sample_files(tmp_path)
+    file.unlink()
+    with pytest.raises(BadInput, match="holds 4 files, and no .samples.json with"):
+        sample_files(tmp_path)
+
+
+def test_a_picture_that_was_cut_short_is_drawn_again(tmp_path):
+    assert sample_files(tmp_path) == 4
+    whole = {file: file.read_bytes() for file in tmp_path.glob("*.png")}
+    first, second, *_ = whole
+    first.write_bytes(b"")
+    second.write_bytes(whole[second][:-4])
+    assert sample_files(tmp_path) == 2
+    assert {file: file.read_bytes() for file in whole} == whole
+
+
+def test_numbers_of_numpy_and_what_is_no_path(path, tmp_path):
+    numbers = {"truncation": np.float32(0.5), "seed": np.uint64(3)}
+    assert api.sample_files(path, tmp_path / "a", np.int64(3), **numbers) == 3
+    each = {"per_class": np.int8(100), "labels": np.arange(2), **numbers}
+    assert api.sample_files(path, tmp_path / "b", **each) == 200
+    assert api.sample_files(path, tmp_path / "b", **each) == 0
+    with pytest.raises(BadInput, match=r"module = Sampler\(...\): give its path"):
+        api.sample_files(SAMPLER, tmp_path / "c", 3)
+    for wrong in (None, 3, b"m"):
+        with pytest.raises(BadInput, match="is no path of a file"):
+            api.load(wrong)
 
 
 def test_bad_command_lines_get_one_sentence(path, tmp_path):

@@ -564,6 +564,9 @@ def test_a_card_has_the_scores_of_its_step(path):
     text = model_card.readme(sampler, options, False, records, **facts)
     assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters |" in text
     assert r'license: "a \"b\""' in text
+    odd = "".join(map(chr, (0x85, 0x9F, 0x2028, 0x2029, 0xFEFF, 0xE9, 0x1F600)))
+    text = model_card.readme(sampler, ExportOptions(license=odd), False, **facts)
+    assert 'license: "\\u0085\\u009f\\u2028\\u2029\\ufeffé😀"\n' in text  # for YAML
     assert "Nothing was scored" in model_card.readme(sampler, options, False, **facts)
 
 

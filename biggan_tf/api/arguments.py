@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -56,18 +56,23 @@ def file_names(files: Files) -> list[str]:
         raise BadInput(f"gin_files = {files!r}: take names of files.") from error
 
 
-def bind(gin_files: Files, bindings: Bindings) -> None:
-    """Binds {"room.option": value}, or lines as `--gin_param` takes them."""
+def bind(
+    gin_files: Files, bindings: Bindings, rooms: Collection[str] = config.ROOMS
+) -> None:
+    """Binds {"room.option": value}, or lines as `--gin_param` takes them.
+
+    BadInput on an option of another room than `rooms`.
+    """
     files = file_names(gin_files)
     if isinstance(bindings, Mapping):
-        config.parse(files, ())
+        config.parse(files, (), rooms)
         values = {name: _plain(value) for name, value in bindings.items()}
-        config.bind_values(values)
+        config.bind_values(values, rooms)
     else:
         lines = listed(bindings)
         for line in lines:
             check_text("bindings", line)
-        config.parse(files, lines)
+        config.parse(files, lines, rooms)
 
 
 def _plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ def export(
         model_dir: of a run of `train`.
         export_dir: a new folder; by default `export` in the model directory, where it
             replaces an earlier one.
-        bindings: of the room `export`, as in `train`.
+        bindings: of the room `export` alone, as in `train`.
         checkpoint: "latest", or "best" by its score.
         with_discriminator: adds D, as `module.discriminator`.
         gin_files: with further bindings.
@@ -102,7 +102,7 @@ def export(
     path = as_folder(export_dir, "--export_dir") if export_dir else model_dir / "export"
     with config.apart():
         config.read_back(model_dir)
-        bind(gin_files, bindings)
+        bind(gin_files, bindings, ["export"])
         options = ExportOptions()
         config.refuse_dead_bindings(["export"])
         saved_model.check_free(path, replace=export_dir is None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from biggan_tf import films, given, images, latents, saved_model, sheets
+from biggan_tf import files, films, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import as_numbers, check_number, check_whole, listed
@@ -32,13 +33,24 @@ def load(module: PathLike) -> Sampler:
 
     `Sampler.generate(labels, truncation, seed)` returns images, float32 in [-1, 1].
     """
-    handle = os.fspath(module)
-    return saved_model.load(handle if "://" in handle else as_path(handle))
+    return saved_model.load(module if _is_url(module) else as_path(module))
+
+
+def load_hashed(module: PathLike) -> Sampler:
+    """Does as `load`; `weights_sha256` is set if the module lies in a folder here."""
+    sampler = load(module)
+    if _is_url(module):
+        return sampler
+    return dataclasses.replace(sampler, weights_sha256=files.sha256(as_path(module)))
+
+
+def _is_url(module: PathLike) -> bool:
+    return isinstance(module, str) and "://" in module
 
 
 def sample(
     module: PathLike | Sampler,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     columns: int = 8,
     truncation: float | Sequence[float] = 0.5,
     seed: int = 0,
@@ -50,7 +62,7 @@ def sample(
 
     Args:
         module: an exported module, or what `load` returned.
-        labels: indices of classes, or a text as `labels.parse` takes it.
+        labels: indices of classes, or a text as `labels.parse` takes it; None: all.
         columns: images a row; with several truncations, of each class in it.
         truncation: of the latents; several give a row for each (the paper's Figure 2),
             and the fraction of saturated values (|x| > 0.99) is printed.
@@ -99,7 +111,7 @@ def _check_memory(sampler: Sampler, count: int) -> None:
 
 def sheet_rows(
     sampler: Sampler,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     columns: int = 8,
     truncation: float | Sequence[float] = 0.5,
     seed: int = 0,
@@ -206,7 +218,7 @@ def sample_files(
     folder: PathLike,
     count: int | None = None,
     per_class: int | None = None,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     truncation: float = math.inf,
     seed: int = 0,
 ) -> int:
@@ -232,12 +244,16 @@ def sample_files(
         check_whole("per_class", per_class, 1, 10**6)
     check_number("truncation", truncation)
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
-    sampler = load(module)
+    folder = as_path(folder)
+    if isinstance(module, Sampler):
+        raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
+    sampler = load_hashed(module)
     classes = _classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
-    files = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
-    count = count or per_class * len(classes)
-    made = files.write(as_path(folder), sampler, count)
+    each = per_class and int(per_class)  # numbers may be NumPy's
+    settings = classes, each, float(truncation), int(seed)
+    count = int(count or each * len(classes))
+    made = SampleFolder(os.fspath(module), *settings).write(folder, sampler, count)
     print(f"{folder}: {count} images, {count - made} of them were there")
     return made
 
@@ -245,7 +261,7 @@ def sample_files(
 def film(
     module: PathLike | Sampler,
     output: PathLike,
-    labels: str | Sequence[int] = "all",
+    labels: str | Sequence[int] | None = None,
     walks: int = 6,
     seconds: float = 1.5,
     rate: int = 24,
@@ -260,12 +276,12 @@ def film(
         labels: as in `sample`; a single class is walked in four latents.
         walks: side by side, each with latents of its own.
         seconds: from one class to the next.
-        rate: frames a second.
+        rate: frames a second; 50 at most of a .gif.
         truncation, seed: of the latents.
 
     Returns the path of the file.
     """
-    path = _film_path(output)
+    path = _film_path(output, rate)
     check_whole("walks", walks, 1, 100)
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
     check_number("truncation", truncation)
@@ -295,11 +311,11 @@ def walk(
         output: a file, as in `film`.
         latents: two or more, as in `redraw`, of one truncation.
         seconds: from one to the next.
-        rate: frames a second.
+        rate: frames a second; 50 at most of a .gif.
 
     Returns the path of the file.
     """
-    path = _film_path(output)
+    path = _film_path(output, rate)
     sampler = module if isinstance(module, Sampler) else load(module)
     frames = _frames(seconds, rate)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
@@ -319,16 +335,16 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
     return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
 
 
-def _film_path(output: PathLike) -> Path:
+def _film_path(output: PathLike, rate: int) -> Path:
+    check_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
     images.check_output(str(path), "--output", films.FORMATS)
-    films.check_writer(path)
+    films.check_writer(path, rate)
     return path
 
 
 def _frames(seconds: float, rate: int) -> int:
     """Returns how many frames there are from stop to stop; BadInput if none or many."""
-    check_whole("rate", rate, 1, 100)  # frames a second
     check_number("seconds", seconds)
     frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
     if not 1 <= frames <= 6e4:
@@ -344,8 +360,10 @@ def _film(
     return path
 
 
-def _classes(labels: str | Sequence[int | str], sampler: Sampler) -> list[int]:
+def _classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:
     """Returns indices of classes; a text, also in a list, is parsed as a flag is."""
+    if labels is None:
+        return [*range(sampler.num_classes)]
     classes = []
     for label in listed(labels):
         if isinstance(label, str):

@@ -33,7 +33,7 @@ from biggan_tf.api.arguments import (
     bind,
     check_checkpoint,
 )
-from biggan_tf.api.samples import load
+from biggan_tf.api.samples import load_hashed
 from biggan_tf.checks import as_numbers, check_text, check_whole
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -48,6 +48,7 @@ OF_TRAINING = tuple(
         monitor.MonitorOptions,
     )
 )
+ROOMS = ("data", ExportOptions.room, *OF_TRAINING)  # that scoring may bind
 Scores = dict[str, float]
 
 
@@ -93,7 +94,7 @@ def evaluate(
         seed, checkpoint: of latents and labels; of a run, as in `export`.
         neighbours: draws samples beside their nearest training images.
         output_dir: for files; by default the run's folder, or the module's parent.
-        bindings, gin_files: as in `runs.train`.
+        bindings, gin_files: of `ROOMS` alone, as in `runs.train`.
 
     Returns the scores by name; of several truncations a list, the highest one first.
     """
@@ -108,7 +109,7 @@ def evaluate(
             config.read_back(as_path(model_dir))
             for room in (*OF_TRAINING, *(["data"] if data else [])):
                 config.forget(room)
-        bind(gin_files, bindings)
+        bind(gin_files, bindings, ROOMS)
         strategy = distribution.make_strategy()
         with strategy.scope():
             model = _run(model_dir, checkpoint) if model_dir else _module(module)
@@ -119,8 +120,7 @@ def evaluate(
             _check_statistics(model.sampler(()), truncations)
         folder = _folder(output_dir, model.folder)
         real = _real_images(model.data, data, split, curve)
-        rooms = ("data", *OF_TRAINING, *([] if model_dir else ["export"]))
-        config.refuse_dead_bindings(rooms)
+        config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
             print(*real.remarks(), sep="\n", flush=True)
@@ -197,13 +197,10 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
 
 
 def _module(module: PathLike) -> _Model:
-    loaded = load(module)
+    loaded = load_hashed(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent
-    if folder:
-        weights = files.sha256(as_path(module))
-        loaded = dataclasses.replace(loaded, weights_sha256=weights)
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 

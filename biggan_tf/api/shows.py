@@ -45,7 +45,7 @@ def report(
         raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
     else:
         check_whole("rate", rate, 1, 100)  # sheets a second
-        films.check_writer(path)
+        films.check_writer(path, rate)
         sheets = reports.training_film(folder)
         images.check_pixels(path, *sheets[0].shape[:2])
         films.write(path, iter(sheets), rate)

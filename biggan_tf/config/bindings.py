@@ -20,13 +20,14 @@ class Bound(NamedTuple):
     where: str
 
 
-def bind(found: Mapping[str, Bound]) -> None:
-    """Binds {"room.option": value}; a name without a room is that of a macro.
+def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
+    """Binds {"room.option": value} of `rooms`; a name without a room is of a macro.
 
     Raises:
-      BadInput: an unknown room or option; a macro that is not defined, stands for
-        itself or is never used (as `batch_sise = 64` would be); a value that is left at
-        `%gin.REQUIRED`, or that its declaration refuses. Nothing is bound then.
+      BadInput: an unknown room or option, or one of another room; a macro that is not
+        defined, stands for itself or is never used (as `batch_sise = 64` would be); a
+        value that is left at `%gin.REQUIRED`, or that its declaration refuses. Nothing
+        is bound then.
     """
     used: set[str] = set()
     macros = [name for name in found if "." not in name]
@@ -50,6 +51,11 @@ def bind(found: Mapping[str, Bound]) -> None:
         room, _, option = name.rpartition(".")
         if room:
             _check_name(room, option, where)
+            if room not in rooms:
+                raise BadInput(
+                    f"{where}: {name}: leave it out; here only options of "
+                    f"{', '.join(sorted(rooms))} can be changed."
+                )
             check_value(room, option, values[name], f"{where}: ")
         elif name not in used:
             raise BadInput(f"{where}: {name}: nothing uses this macro; {_meant(name)}")
@@ -58,9 +64,9 @@ def bind(found: Mapping[str, Bound]) -> None:
         here.bound[name], here.places[name] = values[name], found[name].where
 
 
-def bind_values(values: Mapping[str, Any]) -> None:
+def bind_values(values: Mapping[str, Any], rooms: Collection[str] = ROOMS) -> None:
     """Binds plain Python values by "room.option"; see `bind`."""
-    bind({name: Bound(value, "bindings") for name, value in values.items()})
+    bind({name: Bound(value, "bindings") for name, value in values.items()}, rooms)
 
 
 def clear() -> None:

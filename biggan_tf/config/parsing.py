@@ -3,7 +3,7 @@
 import os
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import gin
 from gin import config_parser
 
 from biggan_tf.config.bindings import Bound, Macro, bind, suggestion
+from biggan_tf.config.options import ROOMS
 from biggan_tf.errors import BadInput
 
 # Installed, the gin files lie inside the package (setup.py); in a checkout beside it.
@@ -24,7 +25,11 @@ _NO_GIN = (
 )
 
 
-def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
+def parse(
+    gin_files: Sequence[str],
+    gin_params: Sequence[str],
+    rooms: Collection[str] = ROOMS,
+) -> None:
     """Binds the values of `gin_files`, then of `gin_params`, on top of what is bound.
 
     A file is looked for at its path and then in GIN_FOLDER; an `include` in the folder
@@ -39,7 +44,7 @@ def parse(gin_files: Sequence[str], gin_params: Sequence[str]) -> None:
         found |= _of_file(name, Path(), f"--gin_file={name}")
     for param in gin_params:
         found |= _of_text(param, f'--gin_param="{param}"', Path())
-    bind(found)
+    bind(found, rooms)
 
 
 def read(path: Path) -> str:

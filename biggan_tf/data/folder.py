@@ -152,15 +152,30 @@ def decode(path: str, size: int) -> np.ndarray:
     """
     with _opened(path) as image:
         image.draft(None, (2 * size, 2 * size))
+        if image.format == "PNG" and "transparency" in image.info:
+            _fit_transparency(image)
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I"):
             # 16 bits of grey; Pillow's own conversion would clip at 255.
             grey = np.clip(np.round(np.asarray(image) / 257), 0, 255).astype(np.uint8)
+            grey[np.asarray(image) == image.info.get("transparency")] = 255
             return np.repeat(grey[..., None], 3, axis=-1)
         if image.has_transparency_data:
             white = Image.new("RGBA", image.size, "white")
             image = Image.alpha_composite(white, image.convert("RGBA"))
         return np.asarray(image.convert("RGB"))
+
+
+def _fit_transparency(image: Image.Image) -> None:
+    """Changes a PNG's transparent colour as Pillow will change its pixels, to 8 bits.
+
+    Of an image that is not loaded yet.
+    """
+    layout, colour = image.tile[0][3], image.info["transparency"]
+    if layout == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
+    elif layout in ("L;2", "L;4"):
+        image.info["transparency"] = colour * {"L;2": 85, "L;4": 17}[layout]
 
 
 def _opened(path: str) -> Image.Image:
