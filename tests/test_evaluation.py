@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -252,6 +253,25 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
     assert evaluation.parse_metrics("fid,is", "--metrics") == ("fid", "is")
+
+
+@pytest.mark.parametrize("metric", sorted(metrics.METRICS))
+def test_classes_of_other_names_are_not_compared(fashion, capsys, metric):
+    spec, by_class = fashion.spec, ("accuracy", "cas", "intra_fid", "ms_ssim", "topk")
+    numbers = tuple(map(str, range(10)))
+    for fine in (spec.class_names, numbers, numbers[1:]):
+        evaluation.check_classes(fine, spec, [metric])
+    numbered = dataclasses.replace(spec, class_names=numbers)
+    evaluation.check_classes(spec.class_names, numbered, [metric])
+    assert not capsys.readouterr().out
+    names = ("Shirt", *spec.class_names[1:])
+    told = "1 of 10 classes are others in .*, such as class 0, 'T-shirt"
+    if metric in by_class:
+        with pytest.raises(BadInput, match=f"leave out {metric}, for {told}"):
+            evaluation.check_classes(names, spec, ["fid", metric])
+    else:
+        evaluation.check_classes(names, spec, [metric])
+        assert re.match(told, capsys.readouterr().out)
 
 
 def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashion):

@@ -280,5 +280,10 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
     assert not os.listdir(tmp_path)
 
 
+def test_classes_of_other_names_are_not_compared(path):
+    with pytest.raises(BadInput, match="leave out accuracy, for 10 .* and not 'a'"):
+        api.evaluate(path, data="embedded", metrics="fid,accuracy")
+
+
 def test_class_names_of_the_module(module):
     assert module.class_names == CLASSES

@@ -120,6 +120,7 @@ def evaluate(
             _check_statistics(model.sampler(()), truncations)
         folder = _folder(output_dir, model.folder)
         real = _real_images(model.data, data, split, curve)
+        evaluation.check_classes(model.data.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()

@@ -19,4 +19,10 @@ from biggan_tf.evaluation.records import (
     write_record,
 )
 from biggan_tf.evaluation.reference import check as check_reference
-from biggan_tf.evaluation.scoring import KEPT, SPLITS, Evaluator, parse_metrics
+from biggan_tf.evaluation.scoring import (
+    KEPT,
+    SPLITS,
+    Evaluator,
+    check_classes,
+    parse_metrics,
+)

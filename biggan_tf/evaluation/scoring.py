@@ -15,7 +15,7 @@ import tensorflow as tf
 import biggan_tf
 from biggan_tf import features, latents, metrics
 from biggan_tf.checks import listed
-from biggan_tf.data import Data
+from biggan_tf.data import Data, DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import reference as reference_files
 from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
@@ -333,6 +333,34 @@ class Evaluator:
         )
         title = f"generated, truncation {truncation:g}"
         return self._look(sampler.draw, batches, count, title, truncation)
+
+
+def check_classes(ours: Sequence[str], data: DataSpec, metrics: Sequence[str]) -> None:
+    """Raises BadInput if metrics compare classes that have other names in the data.
+
+    A printed line says so if no metric does. Numbers in sequence, such as imported
+    weights have, are no names.
+
+    Args:
+        ours: names of a generator's classes.
+        metrics: names of `metrics.METRICS`.
+    """
+    theirs, numbers = data.class_names, tuple(map(str, range(len(ours))))
+    if len(ours) != len(theirs) or numbers in (tuple(ours), tuple(theirs)):
+        return
+    others = [index for index, name in enumerate(ours) if name != theirs[index]]
+    if not others:
+        return
+    first = others[0]
+    told = (
+        f"{len(others)} of {len(ours)} classes are others in {data.name}, such as "
+        f"class {first}, {theirs[first]!r} and not {ours[first]!r}"
+    )
+    if wrong := [name for name in metrics if METRICS[name].compares_classes]:
+        raise BadInput(
+            f"--metrics={','.join(metrics)}: leave out {', '.join(wrong)}, for {told}."
+        )
+    print(f"{told}: no score compares class with class", flush=True)
 
 
 def drawn_counts(

@@ -95,6 +95,7 @@ class LabelAccuracy(Metric):
     """Fraction of images to which a linear head gives the label they were made for."""
 
     name = "accuracy"
+    compares_classes = True
     needs_statistics = False
 
     @classmethod
@@ -121,6 +122,7 @@ class TopK(Metric):
     """Fraction of images whose label is the feature network's first, or in its five."""
 
     name = "topk"
+    compares_classes = True
     is_one_number = False
     needs_statistics = False
 
@@ -179,6 +181,7 @@ class Cas(Metric):
     """
 
     name = "cas"
+    compares_classes = True
     needs_statistics = False
 
     @classmethod

@@ -167,6 +167,7 @@ class IntraFid(Metric):
     """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
 
     name = "intra_fid"
+    compares_classes = True
     lower_is_better = True
 
     @classmethod

@@ -70,6 +70,7 @@ class Metric(abc.ABC):
     needs_statistics = True  # of all real images
     needs_features = False  # of single real images
     needs_spatial = False  # statistics of spatial features
+    compares_classes = False  # so generated classes have to be those of the data
 
     def __init_subclass__(cls) -> None:
         METRICS[cls.name] = cls

@@ -106,6 +106,7 @@ class MsSsim(Metric):
     """
 
     name = "ms_ssim"
+    compares_classes = True
     is_one_number = False  # the lowest is noise's
     needs_statistics = False
     is_of_features = False
