@@ -48,6 +48,7 @@ COMMANDS = {
     "sample": "sample",
     "evaluate": "evaluate",
     "report": "report",
+    "explore": "explore",
     "import": "import_weights",
     "prepare": "prepare_dataset",
     "reference": "make_reference",

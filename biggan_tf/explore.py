@@ -63,5 +63,9 @@ def _free_port(host: str, first: int) -> int:
     raise BadInput(f"--port={first}: take another; from there on 100 are in use.")
 
 
-if __name__ == "__main__":
+def program() -> None:
     config.run(main)
+
+
+if __name__ == "__main__":
+    program()

@@ -43,8 +43,8 @@ def journey(folder, **changes):
         module,
         data="embedded",
         network="lite0_32",
-        metrics=["fid"],
-        num_images=1300,
+        metrics=["ms_ssim"],
+        num_images=40,
     )
     return run, sampler, images, scores
 
@@ -87,7 +87,7 @@ def test_each_call_returns_what_it_made(journeys):
         assert (run.parent / "sheet.PNG").is_file()
         assert sampler.step == 2
         assert (images.dtype, images.shape) == (np.uint8, (3, 2, 32, 32, 3))
-        assert list(scores) == ["fid_lite0_32", "fid_se_lite0_32"]
+        assert 0 < scores["ms_ssim"] < 1
         assert (run / "metrics.jsonl").is_file()
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from biggan_tf import config, loop
 from biggan_tf.errors import BadInput
 
-EXAMPLES = int(os.environ.get("BIGGAN_FUZZ_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("BIGGAN_FUZZ_EXAMPLES", "75"))
 SECONDS = 5  # of the processor, for the slowest
 fuzz = settings(
     max_examples=EXAMPLES,
