@@ -42,7 +42,7 @@ def of_run(folder: Path) -> str:
     points += _points(folder / "spectra.jsonl", f"{SPECTRA}/")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
-        f"{spec.image_size} px. Step {step:,}. TensorFlow {version}."
+        f"{spec.image_size} px. Step {int(step):,}. TensorFlow {version}."
     )
     parts = [f"<p>{html.escape(facts)}</p>"]
     for name in ("average", "generator"):
