@@ -71,7 +71,11 @@ def test_a_page_shows_the_run_and_needs_nothing_else(run_folder):
     assert all(source.startswith("data:image/") for source in page.sources)
     assert "script" not in page.tags
     for fact in (
-        *("a <b> & c", "/my/<images>: 300 images, 2 classes, 32 px", "Step 500. TensorFlow"),
+        *(
+            "a <b> & c",
+            "/my/<images>: 300 images, 2 classes, 32 px",
+            "Step 500. TensorFlow",
+        ),
         *("# <script>", "fid_lite0_64", "77.7 ± 1.5", "x<y>"),
     ):
         assert fact in page.text, fact
