@@ -50,21 +50,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def target_of(path: str | os.PathLike[str]) -> Path:
     """Returns the file that is replaced by writing to a path, links followed.
 
-    Raises OSError if it may not be written, not even by its owner, if it is a folder,
-    or if nothing can be made in its folder. Nothing is left behind.
+    Raises OSError if it may not be written, not even by its owner, or is a folder.
     """
     target = Path(os.path.realpath(path))
     with _naming(path):
         kept = target.exists() and not target.stat().st_mode & 0o222
-        above = next(folder for folder in target.parents if folder.exists())
-        if not above.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if kept:
+        if kept or (target.parent.exists() and not os.access(target.parent, os.W_OK)):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        tempfile.TemporaryFile(dir=above).close()  # /proc refuses even its owner
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return target
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Raises OSError if `replacing` cannot write a file; leaves nothing behind."""
+    target = target_of(path)
+    with _naming(path):
+        above = next(folder for folder in target.parents if folder.exists())
+        if not above.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        tempfile.TemporaryFile(dir=above).close()  # /proc refuses even its owner
 
 
 def temporary_name(path: Path) -> Path:

@@ -169,7 +169,7 @@ def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
         names = " or ".join(suffixes)
         raise BadInput(f"{flag}={path}: give the name of a {names} file.")
     try:
-        files.target_of(path)
+        files.check_writable(path)
     except OSError as error:
         told = f"it cannot be written ({error.strerror}); take another name"
         raise BadInput(f"{flag}={path}: {told}.") from error

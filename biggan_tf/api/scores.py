@@ -248,7 +248,7 @@ def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
         raise BadInput("--output_dir is missing: the module lies in no folder here.")
     folder = as_path(output_dir or default)
     try:
-        files.target_of(folder / "metrics.jsonl")
+        files.check_writable(folder / "metrics.jsonl")
     except OSError as error:
         told = f"metrics.jsonl in it cannot be written ({error.strerror})"
         raise BadInput(f"--output_dir={folder}: {told}.") from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
-from biggan_tf.files import refuse_failed, target_of
+from biggan_tf.files import check_writable, refuse_failed
 from biggan_tf.metrics import FeatureStatistics, Metric
 
 
@@ -21,7 +21,7 @@ def check(path: Path) -> None:
         if path.exists():
             refuse_failed(path, str(path))
         else:
-            target_of(path)
+            check_writable(path)
     except OSError as error:
         raise BadInput(f"{path}: cannot be written: {error.strerror}.") from error
 
