@@ -44,6 +44,10 @@ def load_hashed(module: PathLike) -> Sampler:
     return dataclasses.replace(sampler, weights_sha256=files.sha256(as_path(module)))
 
 
+def _opened(module: PathLike | Sampler) -> Sampler:
+    return module if isinstance(module, Sampler) else load(module)
+
+
 def _is_url(module: PathLike) -> bool:
     return isinstance(module, str) and "://" in module
 
@@ -79,8 +83,8 @@ def sample(
     """
     if output:
         output = _sheet_path(output)
-    _check_drawing(columns, truncation, seed, layout, mix)
-    sampler = module if isinstance(module, Sampler) else load(module)
+    _check_drawing(columns, truncation, seed, layout, mix)  # before it is opened
+    sampler = _opened(module)
     rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
     if output:
         titles = [row.title for row in rows]
@@ -197,7 +201,7 @@ def redraw(
     """
     if output:
         output = _sheet_path(output)
-    sampler = module if isinstance(module, Sampler) else load(module)
+    sampler = _opened(module)
     check_whole("columns", columns, 1, 10**6)
     rows = given.read(latents, sampler, "--latents").rows(sampler, columns)
     drawn = sheets.draw(sampler, rows)
@@ -286,7 +290,7 @@ def film(
     check_whole("seed", seed, 0, latents.LARGEST_SEED)
     check_number("truncation", truncation)
     frames = _frames(seconds, rate)
-    sampler = module if isinstance(module, Sampler) else load(module)
+    sampler = _opened(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     classes = _classes(labels, sampler)
     if len(classes) > 100:
@@ -316,7 +320,7 @@ def walk(
     Returns the path of the file.
     """
     path = _film_path(output, rate)
-    sampler = module if isinstance(module, Sampler) else load(module)
+    sampler = _opened(module)
     frames = _frames(seconds, rate)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
     if len(rows) > 1 or len(rows[0].z) < 2:
