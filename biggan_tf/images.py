@@ -6,12 +6,16 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from biggan_tf import files
 from biggan_tf.errors import BadInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SMALLEST_TILE = 64  # smaller tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
@@ -151,6 +155,18 @@ def _letters(path: str) -> set[int]:
         return set(ft2font.FT2Font(path).get_charmap())
     except (OSError, RuntimeError):  # of a kind that only others can read
         return set()
+
+
+def of_figure(figure: Figure) -> np.ndarray:
+    """Returns what a figure of Matplotlib shows, uint8 [height, width, 3].
+
+    It needs no screen.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a slow import
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def write(path: str | os.PathLike[str], picture: np.ndarray) -> None:

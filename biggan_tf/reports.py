@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from biggan_tf import evaluation, files, run
+from biggan_tf import evaluation, files, images, run
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import CHARTS, SPECTRA
 
@@ -110,8 +110,7 @@ def _points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, flo
 
 def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:
     """Yields a picture for each of TensorBoard's charts that has any values."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # a slow import
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # a slow import
 
     for title, patterns in CHARTS.items():
         curves: dict[str, list[tuple[float, float]]] = {}
@@ -123,7 +122,7 @@ def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:
         if not curves:
             continue
         figure = Figure((5.6, 3.4), dpi=110, layout="constrained")
-        canvas, axes = FigureCanvasAgg(figure), figure.add_subplot(xlabel="step")
+        axes = figure.add_subplot(xlabel="step")
         for name, curve in curves.items():
             axes.plot(*zip(*curve), label=name.partition("/")[2] or name, linewidth=1)
         if len(curves) <= 8:
@@ -131,8 +130,7 @@ def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:
         if "singular" in title:
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
-        canvas.draw()
-        yield _picture(np.asarray(canvas.buffer_rgba())[..., :3], title)
+        yield _picture(images.of_figure(figure), title)
 
 
 def _scores(path: Path) -> str:
