@@ -8,10 +8,15 @@ from collections.abc import Iterable
 from biggan_tf.errors import BadInput
 
 
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Returns whether a value is a whole number in a range, both ends included."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and low <= value <= high
+
+
 def check_whole(name: str, value: object, low: int, high: int) -> None:
     """Raises BadInput unless a value is a whole number in a range."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:
+    if not is_whole(value, low, high):
         raise BadInput(f"{name} = {value!r}: take a whole number, {low:,} to {high:,}.")
 
 

@@ -7,8 +7,7 @@ import csv
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
+from biggan_tf.checks import is_whole
 from biggan_tf.errors import BadInput
 
 
@@ -69,8 +68,7 @@ def spell(labels: Sequence[int], class_names: Sequence[str]) -> str:
 
 def is_index(label: object, num_classes: int) -> bool:
     """Returns whether a label is a whole number from 0 to num_classes - 1."""
-    whole = isinstance(label, (int, np.integer)) and not isinstance(label, bool)
-    return whole and 0 <= label < num_classes
+    return is_whole(label, 0, num_classes - 1)
 
 
 def _explicit(word: str, class_names: Sequence[str]) -> list[int]:
