@@ -111,6 +111,14 @@ class DistributionOptions:
     virtual_cpus: int = option(2, "replicas of 'virtual_cpus'", low=1)
     tpu_address: str | None = option(None, "'host:port' or 'local', for 'tpu'")
 
+    def check(self) -> None:
+        """Raises BadInput on the address of a TPU that is not used."""
+        if self.tpu_address and self.kind != "tpu":
+            raise BadInput(
+                f"distribution.tpu_address = {self.tpu_address!r}: take "
+                f"distribution.kind = 'tpu' with it, not {self.kind!r}."
+            )
+
 
 def make_strategy(**options: Any) -> tf.distribute.Strategy:
     """Returns the strategy of `DistributionOptions`; gin gives those left out.

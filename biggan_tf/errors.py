@@ -1,5 +1,9 @@
 """The one exception that means "the user can fix this"."""
 
+import re
+
+_LONG = re.compile(r"\S{4200,}")  # longer than any path
+
 
 class BadInput(ValueError):
     """Something that was asked for cannot be done as asked.
@@ -10,7 +14,9 @@ class BadInput(ValueError):
     """
 
     def __init__(self, sentence: str):
-        super().__init__(" ".join(sentence.splitlines()))  # it may quote the input
+        # It may quote the input, which may have lines, or thousands of characters.
+        words = " ".join(sentence.splitlines())
+        super().__init__(_LONG.sub(lambda word: f"{word[0][:100]}...", words))
 
 
 class Diverged(BadInput):

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from biggan_tf import config, data, distribution, run
 from biggan_tf.checkpoints import Checkpoints
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.evaluation import Evaluator
 from biggan_tf.logs import Logs, due
@@ -29,8 +30,9 @@ from biggan_tf.plan import Plan, make_plan
 def sentences() -> Iterator[None]:
     """Turns expected failures (full disk or memory, lost worker) into one BadInput."""
     again = "run the same command to go on from the last checkpoint"
+    smaller = "take a smaller train.batch_size, more train.micro_batches, or narrower "
     try:
-        with data.sentences():
+        with data.sentences(), memory.room_or(f"{smaller}networks"):
             yield
     except OSError as error:
         file, why = error.filename or "--model_dir", error.strerror or error
@@ -38,11 +40,6 @@ def sentences() -> Iterator[None]:
         what = "move it away" if misplaced else "make room"
         told = f"{file} cannot be written ({why}): {what}, and {again}."
         raise BadInput(told) from error
-    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
-        told = "take a smaller one, more train.micro_batches, or narrower networks"
-        raise BadInput(
-            f"train.batch_size: it has no room in memory; {told}."
-        ) from error
     except distribution.LOST_WORKER_ERRORS as error:
         told = f"another worker is lost ({type(error).__name__}): on each one, {again}."
         raise BadInput(told) from error

@@ -235,7 +235,7 @@ def check_fit(
     if wrong := sorted(name for name, _ in shapes.items() ^ there.items()):
         raise BadInput(
             f"{path} does not fit the networks of the configuration ({wrong[0]}); take "
-            "the configuration it was made with, or another --model_dir."
+            "the configuration it was made with."
         )
 
 
@@ -294,6 +294,19 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
     return source, found[0]
 
 
+def check_takes_over(
+    source: str | os.PathLike[str], g: GeneratorSpec, d: DiscriminatorSpec
+) -> None:
+    """Raises BadInput unless networks fit the checkpoint that --continue_from names."""
+    _, path = locate(source)
+    for network, spec in (("generator", g), ("discriminator", d)):
+        try:
+            weights = checkpoints.read_weights(path, network)
+        except checkpoints.DAMAGE as error:
+            raise BadInput(f"--continue_from={path}: it is damaged.") from error
+        check_fit(path, weights, spec)
+
+
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
     """Restores networks, G's average, optimisers and step from another run.
 
@@ -308,13 +321,6 @@ def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
         step=gan.step,
     )
     try:
-        for network in (gan.generator, gan.discriminator):
-            there = len(checkpoints.read_weights(path, network.name))
-            if there != len(network.variables):
-                raise ValueError(
-                    f"{network.name} has {there} variables there and "
-                    f"{len(network.variables)} here"
-                )
         status = tf.train.Checkpoint(gan=kept).read(str(path))
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError, tf.errors.OpError) as error:

@@ -210,6 +210,8 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
         ("gan.loss is 'hinge' there", tmp_path, "gan.loss = 'wasserstein'"),
         ("False without --continue_from", new, reset),
         ("gan.ema_start_step = 9 with train.keep_moments", new, ema, tmp_path),
+        ("ckpt-8 does not fit the networks", new, (), tmp_path),
+        ("feature network 'lite1': take", new, "evaluation.network = 'lite1'"),
     ):
         with pytest.raises(biggan_tf.BadInput, match=complaint):
             biggan_tf.dry_run("test.gin", model_dir, *others)

@@ -89,7 +89,7 @@ def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, compla
 
 @pytest.mark.parametrize("make", [np.zeros, tf.zeros])
 def test_what_has_no_room_in_memory_is_one_sentence(make):
-    with pytest.raises(BadInput, match="train.batch_size: it has no room in memory"):
+    with pytest.raises(BadInput, match="no room in memory: take a smaller train"):
         with loop.sentences():
             make([2**31 - 1, 2**20])
 

@@ -167,3 +167,12 @@ def test_what_is_needed_has_to_be_given():
     with pytest.raises(BadInput, match="^related.needed has no value: "):
         Related()
     assert Related(needed="x").needed == "x"
+
+
+def test_a_long_value_is_quoted_by_its_beginning():
+    with pytest.raises(BadInput) as refused:
+        Kinds(choice="x" * 10**5)
+    assert "xxx..." in str(refused.value)
+    assert len(str(refused.value)) < 400
+    path = "/".join(["p" * 200] * 20)
+    assert path in str(BadInput(f"{path} is missing."))

@@ -27,6 +27,7 @@ from biggan_tf.api.arguments import (
     file_names,
 )
 from biggan_tf.architecture import DiscriminatorSpec, Network
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.plan import make_plan
 from biggan_tf.sampling import ExportOptions, fold, for_inference
@@ -69,11 +70,12 @@ def dry_run(
     """
     with _configured(gin_files, bindings, continue_from, model_dir):
         folder = _run_folder(gin_files, model_dir)
-        plan = make_plan(folder, continue_from and as_path(continue_from))
-        print(plan.describe())
-        plan.data.check_ready()
-        print(*plan.data.remarks(), sep="\n")
-        plan.evaluator(folder)
+        with loop.sentences():
+            plan = make_plan(folder, continue_from and as_path(continue_from))
+            print(plan.describe())
+            plan.data.check_ready()
+            print(*plan.data.remarks(), sep="\n")
+            plan.evaluator(folder)
 
 
 def export(
@@ -100,7 +102,7 @@ def export(
     check_checkpoint(checkpoint)
     model_dir = as_folder(model_dir, "--model_dir")
     path = as_folder(export_dir, "--export_dir") if export_dir else model_dir / "export"
-    with config.apart():
+    with config.apart(), memory.room_or("take a smaller export.batch_size"):
         config.read_back(model_dir)
         bind(gin_files, bindings, ["export"])
         options = ExportOptions()

@@ -130,7 +130,8 @@ def sheet_rows(
         latents.check_truncation(sampler.convention, value, flag)
     if layout == "class" and len(classes) < 2:
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
-    _check_memory(sampler, len(classes) * columns * len(truncations))
+    each = sheets.DIRECTIONS if layout == "direction" else len(truncations)
+    _check_memory(sampler, len(classes) * columns * each)
     if len(mix):
         y = _mixed_label(classes, mix, sampler.num_classes)
         rows = [sheets.mixed_row(sampler, y, columns, t, seed) for t in truncations]

@@ -35,6 +35,7 @@ from biggan_tf.api.arguments import (
 )
 from biggan_tf.api.samples import load_hashed
 from biggan_tf.checks import as_numbers, check_text, check_whole
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
 
@@ -49,6 +50,7 @@ OF_TRAINING = tuple(
     )
 )
 ROOMS = ("data", ExportOptions.room, *OF_TRAINING)  # that scoring may bind
+_SMALLER = "take a smaller --num_images or export.batch_size"
 Scores = dict[str, float]
 
 
@@ -104,7 +106,7 @@ def evaluate(
     curve, truncations = truncation is not given[0], sorted(set(given), reverse=True)
     _check(module, model_dir, data, checkpoint, split, names if curve else ())
     _check_values(file, data, network, num_images, seed)
-    with config.apart(), datasets.sentences():
+    with config.apart(), datasets.sentences(), memory.room_or(_SMALLER):
         if model_dir:
             config.read_back(as_path(model_dir))
             for room in (*OF_TRAINING, *(["data"] if data else [])):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import tensorflow as tf
 
 from biggan_tf.data.gate import GATE
+from biggan_tf.errors import BadInput
 
 # Of the container, in the two versions of Linux's control groups.
 _LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
@@ -22,6 +24,15 @@ def available() -> int:
         with contextlib.suppress(OSError, ValueError):  # no such file, or no limit
             found.append(int(pathlib.Path("/sys/fs/cgroup", name).read_text()))
     return min(found)
+
+
+@contextlib.contextmanager
+def room_or(told: str) -> Iterator[None]:
+    """Raises a BadInput of these words if there is no room in memory inside."""
+    try:
+        yield
+    except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+        raise BadInput(f"there is no room in memory: {told}.") from error
 
 
 class Kept:

@@ -35,7 +35,8 @@ class EvaluationOptions:
     )
 
     def check(self) -> None:
-        """Raises BadInput unless `best_by` is a metric with one number."""
+        """Raises BadInput unless the network is known, and `best_by` one number."""
+        features.find(self.network)
         one_number = METRICS[self.best_by].is_one_number
         if self.best_by not in self.metrics or not one_number:
             raise BadInput(

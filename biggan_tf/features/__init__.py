@@ -9,4 +9,10 @@ from biggan_tf.features.efficientnet_lite import lite0
 from biggan_tf.features.inception import inception
 from biggan_tf.features.keras_model import keras_model
 from biggan_tf.features.linear import LinearHead, fit_linear_head
-from biggan_tf.features.network import NETWORKS, FeatureNetwork, load, without_tf32
+from biggan_tf.features.network import (
+    NETWORKS,
+    FeatureNetwork,
+    find,
+    load,
+    without_tf32,
+)

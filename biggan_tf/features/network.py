@@ -118,9 +118,14 @@ def load(name: str) -> FeatureNetwork:
 
     "inception" is downloaded from TF-Hub, or comes from TF-Hub's cache.
     """
+    return find(name)()
+
+
+def find(name: str) -> Callable[[], FeatureNetwork]:
+    """Returns what makes the feature network of a name; BadInput if nothing does."""
     for pattern, make in NETWORKS.values():
         if match := re.fullmatch(pattern, name):
-            return make(*match.groups())
+            return functools.partial(make, *match.groups())
     raise BadInput(
         f"feature network {name!r}: take {' or '.join(NETWORKS)}, such as lite0_128."
     )
