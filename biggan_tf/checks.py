@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from biggan_tf.errors import BadInput
 
+LARGEST_SEED = 2**63 - 1  # of latents; a run's own seed is an option of 32 bits
+
 
 def is_whole(value: object, low: int, high: int) -> bool:
     """Returns whether a value is a whole number in a range, both ends included."""

@@ -31,7 +31,8 @@ import math
 
 from absl import flags
 
-from biggan_tf import api, config, evaluation, features, latents, metrics
+from biggan_tf import api, config, metrics
+from biggan_tf.checks import LARGEST_SEED
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -42,13 +43,15 @@ _CHECKPOINT = flags.DEFINE_enum(
 )
 _DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
 _METRICS = flags.DEFINE_list("metrics", ["fid", "is"], ", ".join(metrics.METRICS))
-_NETWORK = flags.DEFINE_string("network", "inception", ", ".join(features.NETWORKS))
+_NETWORK = flags.DEFINE_string(
+    "network", "inception", "Or lite0_128, inception=FILE and others: see README.md."
+)
 _TRUNCATION = flags.DEFINE_float("truncation", math.inf, "Of the latents.")
 _SWEEP = flags.DEFINE_list("sweep", None, "Thresholds of the truncation curve.")
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", 50_000, "Generated for each score.", 1, 10**8
 )
-_SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Real images.")
+_SPLIT = flags.DEFINE_enum("split", "train", ["train", "held_out"], "Real images.")
 _REFERENCE = flags.DEFINE_string(
     "reference",
     None,
@@ -56,9 +59,7 @@ _REFERENCE = flags.DEFINE_string(
 )
 _NEIGHBOURS = flags.DEFINE_bool("neighbours", False, "Sheets of nearest neighbours.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "For what is written.")
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Of the latents and labels.", 0, latents.LARGEST_SEED
-)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", 0, LARGEST_SEED)
 
 
 def main() -> None:

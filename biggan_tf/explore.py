@@ -20,7 +20,9 @@ from absl import flags
 from biggan_tf import api, config
 from biggan_tf.errors import BadInput
 
-_MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
+_MODULE = flags.DEFINE_string(
+    "module", None, "Folder or hub handle of an export.", required=True
+)
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "Address that the page is served at.")
 _PORT = flags.DEFINE_integer(
     "port", 7860, "Of the page; if it is in use, the next free one.", 1, 65535
@@ -28,8 +30,6 @@ _PORT = flags.DEFINE_integer(
 
 
 def main() -> None:
-    if not _MODULE.value:
-        raise BadInput("--module is missing.")
     try:
         from biggan_tf import explorer
     except ModuleNotFoundError as error:

@@ -16,10 +16,9 @@ Statistics that came with imported weights are used as they are, unless
 from absl import flags
 
 from biggan_tf import api, config
-from biggan_tf.errors import BadInput
 
 config.define_flags()
-_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
+_MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run.", required=True)
 _EXPORT_DIR = flags.DEFINE_string(
     "export_dir", None, "A folder that is not there yet; <model_dir>/export by default."
 )
@@ -32,8 +31,6 @@ _WITH_DISCRIMINATOR = flags.DEFINE_bool(
 
 
 def main() -> None:
-    if not _MODEL_DIR.value:
-        raise BadInput("--model_dir is missing: name the folder of a training run.")
     api.export(
         _MODEL_DIR.value,
         _EXPORT_DIR.value,

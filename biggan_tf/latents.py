@@ -17,7 +17,6 @@ import tensorflow as tf
 from biggan_tf.config import option, options, settle
 from biggan_tf.errors import BadInput
 
-LARGEST_SEED = 2**63 - 1  # of flags; a run's own seed is an option of 32 bits
 DROPOUT_KEY = 3  # of random numbers, see `Draws.uniform`
 BALANCED = 2  # balanced data have at most so many times more of a class than of another
 

@@ -19,21 +19,24 @@ from biggan_tf import config, data, distribution, evaluation, features, images
 from biggan_tf.errors import BadInput
 
 config.define_flags()
-_DATA = flags.DEFINE_string("data", None, "embedded, tfds:NAME or folder:PATH.")
-_IMAGE_SIZE = flags.DEFINE_integer("image_size", None, "Side of the images.", 8, 4096)
+_DATA = flags.DEFINE_string(
+    "data", None, "embedded, tfds:NAME or folder:PATH.", required=True
+)
+_IMAGE_SIZE = flags.DEFINE_integer(
+    "image_size", None, "Side of the images.", 8, 4096, required=True
+)
 _NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
 _SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
 _FEATURES = flags.DEFINE_integer(
     "features", evaluation.KEPT, "Of how many images.", 0, 10**7
 )
-_OUTPUT = flags.DEFINE_string("output", None, "A .npz file that is not there yet.")
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "A .npz file that is not there yet.", required=True
+)
 
 
 @data.sentences()
 def main() -> None:
-    for flag in (_DATA, _IMAGE_SIZE, _OUTPUT):
-        if not flag.value:
-            raise BadInput(f"--{flag.name} is missing.")
     images.check_output(_OUTPUT.value, "--output", [".npz"])
     if Path(_OUTPUT.value).exists():
         raise BadInput(f"--output={_OUTPUT.value} is there already.")

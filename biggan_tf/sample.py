@@ -64,12 +64,18 @@ import os
 
 from absl import flags
 
-from biggan_tf import api, config, films, latents
+from biggan_tf import api, config
+from biggan_tf.checks import LARGEST_SEED
 from biggan_tf.errors import BadInput
 
-_MODULE = flags.DEFINE_string("module", None, "Folder or hub handle of an export.")
+_MODULE = flags.DEFINE_string(
+    "module", None, "Folder or hub handle of an export.", required=True
+)
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "A .png, .jpg or .npz file, .mp4 or .webp film; or FOLDER/."
+    "output",
+    None,
+    "A .png, .jpg or .npz file, .mp4 or .webp film; or FOLDER/.",
+    required=True,
 )
 _LABELS = flags.DEFINE_string(
     "labels", None, "Classes by name or index (from 0), such as Bag,3,5-7; or all."
@@ -86,7 +92,7 @@ _LATENTS = flags.DEFINE_string(
 _INTERPOLATE = flags.DEFINE_enum(
     "interpolate",
     None,
-    list(api.PATHS),
+    ["z", "great_circle", "class", "direction"],
     "From one z or class to another, or along directions.",
 )
 _WALKS = flags.DEFINE_integer("walks", 6, "Of a film, side by side.", 1, 100)
@@ -94,18 +100,17 @@ _SECONDS = flags.DEFINE_float("seconds", 1.5, "Of a film, from class to class.")
 _RATE = flags.DEFINE_integer("rate", 24, "Frames a second of a film.", 1, 100)
 _COUNT = flags.DEFINE_integer("count", None, "Images in a folder.", 1, 10**8)
 _PER_CLASS = flags.DEFINE_integer("per_class", None, "The same, a class.", 1, 10**6)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, latents.LARGEST_SEED)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, LARGEST_SEED)
 
 
 def main() -> None:
-    for flag in (_MODULE, _OUTPUT):
-        if not flag.value:
-            raise BadInput(f"--{flag.name} is missing.")
     module, output = _MODULE.value, _OUTPUT.value
     several, interpolate = _TRUNCATIONS.value or (), _INTERPOLATE.value
     counts = _COUNT.value, _PER_CLASS.value
     if several and interpolate:
         raise BadInput("--truncations and --interpolate exclude each other.")
+    from biggan_tf import films  # which imports TensorFlow, later than flags are parsed
+
     is_folder = output.endswith(os.sep) or os.path.isdir(output)
     is_film = output.lower().endswith(films.FORMATS)
     if any(counts) and not is_folder:

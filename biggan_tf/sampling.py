@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from biggan_tf import latents, networks
 from biggan_tf.architecture import GeneratorSpec, NetworkSpec
-from biggan_tf.checks import check_number, check_whole, listed
+from biggan_tf.checks import LARGEST_SEED, check_number, check_whole, listed
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -116,7 +116,7 @@ class Sampler:
         """
         check_number("truncation", truncation)
         latents.check_truncation(self.convention, truncation, "truncation")
-        check_whole("seed", seed, 0, latents.LARGEST_SEED)
+        check_whole("seed", seed, 0, LARGEST_SEED)
         labels = listed(labels)
         for label in labels:
             if not is_index(label, self.num_classes):

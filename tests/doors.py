@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tensorflow as tf
-from absl import flags
 from absl.testing import flagsaver
 
 from biggan_tf import config
+from biggan_tf.config.door import parse
 from biggan_tf.errors import BadInput
 
 ROOT = Path(__file__).parent.parent
@@ -68,8 +68,8 @@ def write_outcomes(module: str, command_lines: list[list[str]], path: str) -> No
         config.clear()
         printed, complaint = io.StringIO(), ""
         with flagsaver.flagsaver(), contextlib.redirect_stdout(printed):
-            flags.FLAGS([module, *arguments])
             try:
+                parse([module, *arguments])
                 program.main()
             except BadInput as error:
                 complaint = str(error)

@@ -60,6 +60,7 @@ def test_an_installed_wheel_takes_a_recipe_by_its_bare_name(wheel, tmp_path):
     elsewhere.mkdir()
     run(["-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel])
     environment = {**os.environ, "PYTHONPATH": str(target)}
+    del environment["TF_CPP_MIN_LOG_LEVEL"]  # of the tests
     found = run(
         ["-c", "import biggan_tf; print(biggan_tf.__file__)"],
         cwd=elsewhere,
@@ -71,11 +72,18 @@ def test_an_installed_wheel_takes_a_recipe_by_its_bare_name(wheel, tmp_path):
     planned = run(plan, cwd=elsewhere, env=environment)
     assert "train.total_steps = 8" in planned.stdout
     assert "8,000 images" in planned.stdout
+    assert not planned.stderr
     assert not list(elsewhere.iterdir())
     helped = run([train, "--help"], cwd=elsewhere, env=environment)
     assert "Running the same command again goes on" in helped.stdout
     assert "--[no]dry_run" in helped.stdout
     assert "--gin_param" in helped.stdout
+
+
+def test_flags_are_parsed_without_tensorflow():
+    for name in ("train", "export", "sample", "evaluate", "report", "explore"):
+        code = f"import sys, biggan_tf.{name}; print('tensorflow' in sys.modules)"
+        assert run(["-c", code], cwd=ROOT).stdout == "False\n", name
 
 
 def test_every_integer_flag_has_both_bounds():

@@ -16,7 +16,8 @@ host. `--vary` prints instead the cost as the batch, width, resolution or number
 replicas grows, and `--input` the speed of the input pipeline alone, of files and of
 memory. `--memory` prints what training keeps in memory at any batch size and for each
 image, in float32, in bfloat16 and with `recompute`; it counts in the graphs, and runs
-no step.
+no step. `--evaluation` prints how long an image takes in `evaluate`, beside what the
+generator and the feature network take alone, by turns.
 
 Every time is a median. The images are random; the input pipeline is measured
 separately.
@@ -26,8 +27,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
+import pathlib
 import resource
 import statistics
 import tempfile
@@ -42,7 +45,7 @@ import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
 
-from biggan_tf import config, data, distribution, gan, latents, layers, loop
+from biggan_tf import config, data, distribution, gan, latents, layers, loop, sampling
 from biggan_tf.architecture import CHANNELS
 from biggan_tf.errors import BadInput
 
@@ -52,6 +55,7 @@ _RATIOS = flags.DEFINE_bool("ratios", False, "Plain resampling and bfloat16 too.
 _LOOP = flags.DEFINE_bool("loop", False, "Run train.total_steps of the loop too.")
 _INPUT = flags.DEFINE_bool("input", False, "The input pipeline alone.")
 _MEMORY = flags.DEFINE_bool("memory", False, "What training keeps in memory alone.")
+_EVALUATION = flags.DEFINE_bool("evaluation", False, "An image in `evaluate` alone.")
 _VARY = flags.DEFINE_list("vary", [], "Of batch, width, resolution and replicas.")
 _PLOT = flags.DEFINE_string("plot", None, "PNG of what --vary measures.")
 
@@ -337,6 +341,47 @@ def input_rate(plan: loop.Plan) -> float:
     return count / seconds
 
 
+def report_evaluation(plan: loop.Plan) -> None:
+    """Seconds of a generated image: all of `evaluate`, and its two networks alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        evaluator = plan.evaluator(pathlib.Path(folder))
+    if evaluator is None:
+        raise BadInput("evaluation.every_steps = 0: set it, and evaluation.network.")
+    untruncated, sizes = [math.inf], (plan.train.batch_size, plan.frequencies)
+    made = sampling.InferenceGenerator(
+        plan.generator, plan.convention, untruncated, *sizes
+    )
+    made.measure(1, plan.train.seed)
+    sampler = made.sampler(0, plan.data.spec.class_names, "")
+    z, labels = sampler.batch(0, math.inf, plan.train.seed)
+    y = tf.one_hot(labels, sampler.num_classes)
+    pixels = tf.zeros([len(z), *[plan.generator.resolution] * 2, 3], tf.uint8)
+    look = tf.function(lambda: evaluator.network(pixels)["features"], autograph=False)
+    count = plan.evaluation.num_images
+    parts = {
+        "the generator alone": lambda: sampler.draw(z, y, math.inf),
+        "the feature network alone": look,
+    }
+    steps = {"`evaluate`": lambda: _seconds(lambda: evaluator.score(sampler)) / count}
+    for name, part in parts.items():
+        passes = [part] * max(1, count // len(z))
+        steps[name] = functools.partial(_seconds_of_each, passes, len(z))
+    in_turns(steps, 1)  # traces them, and looks at the real images
+    seconds = in_turns(steps, _STEPS.value)
+    rows = [
+        (f"ms of an image, {n}", f"{statistics.median(s) * 1e3:.3f}")
+        for n, s in seconds.items()
+    ]
+    ratios = [whole / sum(alone) for whole, *alone in zip(*seconds.values())]
+    rows.append(("`evaluate` / the sum of both", f"{statistics.median(ratios):.3f}"))
+    table(rows)
+
+
+def _seconds_of_each(passes: Sequence[Callable], images: int) -> float:
+    """Seconds of an image in passes of so many."""
+    return _seconds(lambda: [p().numpy() for p in passes]) / len(passes) / images
+
+
 def report_loop() -> None:
     """The share of the loop's time, after its first tick, outside the ticks."""
     spans, train = [], gan.Gan.train
@@ -443,6 +488,9 @@ def main() -> None:
     if _INPUT.value:
         plan.data.check_ready()
         report_input(plan)
+        return
+    if _EVALUATION.value:
+        report_evaluation(plan)
         return
     if plan.train.micro_batches > 1:
         raise BadInput(

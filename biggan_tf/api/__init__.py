@@ -12,18 +12,22 @@ with different ones may follow each other in a process, or run in different thre
 What the caller can mend is raised as BadInput.
 """
 
-from biggan_tf.api.runs import dry_run, export, train
-from biggan_tf.api.samples import (
-    PATHS,
-    film,
-    load,
-    redraw,
-    sample,
-    sample_files,
-    sheet_rows,
-    walk,
-    walk_through,
-)
-from biggan_tf.api.scores import evaluate
-from biggan_tf.api.shows import report
+import importlib
+from typing import Any
+
 from biggan_tf.errors import BadInput
+
+_ROOMS = {
+    "runs": "dry_run export train",
+    "samples": "film load redraw sample sample_files sheet_rows walk walk_through",
+    "scores": "evaluate",
+    "shows": "report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a function when it is first used: flags need no TensorFlow."""
+    for room, functions in _ROOMS.items():
+        if name in functions.split():
+            return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,13 @@ import numpy as np
 from biggan_tf import files, films, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PathLike, as_path
-from biggan_tf.checks import as_numbers, check_number, check_whole, listed
+from biggan_tf.checks import (
+    LARGEST_SEED,
+    as_numbers,
+    check_number,
+    check_whole,
+    listed,
+)
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
@@ -153,7 +159,7 @@ def _check_drawing(
     """Returns the truncations; BadInput on what no module could draw."""
     truncations = as_numbers("truncation", truncation)
     check_whole("columns", columns, 1, 10**6)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    check_whole("seed", seed, 0, LARGEST_SEED)
     _check_layout(layout, "several truncations" * (len(truncations) > 1))
     _check_layout(layout, "mixed classes" * (len(mix) > 0))
     return truncations
@@ -248,7 +254,7 @@ def sample_files(
     else:
         check_whole("per_class", per_class, 1, 10**6)
     check_number("truncation", truncation)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    check_whole("seed", seed, 0, LARGEST_SEED)
     folder = as_path(folder)
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
@@ -288,7 +294,7 @@ def film(
     """
     path = _film_path(output, rate)
     check_whole("walks", walks, 1, 100)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    check_whole("seed", seed, 0, LARGEST_SEED)
     check_number("truncation", truncation)
     frames = _frames(seconds, rate)
     sampler = _opened(module)

@@ -34,7 +34,7 @@ from biggan_tf.api.arguments import (
     check_checkpoint,
 )
 from biggan_tf.api.samples import load_hashed
-from biggan_tf.checks import as_numbers, check_text, check_whole
+from biggan_tf.checks import LARGEST_SEED, as_numbers, check_text, check_whole
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -183,7 +183,7 @@ def _check_values(
         check_text("data", data)
     check_text("network", network)
     check_whole("num_images", num_images, 1, 10**8)
-    check_whole("seed", seed, 0, latents.LARGEST_SEED)
+    check_whole("seed", seed, 0, LARGEST_SEED)
 
 
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:

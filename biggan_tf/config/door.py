@@ -2,15 +2,16 @@
 
 import ast
 import contextlib
+import importlib
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import app, flags, logging
 
 from biggan_tf.config.bindings import suggestion
-from biggan_tf.config.options import ROOMS, declared
 from biggan_tf.config.parsing import GIN_FOLDER
 from biggan_tf.errors import BadInput
 
@@ -33,12 +34,13 @@ def run(main: Callable[[], None]) -> None:
 
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
+        _import_tensorflow()
         with _one_line():
             main()
 
     def parser(arguments: Sequence[str]) -> list[str]:
         with _one_line():
-            return _parse(arguments)
+            return parse(arguments)
 
     # --help shows the text and the flags of the script that runs: these are its own.
     sys.modules["__main__"].__doc__ = sys.modules[main.__module__].__doc__
@@ -48,6 +50,25 @@ def run(main: Callable[[], None]) -> None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     # A shell leaves the ~ in --flag=~/folder as it is.
     app.run(guarded, [_at_home(word) for word in sys.argv], flags_parser=parser)
+
+
+def _import_tensorflow() -> None:
+    """Imports it without the two lines that 2.21 prints whatever the level of its log.
+
+    They are shown only if the import fails.
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except ImportError:
+            printed.seek(0)
+            os.write(stderr, printed.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 @contextlib.contextmanager
@@ -60,7 +81,7 @@ def _one_line() -> Iterator[None]:
         sys.exit(2)
 
 
-def _parse(arguments: Sequence[str]) -> list[str]:
+def parse(arguments: Sequence[str]) -> list[str]:
     """Parses the flags; BadInput on one that is wrong, or a word that is none."""
     for argument in arguments:
         _check_unicode(argument)
@@ -69,7 +90,10 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         raise BadInput(_unknown(error.flagname, str(error.flagvalue))) from error
     except flags.Error as error:
-        raise BadInput(f"{str(error).removeprefix('flag ')}.") from error
+        told = str(error)
+        if missing := re.search("Flag (--.*) must have a value", told):
+            told = f"{missing[1]} is missing"
+        raise BadInput(f"{told.removeprefix('flag ')}.") from error
     except SystemExit:  # of --help, where absl's status is 1
         sys.exit(0)
     if others:
@@ -81,7 +105,8 @@ def _unknown(name: str, typed: str) -> str:
     """Returns what somebody who typed a flag that does not exist may have meant."""
     told = f"{typed}: there is no such flag"
     known = {f"--{f.name}" for f in flags.FLAGS.get_key_flags_for_module(sys.argv[0])}
-    rooms = [room for room in ROOMS if name in declared(ROOMS[room])]
+    recipe = (GIN_FOLDER / "base.gin").read_text()  # which names every option
+    rooms = re.findall(rf"^(\w+)\.{re.escape(name)} = ", recipe, re.MULTILINE)
     if rooms and "--gin_param" in known:
         value = typed.partition("=")[2] or "..."
         try:
