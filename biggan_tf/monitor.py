@@ -33,7 +33,7 @@ SPECTRA = "weight_spectra"  # TensorBoard shows its groups in alphabetical order
 CHARTS = {
     "losses": ["loss/.*"],
     "D's accuracy": ["accuracy/.*"],
-    "scores": ["scores/.*", "diversity"],
+    "scores": ["scores/(?!.*_se(_|$)).*", "diversity"],  # without standard errors
     "gradient norms": ["gradient_norm/.*"],
     "largest singular values of G": [rf"{SPECTRA}/G\..*/sigma0"],
     "largest singular values of D": [rf"{SPECTRA}/D\..*/sigma0"],
@@ -97,7 +97,8 @@ class TensorBoard:
     """Event files in the model directory."""
 
     def __init__(self, directory: str | os.PathLike[str], config_text: str):
-        self._writer = tf.summary.create_file_writer(str(directory))
+        self._directory = str(directory)
+        self._writer = tf.summary.create_file_writer(self._directory)
         with self._at(0):
             indented = "\n".join(f"    {line}" for line in config_text.splitlines())
             tf.summary.text("config", indented)
@@ -112,7 +113,8 @@ class TensorBoard:
         category = layout_pb2.Category(title="training", chart=charts)
         layout = custom_scalar.pb(layout_pb2.Layout(category=[category]))
         with self._at(0):
-            hparams_api.hparams(compared)
+            # Named, or runs of the same options would be one.
+            hparams_api.hparams(compared, trial_id=self._directory)
             tf.summary.text("environment", environment)
             tf.summary.experimental.write_raw_pb(layout.SerializeToString())
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams import plugin_data_pb2
 from test_survival import full_disk
 
 from biggan_tf import config, data, logs, loop, monitor, run
@@ -342,7 +343,9 @@ def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
             quiet = "scores/", "diversity"  # this run has none of them
             matches = any(re.fullmatch(pattern, tag) for tag in tags)
             assert matches or pattern.startswith(quiet), pattern
-    assert "_hparams_/session_start_info" in tags
+    session = events.SummaryMetadata("_hparams_/session_start_info")
+    told = plugin_data_pb2.HParamsPluginData.FromString(session.plugin_data.content)
+    assert told.session_start_info.group_name == str(tmp_path)
     sigmas = [tag for tag in tags if tag.endswith("/normalized0")]
     plan = loop.make_plan()
     gan = plan.build()
