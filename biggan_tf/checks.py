@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import numbers
 from collections.abc import Iterable
 
@@ -24,8 +25,11 @@ def check_whole(name: str, value: object, low: int, high: int) -> None:
 
 def check_number(name: str, value: object) -> None:
     """Raises BadInput unless a value is a number."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise BadInput(f"{name} = {value!r}: take a number.")
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):
+            float(value)
+            return
+    raise BadInput(f"{name} = {value!r}: take a number.")
 
 
 def check_text(name: str, value: object) -> None:
@@ -36,6 +40,7 @@ def check_text(name: str, value: object) -> None:
 
 def listed(value: object) -> list:
     """Returns what a list, an array or the like holds; of anything else a list."""
+    value = value.item() if getattr(value, "ndim", 1) == 0 else value
     several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
     return [*value] if several else [value]
 

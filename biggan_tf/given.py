@@ -48,6 +48,8 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
             number for all.
         flag: that a BadInput names, if they do not fit the module.
     """
+    if not isinstance(source, (str, os.PathLike, Mapping)):
+        raise BadInput(f"{flag} = {source!r}: give a .npz file, or arrays by name.")
     is_file = not isinstance(source, Mapping)
     told = f"{flag}={os.fspath(source)}" if is_file else flag
     arrays = _load(source, told) if is_file else source
@@ -55,7 +57,7 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
         raise BadInput(
             f"{told}: give z, labels and truncation; {missing[0]} is missing."
         )
-    z, y, truncation = (np.asarray(arrays[name]) for name in ARRAYS)
+    z, y, truncation = (_array(arrays[name], f"{told}: {name}") for name in ARRAYS)
     size, classes = sampler.latent_size, sampler.num_classes
     count = len(z) if z.ndim else 0
     soft = _is_number(y) and y.shape == (count, classes)
@@ -74,11 +76,21 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
     truncation = np.broadcast_to(np.float32(truncation), [count])
     for value in set(truncation.tolist()):
         latents.check_truncation(sampler.convention, value, f"{told}: truncation")
-    return Given(np.float32(z), one_hot(y, classes).numpy(), truncation)
+    y = np.float32(y) if soft else one_hot(y.astype(np.int64), classes).numpy()
+    return Given(np.float32(z), y, truncation)
+
+
+def _array(given: Any, told: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError as error:  # of lists of several lengths
+        raise BadInput(f"{told}: give an array ({error}).") from error
 
 
 def _is_number(x: np.ndarray) -> bool:
-    return x.dtype.kind in "fiu" and bool(np.isfinite(x).all())
+    """Returns whether all are finite in float32."""
+    largest = np.finfo(np.float32).max
+    return x.dtype.kind in "fiu" and bool((np.abs(x) <= largest).all())
 
 
 def _load(path: Any, told: str) -> Mapping[str, np.ndarray]:

@@ -70,7 +70,8 @@ def train(
             remarks = *plan.data.remarks(), plan.latents.remark()
             print(*remarks, sep="\n", flush=True)
             config.claim(folder)
-            run.write_data_spec(folder, plan.data.spec)
+            images = plan.data.fingerprint("train")
+            run.write_data_spec(folder, plan.data.spec, images)
         if plan.train.deterministic:
             tf.config.experimental.enable_op_determinism()
         loop = _Loop(plan, folder, workers, evaluator)

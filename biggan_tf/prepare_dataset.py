@@ -141,15 +141,22 @@ def verify(folder: Path, spec: data.DataSpec) -> str:
 
 @data.sentences()
 def main() -> None:
+    if not _NAME.value.isidentifier():
+        raise BadInput(f"--name={_NAME.value}: take letters, digits and underscores.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()
+    for name in found.spec.class_names:
+        # TFDS keeps them in a file of lines, without the blanks at their ends.
+        if name.strip().splitlines() != [name]:
+            raise BadInput(
+                f"{found.spec.name}: rename the class {name!r}; a TFDS data set takes "
+                "names of one line, without blanks at their ends."
+            )
     found.check_ready()
     print(*found.remarks(), sep="\n", flush=True)
     config.refuse_dead_bindings(("data",))
     root = Path(_DATA_DIR.value or tfds.core.constants.DATA_DIR)
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
-    if not _NAME.value.isidentifier():
-        raise BadInput(f"--name={_NAME.value}: take letters, digits and underscores.")
     if final.exists():
         raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
     shutil.rmtree(working, ignore_errors=True)  # of a preparation that was cut off

@@ -69,6 +69,11 @@ def of_module(folder: Path) -> str:
             f"--module={folder}: name a folder that biggan_tf.export wrote; this one "
             "has no README.md."
         )
+    sums = folder / "SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ()
+    for name in (line.partition("  ")[2] for line in lines):
+        if not (folder / name).is_file():
+            raise BadInput(f"--module={folder}: export it again; it lacks {name}.")
     return _page(folder.resolve().name, _card(folder))
 
 

@@ -85,10 +85,20 @@ def build_gan(
 # --- the data of a run ----------------------------------------------------------------
 
 
-def write_data_spec(folder: Path, spec: DataSpec) -> None:
-    """Writes `data.json`: what an export needs of the data; TensorFlow's version."""
-    values = {**dataclasses.asdict(spec), "tensorflow": tf.__version__}
-    files.write_json(folder / "data.json", values)
+def write_data_spec(folder: Path, spec: DataSpec, images_sha256: str = "") -> None:
+    """Writes `data.json`: what an export needs of the data; TensorFlow's version.
+
+    Prints a line if the run was trained on images of another hash.
+    """
+    path = folder / "data.json"
+    before = files.read_json(path).get("images_sha256") if path.is_file() else ""
+    if before and before != images_sha256:
+        print(
+            f"{folder} was trained on other images; it goes on with the "
+            f"{spec.train_images:,} that are in {spec.name} now"
+        )
+    more = {"images_sha256": images_sha256, "tensorflow": tf.__version__}
+    files.write_json(path, {**dataclasses.asdict(spec), **more})
 
 
 def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
@@ -99,6 +109,7 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     try:
         values = files.read_json(folder / "data.json")
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
+        values.pop("images_sha256", None)
         for name in ("image_size", "num_classes", "train_images", "held_out_images"):
             if type(values[name]) is not int:
                 raise ValueError(f"{name} is no whole number")
@@ -149,6 +160,8 @@ def lock(folder: Path) -> BinaryIO:
 
 def check_names(folder: Path) -> None:
     """Raises BadInput if a file is where a run makes a folder, or the other way."""
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise BadInput(f"--model_dir={folder}: name a folder; this is none.")
     for name in ("checkpoints", "samples"):
         if (folder / name).exists() and not (folder / name).is_dir():
             raise BadInput(f"--model_dir={folder}: move {name} away; it is no folder.")

@@ -101,6 +101,8 @@ class SampleFolder:
         if "weights_sha256" not in before:  # of an earlier version
             settings = {**settings, "truncation": f"{self.truncation:g}"}
             del settings["weights_sha256"]
+        if settings.get("weights_sha256") and before.get("weights_sha256"):
+            settings = {**settings, "module": before.get("module")}  # it may have moved
         for name, now in settings.items():
             if name not in before:
                 raise BadInput(

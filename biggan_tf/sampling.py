@@ -99,12 +99,14 @@ class Sampler:
         z, y = tf.cast(z, tf.float32), one_hot(y, self.num_classes)
         truncation = tf.constant(truncation, tf.float32)
         size = max(1, 64 * 128**2 // self.image_size**2)
-        return np.concatenate(
-            [
-                self.draw(z[start : start + size], y[start : start + size], truncation)
-                for start in range(0, len(z), size)
-            ]
-        )
+        parts = [slice(start, start + size) for start in range(0, len(z), size)]
+        drawn = [self.draw(z[part], y[part], truncation) for part in parts]
+        drawn = np.concatenate(drawn)
+        if np.isnan(drawn).any():
+            raise BadInput(
+                "images are NaN: take smaller latents or labels, or other weights."
+            )
+        return drawn
 
     def generate(
         self, labels: Sequence[int], truncation: float, seed: int

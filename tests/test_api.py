@@ -13,7 +13,7 @@ from tensorflow.python.eager.polymorphic_function import polymorphic_function as
 import biggan_tf
 from biggan_tf import config, plan
 from biggan_tf.config.options import current
-from biggan_tf.run import write_data_spec
+from biggan_tf.run import read_data_spec, write_data_spec
 
 QUICK = {
     "train.total_steps": 2,
@@ -138,6 +138,13 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
             "--split=held",
         ),
         (lambda: biggan_tf.train("test.gin", "run[lr=1]"), r"without \[ in its path"),
+        (lambda: biggan_tf.load("m[1]"), r"--module=m\[1\]: .*without \[ in its path"),
+        (
+            lambda: biggan_tf.evaluate(None, "r\\x", network="l"),
+            "without .* in its path",
+        ),
+        (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
+        (lambda: biggan_tf.report(module="m\udc80"), "is no path of a file"),
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
@@ -278,3 +285,13 @@ def test_the_package_is_light_until_it_is_used():
     assert "train" in biggan_tf.__all__
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         _ = biggan_tf.trian
+
+
+def test_a_run_says_that_it_goes_on_with_other_images(tmp_path, capsys):
+    with config.apart():
+        config.parse(["test.gin"], [])
+        spec = plan.make_plan().data.spec
+    for sha256, said in (("a", ""), ("a", ""), ("b", "trained on other images")):
+        write_data_spec(tmp_path, spec, sha256)
+        assert said in capsys.readouterr().out
+    assert read_data_spec(tmp_path)[0] == spec

@@ -103,3 +103,13 @@ def test_images_that_turn_out_broken_are_one_sentence(folder, tmp_path):
     assert re.search(r"data.path: \d+ of 60 images cannot be read", said)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "pets").exists()
+
+
+def test_class_names_that_tfds_would_change_are_refused_first(tmp_path):
+    for name in ("a", "b\u2028"):
+        (tmp_path / name).mkdir()
+        for file in ("1.png", "2.png"):
+            Image.new("RGB", [32, 32]).save(tmp_path / name / file)
+    done = subprocess.run(command(tmp_path, tmp_path), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "rename the class 'b\\u2028'; a TFDS" in done.stderr

@@ -162,5 +162,8 @@ def test_a_module_is_its_card_and_its_picture(tmp_path):
     path = biggan_tf.report(module=tmp_path)
     assert path == tmp_path.with_name(f"{tmp_path.name}.html")
     page = Page(path.read_text(encoding="utf-8"))
+    (tmp_path / "SHA256SUMS").write_text("0a  README.md\n0b  saved_model.pb\n")
+    with pytest.raises(BadInput, match="export it again; it lacks saved_model.pb"):
+        biggan_tf.report(module=tmp_path)
     assert "# biggan of <letters>" in page.text
     assert np.all(np.asarray(page.pictures["Samples"]) == 7)

@@ -206,6 +206,7 @@ def sample_files(folder, **changes):
 
 def test_a_folder_goes_on_with_the_same_samples_only(tmp_path):
     assert sample_files(tmp_path) == 4
+    assert sample_files(tmp_path, module="moved") == sample_files(tmp_path) == 0
     for changed in ({"sha256": "b"}, {"truncation": 0.123457}, {"seed": 1}):
         name = next(iter(changed))
         with pytest.raises(BadInput, match=f"same command, for its images .*{name} ="):

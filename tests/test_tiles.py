@@ -65,6 +65,11 @@ def test_given_arrays_need_fill_no_row(tmp_path):
     soft = {"z": z, "labels": np.eye(5)[[0, 1, 4, 0, 2]], "truncation": np.ones(5)}
     images = api.redraw(SAMPLER, soft, 3, path)
     np.testing.assert_array_equal(hard, images)
+    for kind in (np.uint64, np.int8):
+        soft["labels"] = np.eye(5, dtype=kind)[[0, 1, 4, 0, 2]]
+        np.testing.assert_array_equal(api.redraw(SAMPLER, soft, 3), images)
+    soft["labels"] = np.array([0, 1, 4, 0, 2], np.uint16)
+    np.testing.assert_array_equal(api.redraw(SAMPLER, soft, 3), images)
     picture = np.asarray(Image.open(path))
     assert picture.shape == (64 + 2 + 64, 3 * 64 + 4, 3)
     assert np.all(picture[66:, 132:] == 255)
@@ -78,6 +83,9 @@ def test_given_latents_that_do_not_fit_are_refused(tmp_path):
         ({"z": np.full([3, 8], np.nan)}, "z does not"),
         ({"z": np.zeros([0, 8]), "labels": []}, "z does not"),
         ({"z": "x"}, "z does not"),
+        ({"z": np.full([3, 8], 1e300)}, "z does not"),
+        ({"z": [[1, 2], [3]]}, "--latents: z: give an array"),
+        ({"labels": np.full([3, 5], 1e300)}, "labels does not"),
         ({"labels": [0, 1, 5]}, "labels does not fit.* of 0 to 4"),
         ({"labels": [0, 1]}, "labels does not"),
         ({"labels": [0.0, 1.0, 2.0]}, "labels does not"),
@@ -87,6 +95,13 @@ def test_given_latents_that_do_not_fit_are_refused(tmp_path):
     ):
         with pytest.raises(BadInput, match=sentence):
             api.redraw(SAMPLER, {**right, **wrong})
+    for none in (None, 5, [right["z"]]):
+        with pytest.raises(BadInput, match="--latents = .*: give a .npz file, or arr"):
+            api.redraw(SAMPLER, none)
+    tall = {name: np.zeros([1300, *np.shape(x)[1:]]) for name, x in right.items()}
+    tall = {**tall, "labels": [0] * 1300, "truncation": 0.5}
+    with pytest.raises(BadInput, match="tall.jpg: .*65,500"):
+        api.redraw(SAMPLER, tall, 1, tmp_path / "tall.jpg")
     path = tmp_path / "x.npz"
     for write in (
         lambda: None,
@@ -111,6 +126,11 @@ def test_a_mix_that_is_none_is_refused():
         ({"mix": (0, 0)}, "one of them above 0"),
         ({"mix": (1, float("nan"))}, "shares of 0 or more"),
         ({"mix": (1, 1), "layout": "z"}, "take 'samples' with mixed classes"),
+        ({"mix": None}, "mix = None: take a number"),
+        ({"mix": 0.5}, "as many shares"),
+        ({"mix": ["a", 1]}, "mix = 'a': take a number"),
+        ({"mix": [10**400, 1]}, "mix = 1000+: take a number"),
+        ({"mix": [True, 1]}, "mix = True: take a number"),
     ):
         with pytest.raises(BadInput, match=sentence):
             api.sample(SAMPLER, "a,b", **wrong)

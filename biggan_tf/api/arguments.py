@@ -26,6 +26,7 @@ def as_path(given: PathLike) -> Path:
     """
     try:
         path = Path(given).expanduser()
+        os.fspath(path).encode()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.lstat()
     except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -66,6 +67,8 @@ def bind(
     files = file_names(gin_files)
     if isinstance(bindings, Mapping):
         config.parse(files, (), rooms)
+        for name in bindings:
+            check_text("bindings", name)
         values = {name: _plain(value) for name, value in bindings.items()}
         config.bind_values(values, rooms)
     else:

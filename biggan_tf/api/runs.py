@@ -144,7 +144,7 @@ def _configured(
     """Inside, the configuration of a training is bound, and nothing else."""
     with config.apart():
         if continue_from:
-            there, _ = run.locate(as_path(continue_from))
+            there, _ = run.locate(as_folder(continue_from, "--continue_from"))
             if not model_dir or there.resolve() == as_path(model_dir).resolve():
                 raise BadInput(
                     f"--model_dir={model_dir or ''}: name a new one with "

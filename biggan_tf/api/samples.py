@@ -12,7 +12,7 @@ import numpy as np
 
 from biggan_tf import files, films, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
-from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.api.arguments import PathLike, as_folder, as_path
 from biggan_tf.checks import (
     LARGEST_SEED,
     as_numbers,
@@ -39,7 +39,9 @@ def load(module: PathLike) -> Sampler:
 
     `Sampler.generate(labels, truncation, seed)` returns images, float32 in [-1, 1].
     """
-    return saved_model.load(module if _is_url(module) else as_path(module))
+    return saved_model.load(
+        module if _is_url(module) else as_folder(module, "--module")
+    )
 
 
 def load_hashed(module: PathLike) -> Sampler:
@@ -138,8 +140,8 @@ def sheet_rows(
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
     each = sheets.DIRECTIONS if layout == "direction" else len(truncations)
     _check_memory(sampler, len(classes) * columns * each)
-    if len(mix):
-        y = _mixed_label(classes, mix, sampler.num_classes)
+    if np.size(mix):
+        y = _mixed_label(classes, listed(mix), sampler.num_classes)
         rows = [sheets.mixed_row(sampler, y, columns, t, seed) for t in truncations]
         if len(rows) == 1:
             return rows
@@ -158,10 +160,12 @@ def _check_drawing(
 ) -> list[float]:
     """Returns the truncations; BadInput on what no module could draw."""
     truncations = as_numbers("truncation", truncation)
+    if np.size(mix):
+        as_numbers("mix", mix)
     check_whole("columns", columns, 1, 10**6)
     check_whole("seed", seed, 0, LARGEST_SEED)
     _check_layout(layout, "several truncations" * (len(truncations) > 1))
-    _check_layout(layout, "mixed classes" * (len(mix) > 0))
+    _check_layout(layout, "mixed classes" * (np.size(mix) > 0))
     return truncations
 
 
@@ -211,6 +215,11 @@ def redraw(
     sampler = _opened(module)
     check_whole("columns", columns, 1, 10**6)
     rows = given.read(latents, sampler, "--latents").rows(sampler, columns)
+    _check_memory(sampler, sum(len(row.z) for row in rows))
+    if output:
+        tiles = len(rows), max(len(row.z) for row in rows)
+        titles = [row.title for row in rows]
+        images.check_size(output, sampler.image_size, *tiles, titles)
     drawn = sheets.draw(sampler, rows)
     if output:
         sheets.save(output, rows, drawn)

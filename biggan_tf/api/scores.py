@@ -29,6 +29,7 @@ from biggan_tf.api.arguments import (
     Bindings,
     Files,
     PathLike,
+    as_folder,
     as_path,
     bind,
     check_checkpoint,
@@ -86,7 +87,7 @@ def evaluate(
 
     Args:
         module, model_dir: what to score: an exported module, or a run.
-        data: "embedded", "tfds:NAME", "folder:PATH" or a path; None: the run's own.
+        data: "embedded", "tfds:NAME", "folder:PATH" or a `Path`; None: the run's own.
         metrics: names of `metrics.METRICS`, in a list or with commas between.
         network: of features, see `features.NETWORKS`.
         truncation: several also draw the curve, and print the paper's Table 2 columns.
@@ -108,7 +109,7 @@ def evaluate(
     _check_values(file, data, network, num_images, seed)
     with config.apart(), datasets.sentences(), memory.room_or(_SMALLER):
         if model_dir:
-            config.read_back(as_path(model_dir))
+            config.read_back(as_folder(model_dir, "--model_dir"))
             for room in (*OF_TRAINING, *(["data"] if data else [])):
                 config.forget(room)
         bind(gin_files, bindings, ROOMS)

@@ -71,7 +71,8 @@ def check_claim(model_dir: str | os.PathLike[str]) -> bool:
         if refused:
             raise BadInput(
                 f"--model_dir={model_dir} belongs to another config "
-                f"({', '.join(refused)}): take the values there, or another directory."
+                f"({', '.join(refused[:3])}{', ...' * (len(refused) > 3)}): take the "
+                "values there, or another directory."
             )
     return True
 

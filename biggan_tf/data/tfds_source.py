@@ -42,6 +42,11 @@ class Tfds(pipeline.Data):
         # Only these two features of an example are decoded.
         features = dict(zip(self._keys, [image, label]))
         self._features = tfds.features.FeaturesDict(features)
+        if label.num_classes != len(label.names):
+            raise BadInput(
+                f"data.name = {options.name!r}: prepare it again; it has "
+                f"{label.num_classes} classes and {len(label.names)} class names."
+            )
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
         train, held_out = options.split or "train", options.held_out_split
         if info.splits:

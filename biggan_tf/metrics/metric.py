@@ -90,8 +90,11 @@ class Metric(abc.ABC):
 
     @classmethod
     def fewest_images(cls, feature_size: int) -> int:
-        """Returns how many images it needs at least; of real ones too, if any."""
-        return 1
+        """Returns how many images it needs at least; of real ones too, if any.
+
+        A standard error needs 2.
+        """
+        return 2
 
     @classmethod
     def scores(cls, request: Request) -> Sequence[str]:
