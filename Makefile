@@ -54,7 +54,7 @@ format: $(READY_TO_TEST)
 
 # The site, in site/. It reads the code without running it, so it needs no TensorFlow.
 docs: .venv-docs/.ready
-	.venv-docs/bin/mkdocs build --strict --quiet
+	.venv-docs/bin/mkdocs build --strict
 
 .venv-docs/.ready: docs/requirements.txt
 	@python3 -m venv --clear .venv-docs

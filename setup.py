@@ -112,6 +112,8 @@ setup(
             "clean-fid" + OLD,  # its resize, to compare with
             "foolbox",  # for its 20 labelled pictures
             "hypothesis",
+            "ipykernel",
+            "nbclient",  # runs the notebooks of docs/notebooks
             "playwright",  # drives Chromium, for the page of `explore`
             "prdc",
             "pytest",

@@ -29,7 +29,7 @@ SLOW_FILES = [
     f"test_{name}.py"
     for name in (
         *("evaluation", "train", "gan", "loop", "networks", "xla", "workers"),
-        *("stability", "weights", "weights_huggingface", "weights_tfhub"),
+        *("notebooks", "stability", "weights", "weights_huggingface", "weights_tfhub"),
         *(
             "explore",
             "saved_model",

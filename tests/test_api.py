@@ -12,6 +12,7 @@ from tensorflow.python.eager.polymorphic_function import polymorphic_function as
 
 import biggan_tf
 from biggan_tf import config, plan
+from biggan_tf.api.arguments import bind
 from biggan_tf.config.options import current
 from biggan_tf.run import read_data_spec, write_data_spec
 
@@ -201,6 +202,12 @@ def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
 def test_no_recipe_is_refused(wrong):
     with pytest.raises(biggan_tf.BadInput, match=f"{next(iter(wrong))} = "):
         biggan_tf.train(**{"gin_files": "test.gin", "model_dir": "x", **wrong})
+
+
+def test_values_go_where_a_recipe_requires_them(tmp_path):
+    with config.apart():
+        bind("folder.gin", {"data.path": tmp_path})
+        assert current().bound["data.path"] == str(tmp_path)
 
 
 def test_a_dry_run_refuses_what_training_would(tmp_path):

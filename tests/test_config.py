@@ -679,7 +679,7 @@ def test_a_directory_of_an_earlier_version_is_claimed_by_what_it_means(tmp_path)
     networks = "".join(line for line in OLD.splitlines(True) if "networks." in line)
     (tmp_path / "config.gin").write_text(networks)
     rooms = "generator.", "discriminator."
-    config.bind_values({n: NEW[n] for n in NEW if n.startswith(rooms)})
+    config.parse([], {n: NEW[n] for n in NEW if n.startswith(rooms)})
     architecture.GeneratorSpec(32, 10)
     architecture.DiscriminatorSpec(32, 10)
     config.claim(tmp_path)

@@ -1,7 +1,11 @@
-"""Pages of the site that are files of the repository's top folder; a hook of MkDocs."""
+"""Pages of the site that are not Markdown in docs/; a hook of MkDocs.
+
+They are files of the repository's top folder, and notebooks, which have no outputs.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -20,9 +24,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages, their links as the site has them."""
     for page, source in PAGES.items():
         text = (ROOT / source).read_text(encoding="utf-8")
-        made = File.generated(config, page, content=relinked(text))
-        files.append(made)
+        files.append(File.generated(config, page, content=relinked(text)))
+    for path in sorted((ROOT / "docs" / "notebooks").glob("*.ipynb")):
+        page = f"notebooks/{path.stem}.md"
+        files.append(File.generated(config, page, content=of_notebook(path)))
     return files
+
+
+def of_notebook(path: Path) -> str:
+    """Returns a notebook as Markdown, its links to others as the site has them."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text, is_code = "".join(cell["source"]), cell["cell_type"] == "code"
+        page = text.replace(".ipynb)", ".md)")
+        parts.append(f"```python\n{text}\n```" if is_code else page)
+    parts.insert(1, f"[The notebook itself]({path.name}), to run.")
+    return "\n\n".join(parts)
 
 
 def relinked(text: str) -> str:
@@ -33,7 +50,8 @@ def relinked(text: str) -> str:
     def link(match: re.Match) -> str:
         words, target = match[1], match[2]
         if target.startswith("docs/") or "://" in target or target.startswith("#"):
-            return f"[{words}]({target.removeprefix('docs/')})"
+            page = target.removeprefix("docs/").replace(".ipynb", ".md")
+            return f"[{words}]({page})"
         return f"[{words}]({places[target]})" if target in places else words
 
     return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", link, text)

@@ -66,16 +66,14 @@ def bind(
     """
     files = file_names(gin_files)
     if isinstance(bindings, Mapping):
-        config.parse(files, (), rooms)
         for name in bindings:
             check_text("bindings", name)
-        values = {name: _plain(value) for name, value in bindings.items()}
-        config.bind_values(values, rooms)
+        bindings = {name: _plain(value) for name, value in bindings.items()}
     else:
-        lines = listed(bindings)
-        for line in lines:
+        bindings = listed(bindings)
+        for line in bindings:
             check_text("bindings", line)
-        config.parse(files, lines, rooms)
+    config.parse(files, bindings, rooms)
 
 
 def _plain(value: Any) -> Any:

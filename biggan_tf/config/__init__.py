@@ -14,7 +14,6 @@ except ImportError:
     ) from None
 
 from biggan_tf.config.bindings import (
-    bind_values,
     clear,
     forget,
     operative,

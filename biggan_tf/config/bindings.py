@@ -64,11 +64,6 @@ def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
         here.bound[name], here.places[name] = values[name], found[name].where
 
 
-def bind_values(values: Mapping[str, Any], rooms: Collection[str] = ROOMS) -> None:
-    """Binds plain Python values by "room.option"; see `bind`."""
-    bind({name: Bound(value, "bindings") for name, value in values.items()}, rooms)
-
-
 def clear() -> None:
     """Unbinds everything, and forgets what was used."""
     current().__init__()

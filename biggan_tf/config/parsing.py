@@ -3,9 +3,9 @@
 import os
 import re
 import tokenize
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import gin
 from gin import config_parser
@@ -27,11 +27,12 @@ _NO_GIN = (
 
 def parse(
     gin_files: Sequence[str],
-    gin_params: Sequence[str],
+    bindings: Union[Sequence[str], Mapping[str, Any]],
     rooms: Collection[str] = ROOMS,
 ) -> None:
-    """Binds the values of `gin_files`, then of `gin_params`, on top of what is bound.
+    """Binds the values of `gin_files`, then of `bindings`, on top of what is bound.
 
+    `bindings` are lines, as of --gin_param, or plain Python values by "room.option".
     A file is looked for at its path and then in GIN_FOLDER; an `include` in the folder
     of its file and then in GIN_FOLDER.
 
@@ -42,8 +43,11 @@ def parse(
     found: dict[str, Bound] = {}
     for name in gin_files:
         found |= _of_file(name, Path(), f"--gin_file={name}")
-    for param in gin_params:
-        found |= _of_text(param, f'--gin_param="{param}"', Path())
+    if isinstance(bindings, Mapping):
+        found |= {name: Bound(x, "bindings") for name, x in bindings.items()}
+    else:
+        for line in bindings:
+            found |= _of_text(line, f'--gin_param="{line}"', Path())
     bind(found, rooms)
 
 
