@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from biggan_tf.data.pipeline import to_network
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.keras import keras
@@ -50,7 +51,7 @@ def search(
     network, the squared distance of the features, divided by their squared norm.
 
     Args:
-        picture: float32 [image_size, image_size, 3] in [-1, 1].
+        picture: uint8 [image_size, image_size, 3].
         labels: of the classes that the label mixes.
         truncation: of the drawn latents, and of the batch-norm statistics.
         steps: of each search.
@@ -59,6 +60,7 @@ def search(
 
     Raises BadInput if the module does not tell gradients.
     """
+    picture = to_network(picture).numpy()
     classes = tf.one_hot(labels, sampler.num_classes)
     # The logits of a start: that of its class, and those of all others.
     own = math.log(DRAWN_SHARE / (1 - DRAWN_SHARE) * max(1, len(labels) - 1))

@@ -13,7 +13,7 @@ from biggan_tf import features, films, images, latents, projection, sheets
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.api.samples import as_classes, film_path, opened
 from biggan_tf.checks import LARGEST_SEED, check_number, check_text, check_whole
-from biggan_tf.data import folder, pipeline
+from biggan_tf.data import folder
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import Row
 from biggan_tf.standing import GRIDS
@@ -75,7 +75,7 @@ def project(
         is_film = path.suffix.lower() in films.FORMATS
         images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
     states = projection.search(
-        *(sampler, pipeline.to_network(target).numpy(), classes, float(truncation)),
+        *(sampler, target, classes, float(truncation)),
         **{"steps": int(steps), "starts": int(starts), "seed": int(seed)},
         network=features.load(network) if network else None,
     )
