@@ -21,7 +21,8 @@ CSS = """
 .thumbnail-item, .thumbnail-item img {border-radius: 0 !important}
 .thumbnail-item {overflow: visible !important}
 .caption-label {font-size: 11px !important; padding: 0 4px !important; opacity: .85;
-  left: 0 !important; right: auto !important; max-width: none !important; z-index: 1}
+  left: 0 !important; right: auto !important; max-width: none !important; z-index: 1;
+  pointer-events: none}
 #status progress {width: 40%}
 .toast-wrap {top: auto !important; bottom: 16px !important}
 #film video, #film img {width: min(100%, 512px)}
