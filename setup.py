@@ -46,6 +46,7 @@ COMMANDS = {
     "train": "train",
     "export": "export",
     "sample": "sample",
+    "project": "project",
     "evaluate": "evaluate",
     "report": "report",
     "explore": "explore",

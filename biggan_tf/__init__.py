@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["BadInput", "dry_run", "evaluate", "export", "film", "load", "redraw"]
-__all__ += ["report", "sample", "sample_files", "train", "walk"]
+__all__ += ["project", "report", "sample", "sample_files", "train", "walk"]
 
 
 def __getattr__(name: str) -> Any:

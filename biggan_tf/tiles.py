@@ -31,19 +31,38 @@ class Draw(NamedTuple):
         return sampler.latents(self.count, truncation, self.seed)[self.index]
 
 
+class Found(NamedTuple):
+    """Latents that no seed gave, the same at every truncation."""
+
+    z: np.ndarray  # float32 [latent_size]
+
+    def latents(self, sampler: Sampler, truncation: float) -> np.ndarray:
+        """Returns z."""
+        del sampler, truncation
+        return self.z
+
+
 class Tile(NamedTuple):
-    """One image: drawn latents, turned towards others by each of the turns."""
+    """One image: latents, turned towards others by each of the turns, then moved."""
 
     y: np.ndarray  # float32 [num_classes], one-hot or soft
-    draw: Draw
+    draw: Draw | Found
     turns: tuple[tuple[Draw, float], ...] = ()  # and how much of the way, 0 to 1
+    moves: tuple[float, ...] = ()  # along the strongest directions of a module
 
     def latents(self, sampler: Sampler, truncation: float) -> np.ndarray:
         """Returns z, float32 [latent_size]; turns are on great circles."""
         z = self.draw.latents(sampler, truncation)
         for draw, way in self.turns:
             z = great_circle(z, draw.latents(sampler, truncation), [way])[0]
-        return z
+        if not self.moves:
+            return z
+        return z + np.float32(self.moves) @ sampler.directions[: len(self.moves)]
+
+    def moved(self, moves: Sequence[float]) -> Tile:
+        """Returns a tile that is moved by so much more along the first directions."""
+        before = self.moves or [0] * len(moves)
+        return self._replace(moves=tuple(np.add(before, moves).tolist()))
 
     def varied(self, count: int, way: float, seed: int) -> list[Tile]:
         """Returns tiles around this one, in `count` directions that a seed gives.

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_hub as hub
 from absl import flags
 from absl.testing import flagsaver
 from doors import Door, called
 from PIL import Image
 
-from biggan_tf import explore
+from biggan_tf import explore, saved_model
 from biggan_tf.errors import BadInput
 
 pytest.importorskip("gradio", reason="the extra needs Python 3.10")
@@ -30,9 +31,14 @@ CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory) -> Path:
+    """A module of before there were directions, with some."""
     folder = tmp_path_factory.mktemp("exports")
     shutil.unpack_archive(DATA / "tensorflow215.zip", folder)
-    return folder / "run" / "export"
+    module = hub.load(str(folder / "run" / "export"))
+    module.directions = tf.Variable(tf.eye(16)[::-1])
+    path = folder / "with_directions"
+    tf.saved_model.save(module, str(path), module.signatures)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -244,6 +250,56 @@ def test_what_is_kept_is_varied_truncated_and_walked(page, tmp_path):
     assert strip.shape[0] == 10 * 66 - 2  # of a row for each truncation
 
 
+def test_a_kept_image_moves_along_directions(page, module, tmp_path):
+    page.page.locator("#sheet button").nth(2).click()
+    page.until(lambda: len(page.shown("kept")) == 1)
+    [kept] = page.shown("kept")
+    moved = page.changed(lambda: page.set("Direction 2", 2))
+    assert moved[0] == kept
+    assert moved[1] != kept
+    files, commands = [page.save("moved.png")], [page.command()]
+    with np.load(page.save("moved.npz")) as file:
+        step = file["z"][1] - file["z"][0]
+    direction = saved_model.load(module).directions[1]
+    np.testing.assert_allclose(step, 2 * direction, atol=1e-5)
+    both = page.changed(lambda: page.set("Direction 1", -1.5))
+    assert both[0] == kept
+    assert not {*both[1:]} & {*moved}
+    assert page.changed(lambda: page.set("Direction 1", 0)) == moved
+    page.page.locator("#sheet button").nth(1).click()
+    page.until(lambda: page.shown("kept") == moved)
+    again = page.changed(lambda: page.set("Direction 1", 1))
+    assert again[0] == moved[1]
+    page.page.locator("#kept button").first.click()
+    page.changed(lambda: page.set("Direction 1", 0))
+    assert page.changed(lambda: page.set("Direction 2", 0)) == [kept, kept]
+    for file, made in zip(files, made_again(commands, tmp_path)):
+        assert file.read_bytes() == made.read_bytes()
+
+
+def test_a_picture_of_the_user_is_found_and_kept(page, tmp_path):
+    def give(name: str) -> None:
+        with page.page.expect_file_chooser() as chooser:
+            page.press("Find a picture of yours")
+        chooser.value.set_files(tmp_path / name)
+
+    with np.load(page.save("sheet.npz")) as file:
+        wanted = file["images"][3]
+    Image.fromarray(wanted).save(tmp_path / "own.png")
+    give("own.png")
+    page.page.locator("#status progress").wait_for()
+    page.until(lambda: len(page.shown("kept")) == 1)
+    page.changed(lambda: page.press("Truncations"))
+    with np.load(page.save("strip.npz")) as file:
+        assert len({*map(bytes, file["z"])}) == 1
+        [at] = np.flatnonzero(file["truncation"] == 0.5)
+        apart = np.square(file["images"][at] - np.float64(wanted)).mean()
+        assert apart < 0.02 * wanted.var()
+    (tmp_path / "text.png").write_text("no picture")
+    give("text.png")
+    page.page.get_by_text("take a file that can be read").wait_for()
+
+
 def test_long_work_can_be_stopped_and_what_is_wrong_is_said(page):
     page.set("Vary by", 0.5)
     page.page.get_by_text("No image is kept: click one of the sheet.").wait_for()
@@ -274,9 +330,9 @@ def test_bad_command_lines_get_one_sentence(module, tmp_path, monkeypatch):
     outcomes = called("biggan_tf.explore", *map(list, cases))
     for (_, complaint), expected in zip(outcomes, cases.values()):
         assert expected in complaint
-    for name in [name for name in sys.modules if name.startswith("gradio")]:
+    lost = "gradio", "biggan_tf.explorer"
+    for name in [name for name in sys.modules if name.startswith(lost)]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "biggan_tf.explorer", raising=False)
     monkeypatch.setitem(sys.modules, "gradio", None)
     with flagsaver.flagsaver():
         flags.FLAGS(["explore", f"--module={module}"])

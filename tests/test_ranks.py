@@ -20,12 +20,13 @@ RANKS = (
     {"directions", "gan", "networks"},
     {"sampling"},
     {"evaluation", "monitor", "run", "sample_folder", "saved_model", "sheets"},
-    {"films", "given", "model_card", "plan", "reports", "tiles", "weights"},
+    {"films", "given", "model_card", "plan", "projection", "reports", "tiles"}
+    | {"weights"},
     {"logs"},
     {"loop"},
     {"api"},
     {"evaluate", "explorer", "export", "import_weights", "make_reference"}
-    | {"plot_spectra", "prepare_dataset", "report", "sample", "train"},
+    | {"plot_spectra", "prepare_dataset", "project", "report", "sample", "train"},
     {"explore"},
 )
 RANK = {module: rank for rank, modules in enumerate(RANKS) for module in modules}

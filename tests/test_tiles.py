@@ -172,6 +172,21 @@ def test_variations_lie_around_their_tile(convention):
     assert np.any(twice.latents(sampler, 0.8) != once)
 
 
+def test_moves_add_up_after_turns_and_found_latents_stay():
+    directions = np.eye(8, dtype=np.float32)[::-1]
+    sampler = dataclasses.replace(SAMPLER, directions=directions)
+    drawn = tiles.Tile(np.eye(5, dtype=np.float32)[2], tiles.Draw(6, 0, 3))
+    found = drawn._replace(draw=tiles.Found(np.arange(8, dtype=np.float32)))
+    for tile in (drawn.varied(2, 0.3, 1)[0], found):
+        z = tile.latents(sampler, 0.5)
+        moved = tile.moved([1, 0, 2]).moved([0.5, 0, -1])
+        np.testing.assert_allclose(
+            moved.latents(sampler, 0.5) - z, [0, 0, 0, 0, 0, 1, 0, 1.5], atol=1e-6
+        )
+        np.testing.assert_array_equal(tile.moved([0, 0]).latents(sampler, 0.5), z)
+    np.testing.assert_array_equal(found.latents(sampler, 2), found.latents(sampler, 1))
+
+
 def test_names_are_spelt_as_flags_take_them():
     names = ["Bag", "a, b", 'say "x"', "2", " x", "all", "Bag", "a", "b"]
     for labels, text in (

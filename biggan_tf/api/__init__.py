@@ -18,6 +18,7 @@ from typing import Any
 from biggan_tf.errors import BadInput
 
 _ROOMS = {
+    "projections": "project",
     "runs": "dry_run export train",
     "samples": "film load redraw sample sample_files sheet_rows walk walk_through",
     "scores": "evaluate",

@@ -52,7 +52,8 @@ def load_hashed(module: PathLike) -> Sampler:
     return dataclasses.replace(sampler, weights_sha256=files.sha256(as_path(module)))
 
 
-def _opened(module: PathLike | Sampler) -> Sampler:
+def opened(module: PathLike | Sampler) -> Sampler:
+    """Does as `load`, unless it was done."""
     return module if isinstance(module, Sampler) else load(module)
 
 
@@ -92,7 +93,7 @@ def sample(
     if output:
         output = _sheet_path(output)
     _check_drawing(columns, truncation, seed, layout, mix)  # before it is opened
-    sampler = _opened(module)
+    sampler = opened(module)
     rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
     if output:
         titles = [row.title for row in rows]
@@ -132,7 +133,7 @@ def sheet_rows(
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
     truncations = _check_drawing(columns, truncation, seed, layout, mix)
-    classes = _classes(labels, sampler)
+    classes = as_classes(labels, sampler)
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
         latents.check_truncation(sampler.convention, value, flag)
@@ -212,7 +213,7 @@ def redraw(
     """
     if output:
         output = _sheet_path(output)
-    sampler = _opened(module)
+    sampler = opened(module)
     check_whole("columns", columns, 1, 10**6)
     rows = given.read(latents, sampler, "--latents").rows(sampler, columns)
     _check_memory(sampler, sum(len(row.z) for row in rows))
@@ -268,7 +269,7 @@ def sample_files(
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
     sampler = load_hashed(module)
-    classes = _classes(labels, sampler)
+    classes = as_classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     each = per_class and int(per_class)  # numbers may be NumPy's
     settings = classes, each, float(truncation), int(seed)
@@ -301,14 +302,14 @@ def film(
 
     Returns the path of the file.
     """
-    path = _film_path(output, rate)
+    path = film_path(output, rate)
     check_whole("walks", walks, 1, 100)
     check_whole("seed", seed, 0, LARGEST_SEED)
     check_number("truncation", truncation)
     frames = _frames(seconds, rate)
-    sampler = _opened(module)
+    sampler = opened(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
-    classes = _classes(labels, sampler)
+    classes = as_classes(labels, sampler)
     if len(classes) > 100:
         raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
@@ -335,8 +336,8 @@ def walk(
 
     Returns the path of the file.
     """
-    path = _film_path(output, rate)
-    sampler = _opened(module)
+    path = film_path(output, rate)
+    sampler = opened(module)
     frames = _frames(seconds, rate)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
     if len(rows) > 1 or len(rows[0].z) < 2:
@@ -355,7 +356,8 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
     return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
 
 
-def _film_path(output: PathLike, rate: int) -> Path:
+def film_path(output: PathLike, rate: int) -> Path:
+    """Returns the path of a film; BadInput if it cannot be written."""
     check_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
     images.check_output(str(path), "--output", films.FORMATS)
@@ -380,7 +382,7 @@ def _film(
     return path
 
 
-def _classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:
+def as_classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:
     """Returns indices of classes; a text, also in a list, is parsed as a flag is."""
     if labels is None:
         return [*range(sampler.num_classes)]

@@ -143,6 +143,20 @@ class Folder(pipeline.Data):
             )
 
 
+def read(path: str, size: int, flag: str) -> np.ndarray:
+    """Returns an image file as training sees it, uint8 [size, size, 3].
+
+    Raises BadInput, which names the flag, if it cannot be read.
+    """
+    try:
+        image = decode(path, size)
+    except Exception as error:  # whatever a decoder does to a broken file
+        raise BadInput(
+            f"{flag}={path}: take a file that can be read; {_problem(error)}."
+        ) from error
+    return np.uint8(np.rint(pipeline.resized(image, size)))
+
+
 def decode(path: str, size: int) -> np.ndarray:
     """Returns the RGB of an image file as it is meant to be seen.
 

@@ -1,4 +1,4 @@
-"""The page of `biggan_tf.explore`: a sheet of samples to click at.
+"""The page: a sheet of samples to click at.
 
 What it shows is drawn by `api`, `tiles`, `sheets` and `films`. Here are its controls,
 and what they call: a method that takes the values of all of them, by component, and
@@ -20,35 +20,21 @@ from typing import Any, NamedTuple
 import gradio as gr
 import numpy as np
 
-from biggan_tf import api, films, images, labels, sheets, tiles
+from biggan_tf import api, films, images, labels, projection, sheets, tiles
+from biggan_tf.data import folder as picture_files
 from biggan_tf.errors import BadInput
+from biggan_tf.explorer.parts import CSS, ENLARGED, button, gallery, slider, told
 from biggan_tf.sampling import Sampler
 from biggan_tf.standing import GRIDS
-from biggan_tf.tiles import Tile
+from biggan_tf.tiles import Found, Tile
 
 RATE = 24  # frames a second
 AROUND = 8  # images: a tile and its variations
 AROUND_SEED = 2**62  # of the variations; no sheet has it
+DIRECTIONS, FURTHEST = 3, 3  # how many, and how far a tile moves, in units of z
+SEARCH = {"steps": 200, "starts": 4, "seed": 0}
 MOST_CLASSES, MOST_MIXED, SEEDS = 24, 3, 10_000
 EACH, MIXED = "a row of each", "a mix of them"
-CSS = """
-.gradio-container {max-width: 1500px !important; padding: 0 !important}
-.grid-wrap {max-height: none !important; min-height: 0 !important}
-.grid-wrap, main {padding: 4px !important}
-.grid-container {gap: 4px !important; grid-auto-rows: auto !important;
-  grid-template: none / repeat(var(--grid-cols), minmax(0, 1fr)) !important;
-  max-width: calc(256px * var(--grid-cols))}
-#kept .empty {min-height: 64px !important}
-.thumbnail-item, .thumbnail-item img {border-radius: 0 !important}
-.thumbnail-item {overflow: visible !important}
-.caption-label {font-size: 11px !important; padding: 0 4px !important; opacity: .85;
-  left: 0 !important; right: auto !important; max-width: none !important; z-index: 1}
-#status progress {width: 40%}
-.toast-wrap {top: auto !important; bottom: 16px !important}
-#film video, #film img {width: min(100%, 512px)}
-@media (max-width: 800px) {#stage {order: -1}}
-"""
-ENLARGED = ".thumbnail-item img, #film * {image-rendering: pixelated}"
 Values = dict[Any, Any]  # by component
 
 
@@ -75,34 +61,6 @@ def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
         )
         print(f"{module}: open {page.local_url} (Ctrl-C ends it)", flush=True)
         page.block_thread()
-
-
-def told(function: Callable[..., Iterator[Values]]) -> Callable:
-    """Makes the sentence of a BadInput a message in the page."""
-
-    @functools.wraps(function)
-    def handler(*arguments: Any) -> Iterator[Values]:
-        try:
-            yield from function(*arguments)
-        except BadInput as error:
-            raise gr.Error(str(error), print_exception=False) from None
-
-    return handler
-
-
-def slider(label: str, *numbers: float, **more: Any) -> gr.Slider:
-    """Takes the lowest number, the highest, the first and the step."""
-    *ends, first, step = numbers
-    return gr.Slider(*ends, first, step=step, label=label, buttons=[], **more)
-
-
-def button(text: str, **more: Any) -> gr.Button:
-    return gr.Button(text, size="md", min_width=60, **more)
-
-
-def gallery(name: str, **more: Any) -> gr.Gallery:
-    plain = {"show_label": False, "allow_preview": False, "buttons": []}
-    return gr.Gallery(format="png", elem_id=name, height="auto", **plain, **more)
 
 
 class Explorer:
@@ -168,6 +126,14 @@ class Explorer:
             self._strip = button("Truncations", scale=4, interactive=False)
             self._remove = button("Remove", scale=3, interactive=False)
         self._amount = slider("Vary by", 0, 1, 0.3, 0.01)
+        ends, there = (-FURTHEST, FURTHEST), self._sampler.directions is not None
+        self._moves = [
+            slider(f"Direction {number}", *ends, 0, 0.1, visible=there)
+            for number in range(1, DIRECTIONS + 1)
+        ]
+        self._picture = gr.UploadButton(
+            "Find a picture of yours", file_types=["image"], size="md"
+        )
         self._walk = button("Walk from each to the next", interactive=False)
         self._seconds = slider("Seconds between two", 0.5, 5, 1.5, 0.1)
         self._format = gr.Dropdown(
@@ -177,8 +143,8 @@ class Explorer:
 
     def _connect(self) -> None:
         parts = [p for p in self.page.blocks.values() if isinstance(p, gr.Component)]
-        valued = (gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider, gr.State)
-        values = {part for part in parts if isinstance(part, valued)}
+        valued = (gr.Dropdown, gr.Radio, gr.Checkbox, gr.Slider, gr.UploadButton)
+        values = {part for part in parts if isinstance(part, (*valued, gr.State))}
         options = {"show_progress": "hidden", "api_visibility": "private"}
 
         def on(function: Callable, *triggers: Any, **more: Any) -> Any:
@@ -193,6 +159,8 @@ class Explorer:
             draw(self._draw_again, self._truncation.release, self._untruncated.input),
             draw(self._draw_around, self._vary.click, self._amount.release),
             draw(self._draw_strip, self._strip.click),
+            draw(self._draw_moved, *(part.release for part in self._moves)),
+            draw(self._find, self._picture.upload),
             draw(self._draw_walk, self._walk.click),
         ]
         stopped = self._stop.click(None, cancels=drawing)
@@ -239,6 +207,29 @@ class Explorer:
         rows = tiles.strip(self._sampler, tile)
         view = self._draw_strip, tile
         yield from self._draw("strip", view, rows, [tile] * len(rows), columns=1)
+
+    def _draw_moved(self, values: Values, tile: Tile | None = None) -> Iterator[Values]:
+        tile = tile or self._kept_tiles(values)[values[self._chosen]]
+        both = [tile, tile.moved([values[part] for part in self._moves])]
+        rows = tiles.rows(self._sampler, both, [self._value(values)])
+        view = self._draw_moved, tile
+        yield from self._draw("moved", view, rows, both, columns=2)
+
+    def _find(self, values: Values) -> Iterator[Values]:
+        """Keeps what is found of a picture."""
+        sampler, truncation, states = self._sampler, self._value(values), []
+        path, every = values[self._picture], range(sampler.num_classes)
+        picture = picture_files.read(path, sampler.image_size, "picture")
+        asked = sampler, picture, every, truncation
+        for state in projection.search(*asked, **SEARCH):
+            yield self._progress(len(states), SEARCH["steps"], "steps")
+            states.append(state)
+        found = projection.best(states, truncation)[-1]
+        [pixels] = images.to_uint8(sheets.draw(sampler, [found])[0])
+        shown = Shown(Tile(found.y[0], Found(found.z[0])), pixels)
+        kept = [*values[self._kept], shown]
+        changes = self._keeping(kept, len(kept) - 1)
+        yield {**changes, **self._ended("What was found is kept")}
 
     def _draw_again(self, values: Values) -> Iterator[Values]:
         """Draws what is shown at another truncation, and what is kept."""

@@ -1,0 +1,140 @@
+"""Finding what makes an exported module draw a given picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from biggan_tf import features, films, images, latents, projection, sheets
+from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.api.samples import as_classes, film_path, opened
+from biggan_tf.checks import LARGEST_SEED, check_number, check_text, check_whole
+from biggan_tf.data import folder
+from biggan_tf.sampling import Sampler
+from biggan_tf.sheets import Row
+from biggan_tf.standing import GRIDS
+
+
+def project(
+    module: PathLike | Sampler,
+    picture: PathLike,
+    output: PathLike | None = None,
+    labels: str | Sequence[int] | None = None,
+    truncation: float | None = None,
+    seed: int = 0,
+    steps: int = 200,
+    starts: int = 4,
+    network: str | None = None,
+    rate: int = 24,
+) -> dict[str, np.ndarray]:
+    """Finds z and a soft label of which a module draws what is like a picture.
+
+    Gradient descent from several starts, of which the one that ends best is taken. The
+    same arguments find the same.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        picture: an image file, cropped to its central square and resized.
+        output: a file, .npz for arrays, as in `sample`; or the search: a sheet of the
+            picture and what was found after 0, 1, 2, 4, ... steps, or a film (.mp4,
+            .webp or .gif) of the picture beside what was found after each step.
+        labels: classes that the label mixes, as in `sample`; None: all.
+        truncation: of the starts, whose norms z keeps, and of the batch-norm
+            statistics; None: the largest of the module's convention.
+        seed: of the starts, 0 to 2^63 - 1.
+        steps: of the descent, 1 to 10,000.
+        starts: searches side by side, 1 to 64.
+        network: also compares features of this one, such as "lite0_64"; see
+            `features.NETWORKS`. None: pixels alone.
+        rate: frames a second of a film; 50 at most of a .gif.
+
+    Returns what `redraw` takes: z, float32 [1, latent_size]; labels, float32
+    [1, num_classes]; truncation, float32 [1].
+    """
+    path = _output(output, rate) if output else None
+    check_whole("seed", seed, 0, LARGEST_SEED)
+    check_whole("steps", steps, 1, 10_000)
+    check_whole("starts", starts, 1, projection.DRAWN)
+    if truncation is not None:
+        check_number("truncation", truncation)
+    if network is not None:
+        check_text("network", network)
+    file = as_path(picture)
+    sampler = opened(module)
+    if truncation is None:
+        truncation = GRIDS[sampler.convention][-1]
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    classes = as_classes(labels, sampler)
+    target = folder.read(str(file), sampler.image_size, "--picture")
+    moments = _shown(steps)
+    if path:
+        is_film = path.suffix.lower() in films.FORMATS
+        images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
+    states = projection.search(
+        *(sampler, target, classes, float(truncation)),
+        **{"steps": int(steps), "starts": int(starts), "seed": int(seed)},
+        network=features.load(network) if network else None,
+    )
+    bar = tqdm(states, "projection", total=steps + 1, unit=" steps")
+    rows = projection.best([*bar], float(truncation))
+    found = rows[-1]
+    if path:
+        _write(path, sampler, target, rows, moments, rate)
+    arrays = {"z": found.z, "labels": found.y}
+    return {**arrays, "truncation": np.float32([found.truncation])}
+
+
+def _output(output: PathLike, rate: int) -> Path:
+    path = as_path(output)
+    if path.suffix.lower() in films.FORMATS:
+        return film_path(output, rate)
+    formats = (*images.FORMATS, ".npz", *films.FORMATS)
+    images.check_output(str(path), "--output", formats)
+    return path
+
+
+def _shown(steps: int) -> list[int]:
+    """Returns after how many steps a sheet shows what is found: 0, 1, 2, 4, ..."""
+    doubled = [2**power for power in range(math.ceil(math.log2(steps)))]
+    return [0, *doubled, steps]
+
+
+def _write(
+    path: Path,
+    sampler: Sampler,
+    picture: np.ndarray,
+    rows: Sequence[Row],
+    moments: Sequence[int],
+    rate: int,
+) -> None:
+    found = rows[-1]
+    [drawn] = sheets.draw(sampler, [found])
+    if path.suffix.lower() in films.FORMATS:
+        films.write(path, _frames(sampler, picture, rows, rate), rate)
+    elif path.suffix.lower() == ".npz":
+        sheets.save(path, [found], [drawn])
+    else:
+        on_the_way = np.concatenate(sheets.draw(sampler, [rows[n] for n in moments]))
+        tiles = np.concatenate([picture[None], images.to_uint8(on_the_way)])
+        images.write(path, images.sheet(tiles, len(tiles)))
+    apart = images.to_uint8(drawn[0]) - np.float64(picture)
+    told = "of 255 between the pixels of what is found and of the picture"
+    print(f"{path}: {np.sqrt(np.square(apart).mean()):.1f} {told} (root mean square)")
+
+
+def _frames(
+    sampler: Sampler, picture: np.ndarray, rows: Sequence[Row], rate: int
+) -> Iterator[np.ndarray]:
+    """Yields frames: the picture, and what is found after each step."""
+    z, y = (np.stack(arrays) for arrays in zip(*((row.z, row.y) for row in rows)))
+    walk = films.Walk(z, y, rows[-1].truncation)
+    beside = images.sheet(picture[None], 1)
+    for frame in films.draw(sampler, walk, 1):
+        both = np.concatenate([beside, frame], axis=1)
+        yield both
+    for _ in range(rate):
+        yield both

@@ -1,0 +1,3 @@
+"""The page of `biggan_tf.explore`."""
+
+from biggan_tf.explorer.page import serve
