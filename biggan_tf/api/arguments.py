@@ -65,15 +65,14 @@ def bind(
     BadInput on an option of another room than `rooms`.
     """
     files = file_names(gin_files)
-    if isinstance(bindings, Mapping):
-        for name in bindings:
-            check_text("bindings", name)
-        bindings = {name: _plain(value) for name, value in bindings.items()}
+    is_dict = isinstance(bindings, Mapping)
+    for text in bindings if is_dict else listed(bindings):
+        check_text("bindings", text)
+    if is_dict:
+        values = {name: _plain(value) for name, value in bindings.items()}
+        config.parse(files, values, rooms)
     else:
-        bindings = listed(bindings)
-        for line in bindings:
-            check_text("bindings", line)
-    config.parse(files, bindings, rooms)
+        config.parse(files, listed(bindings), rooms)
 
 
 def _plain(value: Any) -> Any:
