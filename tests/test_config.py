@@ -498,9 +498,9 @@ def test_a_door_refuses_unknown_flags_and_explains_the_known(door):
             "--gin_fil=x: there is no such flag; take --gin_file or --gin_param.",
         ),
         (
-            ["--colour=blue"],
-            "--colour=blue: there is no such flag; write --gin_param="
-            "\"paint.colour = 'blue'\".",
+            ["--loss=hinge"],
+            "--loss=hinge: there is no such flag; write --gin_param="
+            "\"gan.loss = 'hinge'\".",
         ),
         (["--layers=x"], "--layers=x: invalid literal for int() with base 10: 'x'."),
         (["x"], "x: this is no flag; flags read --flag=value."),

@@ -20,9 +20,10 @@ from biggan_tf.errors import BadInput
 _ROOMS = {
     "projections": "project",
     "runs": "dry_run export train",
-    "samples": "film load redraw sample sample_files sheet_rows walk walk_through",
+    "samples": "load redraw sample sample_files sheet_rows",
     "scores": "evaluate",
     "shows": "report",
+    "walks": "film walk walk_through",
 }
 
 

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from biggan_tf import features, films, images, latents, projection, sheets
 from biggan_tf.api.arguments import PathLike, as_path
-from biggan_tf.api.samples import as_classes, film_path, opened
+from biggan_tf.api.samples import as_classes, opened
+from biggan_tf.api.walks import film_path
 from biggan_tf.checks import LARGEST_SEED, check_number, check_text, check_whole
 from biggan_tf.data import folder
 from biggan_tf.sampling import Sampler

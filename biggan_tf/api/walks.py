@@ -1,0 +1,118 @@
+"""Films of walks through latents and classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from biggan_tf import films, given, images, latents, sheets
+from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.api.samples import as_classes, opened
+from biggan_tf.checks import LARGEST_SEED, check_number, check_whole
+from biggan_tf.errors import BadInput
+from biggan_tf.sampling import Sampler
+
+
+def film(
+    module: PathLike | Sampler,
+    output: PathLike,
+    labels: str | Sequence[int] | None = None,
+    walks: int = 6,
+    seconds: float = 1.5,
+    rate: int = 24,
+    truncation: float = 0.5,
+    seed: int = 0,
+) -> Path:
+    """Writes a film of walks from each class to the next, which ends where it began.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        output: a file, .mp4 (needs the extra `film`), .webp or .gif.
+        labels: as in `sample`; a single class is walked in four latents.
+        walks: side by side, each with latents of its own.
+        seconds: from one class to the next.
+        rate: frames a second; 50 at most of a .gif.
+        truncation, seed: of the latents.
+
+    Returns the path of the file.
+    """
+    path = film_path(output, rate)
+    check_whole("walks", walks, 1, 100)
+    check_whole("seed", seed, 0, LARGEST_SEED)
+    check_number("truncation", truncation)
+    frames = _frames(seconds, rate)
+    sampler = opened(module)
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    classes = as_classes(labels, sampler)
+    if len(classes) > 100:
+        raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
+    columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
+    images.check_size(path, sampler.image_size, walks // columns, columns)
+    walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
+    return _film(sampler, walk, columns, rate, path)
+
+
+def walk(
+    module: PathLike | Sampler,
+    output: PathLike,
+    latents: given.Latents,
+    seconds: float = 1.5,
+    rate: int = 24,
+) -> Path:
+    """Writes a film that walks from each of given latents to the next, and back.
+
+    Args:
+        module: an exported module, or what `load` returned.
+        output: a file, as in `film`.
+        latents: two or more, as in `redraw`, of one truncation.
+        seconds: from one to the next.
+        rate: frames a second; 50 at most of a .gif.
+
+    Returns the path of the file.
+    """
+    path = film_path(output, rate)
+    sampler = opened(module)
+    frames = _frames(seconds, rate)
+    rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
+    if len(rows) > 1 or len(rows[0].z) < 2:
+        raise BadInput(
+            "--latents: to walk, give those of 2 to 100 images at one truncation."
+        )
+    return _film(sampler, walk_through(rows[0], frames), 1, rate, path)
+
+
+def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
+    """Returns the walk that `walk` draws, so many frames from each stop to the next.
+
+    The stops' labels are float32 [n, num_classes].
+    """
+    tile = np.s_[:, None]  # a single one in each frame
+    return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
+
+
+def film_path(output: PathLike, rate: int) -> Path:
+    """Returns the path of a film; BadInput if it cannot be written."""
+    check_whole("rate", rate, 1, 100)  # frames a second
+    path = as_path(output)
+    images.check_output(str(path), "--output", films.FORMATS)
+    films.check_writer(path, rate)
+    return path
+
+
+def _frames(seconds: float, rate: int) -> int:
+    """Returns how many frames there are from stop to stop; BadInput if none or many."""
+    check_number("seconds", seconds)
+    frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
+    if not 1 <= frames <= 6e4:
+        raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
+    return frames
+
+
+def _film(
+    sampler: Sampler, walk: films.Walk, columns: int, rate: int, path: Path
+) -> Path:
+    films.write(path, films.draw(sampler, walk, columns), rate)
+    print(f"{path}: {len(walk.z)} frames, z on great circles")
+    return path
