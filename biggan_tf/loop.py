@@ -83,6 +83,8 @@ def train(
         first_step = loop.resume(continue_from)
         loop.read(received)
         stopped_by = workers.largest(received[0] if received else 0)
+        if workers.here_is_chief and loop.step < total:
+            print("tracing the step, before the first one", flush=True)
 
         while loop.step < total and not stopped_by:
             # Train a tick; log and save what is due.
@@ -104,6 +106,9 @@ def train(
         raise SystemExit(128 + stopped_by)
     if first_step == loop.step:
         print(f"{folder} already has its {loop.step} steps; raise train.total_steps.")
+    elif workers.here_is_chief:
+        export = f"python -m biggan_tf.export --model_dir={folder}"
+        print(f"{folder} is trained to step {loop.step}; to export it: {export}")
 
 
 class _Loop:

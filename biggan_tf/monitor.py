@@ -177,28 +177,35 @@ class Progress:
     def start(self, step: int) -> None:
         """Begins anew at a step."""
         self.close()
-        self._step, self._time = step, time.monotonic()
+        self._step, self._time, self._traced = step, time.monotonic(), False
         self._last_line = -math.inf
         if sys.stderr.isatty():
             options = {"unit": "step", "dynamic_ncols": True}
             self._bar = tqdm(initial=step, total=self._total, **options)
 
     def rate(self, step: int) -> dict[str, float]:
-        """Returns steps and real images per second since the last call."""
-        now = time.monotonic()
+        """Returns steps and real images per second since the last call.
+
+        It returns nothing of the first tick, in which the step is traced.
+        """
+        now, traced = time.monotonic(), self._traced
         steps_per_second = (step - self._step) / max(now - self._time, 1e-9)
-        self._step, self._time = step, now
+        self._step, self._time, self._traced = step, now, True
+        if not traced:
+            return {}
         return {
             "speed/steps_per_second": steps_per_second,
             "speed/images_per_second": steps_per_second * self._images_per_step,
         }
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
+        rate = scalars.get("speed/steps_per_second")
         shown = {
             "D": f"{scalars['loss/discriminator']:.3f}",
             "G": f"{scalars['loss/generator']:.3f}",
-            "images/s": f"{scalars['speed/images_per_second']:.0f}",
         }
+        if rate:
+            shown["images/s"] = f"{scalars['speed/images_per_second']:.0f}"
         if self._bar is not None:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(step - self._bar.n)
@@ -208,11 +215,12 @@ class Progress:
         if now - self._last_line < self.SECONDS_BETWEEN_LINES and not last:
             return
         self._last_line = now
-        rate = scalars["speed/steps_per_second"]
-        left = tqdm.format_interval((self._total - step) / max(rate, 1e-9))
-        done = f"step {step}/{self._total}, {rate:.2f} steps/s"
-        shown = ", ".join(f"{name} {value}" for name, value in shown.items())
-        print(f"{done}, {shown}, {left} left", flush=True)
+        parts = [f"step {step}/{self._total}"]
+        parts += [f"{name} {value}" for name, value in shown.items()]
+        if rate:
+            left = tqdm.format_interval((self._total - step) / rate)
+            parts += [f"{rate:.2f} steps/s", f"{left} left"]
+        print(", ".join(parts), flush=True)
 
     def close(self) -> None:
         """Ends the bar."""

@@ -25,7 +25,7 @@ Along the directions in which pictures change most (SeFa), a row for each of six
         --interpolate=direction --labels=Bag --columns=7
 
 The truncation trick (the paper's Figure 2): a row for each threshold, the same classes
-and seed in all; the fraction of saturated values (|x| > 0.99) is printed for each:
+and seed in all; the share of black and white (|x| > 0.99) is printed for each:
 
     python -m biggan_tf.sample --module=runs/demo/export --output=strip.png \
         --truncations=2,1,0.5,0.04 --labels=0,3 --columns=4

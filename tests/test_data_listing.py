@@ -281,10 +281,11 @@ def test_runs_go_on_with_the_data_that_they_recorded(tmp_path):
     path = numbered(tmp_path / "images")
     spec = first_spec(load(path))
     run.write_data_spec(tmp_path / "early", spec)
-    save = tf.train.Checkpoint(step=tf.Variable(8)).write
-    save(str(tmp_path / "early" / "checkpoints" / "ckpt-8"))
     bind(path)
-    new = plan.make_plan(tmp_path / "new").data.spec
+    begun = plan.make_plan(tmp_path / "new")
+    save = tf.train.Checkpoint(gan=begun.build()).write
+    save(str(tmp_path / "early" / "checkpoints" / "ckpt-8"))
+    new = begun.data.spec
     assert new.class_names == ("0", "1", "2", "10")
     assert new.held_out_images == 0
     config.claim(tmp_path / "early")

@@ -128,8 +128,8 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 @pytest.mark.parametrize(
     ("params", "complaint"),
     [
-        (["generator.width = 8"], "leave data.*, generator.*"),
-        (["generator.attention = (16,)"], "variables there"),
+        (["generator.width = 8"], "take the configuration it was made with"),
+        (["generator.attention = (16,)"], "does not fit the networks .*attention16"),
         (
             ["train.keep_moments = False", "gan.ema_start_step = 9"],
             "set gan.ema_start_step = 0",

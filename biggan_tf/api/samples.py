@@ -78,7 +78,7 @@ def sample(
         labels: indices of classes, or a text as `labels.parse` takes it; None: all.
         columns: images a row; with several truncations, of each class in it.
         truncation: of the latents; several give a row for each (the paper's Figure 2),
-            and the fraction of saturated values (|x| > 0.99) is printed.
+            and the fraction of values that are black or white (|x| > 0.99) is printed.
         seed: of the latents, 0 to 2^63 - 1.
         layout: "samples", a row for each class; "z" and "great_circle", each class from
             one latent to another, on a straight line or with the norm kept; "class",
@@ -100,7 +100,9 @@ def sample(
     if np.size(truncation) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
-            print(f"truncation {row.title}: {fraction:.2%} of values are saturated")
+            print(
+                f"truncation {row.title}: {fraction:.2%} of values are black or white"
+            )
     if output:
         sheets.save(output, rows, drawn)
         path = f", {PATHS[layout]}" if layout in PATHS else ""

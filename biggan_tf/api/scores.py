@@ -141,9 +141,7 @@ def evaluate(
         if curve:
             _show_curve(evaluator, truncations, rows, folder, sampler.step, num_images)
         if neighbours:
-            found = evaluation.nearest_neighbours(evaluator, sampler, truncations[-1])
-            for name, sheet in found.items():
-                images.write(folder / f"neighbours_{name}.png", sheet)
+            _show_neighbours(evaluator, sampler, truncations[-1], folder)
     return rows if curve else rows[0]
 
 
@@ -279,6 +277,17 @@ def _score(
     return scores
 
 
+def _show_neighbours(
+    evaluator: evaluation.Evaluator, sampler: Sampler, truncation: float, folder: Path
+) -> None:
+    """Writes samples beside the training images nearest to them; prints where."""
+    sheets = evaluation.nearest_neighbours(evaluator, sampler, truncation)
+    for name, sheet in sheets.items():
+        path = folder / f"neighbours_{name}.png"
+        images.write(path, sheet)
+        print(path)
+
+
 def _hash(weights: dict[str, np.ndarray]) -> str:
     whole = hashlib.sha256()
     for name, value in sorted(weights.items()):
@@ -305,5 +314,6 @@ def _show_curve(
     board = monitor.TensorBoard(folder, config.operative())
     board.image(step, "truncation_curve", picture)
     real = evaluator.real_inception_score()
+    print(f"{folder / 'truncation_curve.csv'}, and .png")
     print(f"{fid} / {score}")
     print(evaluation.paper_columns(rows, fid, score, real))

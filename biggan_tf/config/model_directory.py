@@ -69,10 +69,11 @@ def check_claim(model_dir: str | os.PathLike[str]) -> bool:
             if name not in free_bindings()
         ]
         if refused:
+            further = f"--continue_from={model_dir} with another --model_dir"
             raise BadInput(
                 f"--model_dir={model_dir} belongs to another config "
                 f"({', '.join(refused[:3])}{', ...' * (len(refused) > 3)}): take the "
-                "values there, or another directory."
+                f"values there, or {further}."
             )
     return True
 

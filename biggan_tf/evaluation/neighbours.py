@@ -17,7 +17,7 @@ def nearest_neighbours(
 ) -> dict[str, np.ndarray]:
     """Returns "features" and "pixels": sheets by either distance, uint8 [h, w, 3].
 
-    A row shows a sample, then the training images nearest to it.
+    A row shows a sample, named by its class, then the training images nearest to it.
     """
     spaces = {
         "features": lambda batch: batch.features,
@@ -34,6 +34,7 @@ def nearest_neighbours(
 
     def sheet(nearest: list[list[np.ndarray]]) -> np.ndarray:
         tiles = [[sample, *row] for sample, row in zip(samples.images, nearest)]
-        return images.sheet(np.concatenate(tiles), columns + 1)
+        names = [sampler.class_names[label] for label in samples.labels]
+        return images.sheet(np.concatenate(tiles), columns + 1, names)
 
     return {name: sheet(search.found) for name, search in searches.items()}
