@@ -124,7 +124,8 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
         if counts and (len(counts) != len(names) or not whole or not sum(counts)):
             raise ValueError("class_counts are no counts of the classes")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        told = f"--model_dir={folder}: its data.json cannot be read ({error})."
+        lacks = f"it lacks {error}" if isinstance(error, KeyError) else error
+        told = f"--model_dir={folder}: its data.json cannot be read ({lacks})."
         raise BadInput(told) from error
     return spec, version
 

@@ -99,6 +99,8 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ("paint.surface = @paint", 1, ["@paint is not a value"]),
         ("paint.colour = blue", 1, ["blue is not a value", "quotes"]),
         ("paint.shiny = true", 1, ["write paint.shiny = True"]),
+        ("paint.coats = nan", 1, ["nan is not a value; take a whole number from 1"]),
+        ("paint.coats = ...", 1, ["... is not a value; take a whole number from 1"]),
         ("include x.gin", 1, ["a name needs quotes (include 'x.gin')"]),
         ("paint.coats 3", 1, ["paint.coats 3", "room.option = value"]),
         (

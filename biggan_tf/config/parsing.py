@@ -11,7 +11,7 @@ import gin
 from gin import config_parser
 
 from biggan_tf.config.bindings import Bound, Macro, bind, suggestion
-from biggan_tf.config.options import ROOMS
+from biggan_tf.config.options import ROOMS, declared
 from biggan_tf.errors import BadInput
 
 # Installed, the gin files lie inside the package (setup.py); in a checkout beside it.
@@ -137,6 +137,11 @@ def _problem(error: Exception, typed: str) -> str:
         right = value.strip("'\"").replace("\\", "/")
         return f"{typed}: write {name} = '{right}', or two \\ for each one."
     if re.fullmatch(r"[\w.]+", name) and re.match(r"[^\W\d]|[/~.@]", value):
+        room, _, option = name.rpartition(".")
+        field = declared(ROOMS[room]).get(option) if room in ROOMS else None
+        if field and "str" not in field.type:
+            right = field.metadata["option"].problem(value, field.type)
+            return f"{value} is not a value; {right}"
         macro = ", and a macro a leading %" if value.isidentifier() else ""
         told = f"text needs quotes ({name} = {value!r}){macro}"
         return f"{value} is not a value; {told}."
