@@ -60,9 +60,7 @@ class Look:
         with features.without_tf32(), bar:
             for x, labels in self._strategy.experimental_distribute_dataset(batches):
                 seen = look(x, labels, truncation)
-                # NumPy would read a tensor's elements one by one.
-                parts = ([part.numpy() for part in local(each)] for each in seen)
-                *seen, fine = map(np.concatenate, parts)
+                *seen, fine = (np.concatenate(local(each)) for each in seen)
                 batch = Batch(*(each[:left] for each in seen))
                 if not fine.all():
                     raise BadInput(
