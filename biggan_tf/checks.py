@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from biggan_tf.errors import BadInput
 
+SPLITS = ("train", "held_out")  # of real images
 LARGEST_SEED = 2**63 - 1  # of latents; a run's own seed is an option of 32 bits
 
 

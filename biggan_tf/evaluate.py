@@ -32,7 +32,7 @@ import math
 from absl import flags
 
 from biggan_tf import api, config, metrics
-from biggan_tf.checks import LARGEST_SEED
+from biggan_tf.checks import LARGEST_SEED, SPLITS
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -51,7 +51,7 @@ _SWEEP = flags.DEFINE_list("sweep", None, "Thresholds of the truncation curve.")
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", 50_000, "Generated for each score.", 1, 10**8
 )
-_SPLIT = flags.DEFINE_enum("split", "train", ["train", "held_out"], "Real images.")
+_SPLIT = flags.DEFINE_enum("split", "train", SPLITS, "Real images.")
 _REFERENCE = flags.DEFINE_string(
     "reference",
     None,

@@ -19,7 +19,6 @@ from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import great_circle
 
-FORMATS = (".mp4", ".webp", ".gif")
 FASTEST_GIF = 50  # frames a second; browsers slow frames of 1/100 s down
 _AT_ONCE = 8  # frames
 
@@ -91,7 +90,7 @@ def write(
     """Writes frames as a film that plays for ever, whole or not at all.
 
     Args:
-        path: ends in one of `FORMATS`.
+        path: ends in one of `images.FILM_FORMATS`.
         frames: uint8 [height, width, 3], all of one size.
         rate: frames a second.
     """

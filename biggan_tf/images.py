@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 64  # smaller tiles are enlarged by a whole factor, for the eye
 LONGEST_LABEL = 24
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+FILM_FORMATS = (".mp4", ".webp", ".gif")
 # The longest side in pixels that a format, or what writes it, allows; of .png any.
 LONGEST_SIDES = {
     **{".jpg": 65_500, ".jpeg": 65_500, ".gif": 65_535},

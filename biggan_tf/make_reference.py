@@ -16,6 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from biggan_tf import config, data, distribution, evaluation, features, images
+from biggan_tf.checks import SPLITS
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -26,7 +27,7 @@ _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of the images.", 8, 4096, required=True
 )
 _NETWORK = flags.DEFINE_string("network", "inception", "See biggan_tf.evaluate.")
-_SPLIT = flags.DEFINE_enum("split", "train", evaluation.SPLITS, "Which images.")
+_SPLIT = flags.DEFINE_enum("split", "train", SPLITS, "Which images.")
 _FEATURES = flags.DEFINE_integer(
     "features", evaluation.KEPT, "Of how many images.", 0, 10**7
 )

@@ -64,7 +64,8 @@ import os
 
 from absl import flags
 
-from biggan_tf import api, config
+from biggan_tf import api, config, images
+from biggan_tf.api.arguments import PATHS
 from biggan_tf.checks import LARGEST_SEED
 from biggan_tf.errors import BadInput
 
@@ -92,7 +93,7 @@ _LATENTS = flags.DEFINE_string(
 _INTERPOLATE = flags.DEFINE_enum(
     "interpolate",
     None,
-    ["z", "great_circle", "class", "direction"],
+    list(PATHS),
     "From one z or class to another, or along directions.",
 )
 _WALKS = flags.DEFINE_integer("walks", 6, "Of a film, side by side.", 1, 100)
@@ -109,10 +110,8 @@ def main() -> None:
     counts = _COUNT.value, _PER_CLASS.value
     if several and interpolate:
         raise BadInput("--truncations and --interpolate exclude each other.")
-    from biggan_tf import films  # which imports TensorFlow, later than flags are parsed
-
     is_folder = output.endswith(os.sep) or os.path.isdir(output)
-    is_film = output.lower().endswith(films.FORMATS)
+    is_film = output.lower().endswith(images.FILM_FORMATS)
     if any(counts) and not is_folder:
         raise BadInput(
             f"--output={output}: give a folder, FOLDER/, with --count or --per_class."

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import config, data, latents, plan, run
+from biggan_tf.checks import SPLITS
 from biggan_tf.errors import BadInput
 
 IMAGE = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
@@ -254,7 +255,7 @@ def test_an_early_run_keeps_its_labels_and_its_stream(tmp_path):
     numbered(tmp_path / "moved")
     fill(tmp_path / "moved", "sheet.png", "0/a.bmp", "2/deep/x.png", "more/x.tif")
     now = load(tmp_path / "moved", before=spec, held_out_for="")
-    for split in data.SPLITS:
+    for split in SPLITS:
         assert files(now, split) == files(then, split)
     told = "left out: 4 images that this run began without, 1 folder without images"
     assert told.partition(",")[0] in now.remarks()

@@ -167,7 +167,7 @@ def test_a_film_that_fails_leaves_the_one_before(tmp_path):
         yield images.sheet(np.zeros([1, 64, 64, 3], np.uint8), 1)
         raise RuntimeError
 
-    for ending in films.FORMATS:
+    for ending in images.FILM_FORMATS:
         with pytest.raises(RuntimeError):
             films.write(path.with_suffix(ending), breaking(), 10)
     assert [p.name for p in tmp_path.iterdir()] == ["walk.webp"]

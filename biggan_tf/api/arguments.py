@@ -17,6 +17,13 @@ from biggan_tf.errors import BadInput
 PathLike = Union[str, os.PathLike]
 Files = Union[PathLike, Sequence[PathLike]]
 Bindings = Union[Mapping[str, Any], str, Sequence[str]]
+# The layouts between two ends, and what is said of their pictures.
+PATHS = {
+    "z": "z on a straight line",
+    "great_circle": "z on a great circle",
+    "class": "classes on a straight line",
+    "direction": "z by up to 3 along the strongest directions",
+}
 
 
 def as_path(given: PathLike) -> Path:

@@ -73,7 +73,7 @@ def project(
     target = folder.read(str(file), sampler.image_size, "--picture")
     moments = _shown(steps)
     if path:
-        is_film = path.suffix.lower() in films.FORMATS
+        is_film = path.suffix.lower() in images.FILM_FORMATS
         images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
     states = projection.search(
         *(sampler, target, classes, float(truncation)),
@@ -91,9 +91,9 @@ def project(
 
 def _output(output: PathLike, rate: int) -> Path:
     path = as_path(output)
-    if path.suffix.lower() in films.FORMATS:
+    if path.suffix.lower() in images.FILM_FORMATS:
         return film_path(output, rate)
-    formats = (*images.FORMATS, ".npz", *films.FORMATS)
+    formats = (*images.FORMATS, ".npz", *images.FILM_FORMATS)
     images.check_output(str(path), "--output", formats)
     return path
 
@@ -114,7 +114,7 @@ def _write(
 ) -> None:
     found = rows[-1]
     [drawn] = sheets.draw(sampler, [found])
-    if path.suffix.lower() in films.FORMATS:
+    if path.suffix.lower() in images.FILM_FORMATS:
         films.write(path, _frames(sampler, picture, rows, rate), rate)
     elif path.suffix.lower() == ".npz":
         sheets.save(path, [found], [drawn])

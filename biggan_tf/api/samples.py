@@ -12,7 +12,7 @@ import numpy as np
 
 from biggan_tf import files, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
-from biggan_tf.api.arguments import PathLike, as_folder, as_path
+from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path
 from biggan_tf.checks import (
     LARGEST_SEED,
     as_numbers,
@@ -24,14 +24,6 @@ from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
-
-# The layouts between two ends, and what is said of their pictures.
-PATHS = {
-    "z": "z on a straight line",
-    "great_circle": "z on a great circle",
-    "class": "classes on a straight line",
-    "direction": "z by up to 3 along the strongest directions",
-}
 
 
 def load(module: PathLike) -> Sampler:

@@ -35,7 +35,7 @@ from biggan_tf.api.arguments import (
     check_checkpoint,
 )
 from biggan_tf.api.samples import load_hashed
-from biggan_tf.checks import LARGEST_SEED, as_numbers, check_text, check_whole
+from biggan_tf.checks import LARGEST_SEED, SPLITS, as_numbers, check_text, check_whole
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -155,8 +155,8 @@ def _check(
 ) -> None:
     """Raises BadInput if what is scored, and against what, is not clear."""
     check_checkpoint(checkpoint)
-    if split not in evaluation.SPLITS:
-        raise BadInput(f"--split={split}: take {' or '.join(evaluation.SPLITS)}.")
+    if split not in SPLITS:
+        raise BadInput(f"--split={split}: take {' or '.join(SPLITS)}.")
     if bool(module) == bool(model_dir):
         raise BadInput("--module and --model_dir: name what to score by one of them.")
     if module and checkpoint != "latest":

@@ -37,7 +37,7 @@ def report(
     beside = folder.absolute()
     page = "report.html" if model_dir else f"../{beside.name}.html"
     path = as_path(output or os.path.normpath(beside / page))
-    images.check_output(str(path), "--output", (".html", *films.FORMATS))
+    images.check_output(str(path), "--output", (".html", *images.FILM_FORMATS))
     if path.suffix.lower() == ".html":
         text = reports.of_run(folder) if model_dir else reports.of_module(folder)
         files.write_text(path, text)

@@ -96,7 +96,7 @@ def film_path(output: PathLike, rate: int) -> Path:
     """Returns the path of a film; BadInput if it cannot be written."""
     check_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
-    images.check_output(str(path), "--output", films.FORMATS)
+    images.check_output(str(path), "--output", images.FILM_FORMATS)
     films.check_writer(path, rate)
     return path
 

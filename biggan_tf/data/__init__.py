@@ -1,3 +1,3 @@
 """Labelled images from the embedded set, TensorFlow Datasets or a folder."""
 
-from biggan_tf.data.pipeline import SPLITS, Data, DataSpec, load, named, sentences
+from biggan_tf.data.pipeline import Data, DataSpec, load, named, sentences

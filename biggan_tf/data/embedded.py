@@ -10,6 +10,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from biggan_tf.checks import SPLITS
 from biggan_tf.data import pipeline
 
 # uint8 [class, 1000, 28, 28]: in each class, TRAIN_PER_CLASS images of the original
@@ -29,7 +30,7 @@ class Embedded(pipeline.Data):
         """Reads the file: 8 MB, a quarter of a second."""
         by_class = np.split(_images(), [TRAIN_PER_CLASS], axis=1)
         train, held_out = (images.shape[1] for images in by_class)
-        self._splits = dict(zip(pipeline.SPLITS, map(_labelled, by_class)))
+        self._splits = dict(zip(SPLITS, map(_labelled, by_class)))
         super().__init__(
             options,
             CLASS_NAMES,

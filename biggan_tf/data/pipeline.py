@@ -27,7 +27,6 @@ SOURCES = {
     "tfds": "biggan_tf.data.tfds_source.Tfds",
     "folder": "biggan_tf.data.folder.Folder",
 }
-SPLITS = ("train", "held_out")
 HELD_OUT_FRACTION = 0.1  # of the training images, where no split is meant for it
 AUTOTUNE = tf.data.AUTOTUNE
 Example = tuple[tf.Tensor, tf.Tensor]  # image, label
@@ -254,7 +253,7 @@ class Data:
         self._kept["train"] = memory.Kept(images, labels)
 
     def fingerprint(self, split: str) -> str:
-        """Returns a hash of the images of one of `SPLITS`, and of their labels.
+        """Returns a hash of the images of one of `checks.SPLITS`, and of their labels.
 
         It is the same wherever they lie, and "" if they are not there.
         """
@@ -287,14 +286,14 @@ class Data:
         return _deterministic(self._stream(batches, seed))
 
     def batches(self, split: str, batch_size: int) -> tf.data.Dataset:
-        """Returns images of one of `SPLITS` once, in fixed order, none mirrored.
+        """Returns images of one of `checks.SPLITS` once, in fixed order, none mirrored.
 
         The last batch may be short.
         """
         return self.shard(split, 0, 1).batch(batch_size)
 
     def shard(self, split: str, index: int, count: int) -> tf.data.Dataset:
-        """Returns the index-th of `count` disjoint shards of one of `SPLITS`.
+        """Returns the index-th of `count` disjoint shards of one of `checks.SPLITS`.
 
         It decodes and yields single examples, in fixed order, not mirrored.
         """

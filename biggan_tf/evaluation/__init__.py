@@ -21,7 +21,6 @@ from biggan_tf.evaluation.records import (
 from biggan_tf.evaluation.reference import check as check_reference
 from biggan_tf.evaluation.scoring import (
     KEPT,
-    SPLITS,
     Evaluator,
     check_classes,
     parse_metrics,

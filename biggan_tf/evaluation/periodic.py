@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from biggan_tf import features, metrics
+from biggan_tf.checks import SPLITS
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation.records import write_record
 from biggan_tf.evaluation.reference import check
-from biggan_tf.evaluation.scoring import SPLITS, Evaluator
+from biggan_tf.evaluation.scoring import Evaluator
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS
 from biggan_tf.sampling import Sampler

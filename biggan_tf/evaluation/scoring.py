@@ -23,7 +23,6 @@ from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
 from biggan_tf.sampling import Sampler, stream_labels
 
-SPLITS = ("train", "held_out")
 KEPT = 10_000  # real images of KID; real and generated images of PRDC
 
 

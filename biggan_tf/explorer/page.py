@@ -137,7 +137,10 @@ class Explorer:
         self._walk = button("Walk from each to the next", interactive=False)
         self._seconds = slider("Seconds between two", 0.5, 5, 1.5, 0.1)
         self._format = gr.Dropdown(
-            [*films.FORMATS], value=films.FORMATS[0], label="Film", filterable=False
+            [*images.FILM_FORMATS],
+            value=images.FILM_FORMATS[0],
+            label="Film",
+            filterable=False,
         )
         self._kept, self._chosen = gr.State([]), gr.State(0)
 
