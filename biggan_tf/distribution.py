@@ -96,7 +96,7 @@ def virtual_cpus(options: DistributionOptions) -> tf.distribute.Strategy:
         except RuntimeError as error:
             raise BadInput(
                 f"distribution.virtual_cpus = {count}: TensorFlow has already started "
-                f"with {len(devices)}; take a new process."
+                f"with {len(devices)}; start a new process."
             ) from error
     # The default, collective ops, allows only one number of replicas in a process.
     joined = tf.distribute.ReductionToOneDevice()

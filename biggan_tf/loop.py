@@ -25,14 +25,17 @@ from biggan_tf.evaluation import Evaluator
 from biggan_tf.logs import Logs, due
 from biggan_tf.plan import Plan, make_plan
 
+SMALLER = (  # what helps where there is no room in memory
+    "take a smaller train.batch_size, more train.micro_batches, or narrower networks"
+)
+
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
     """Turns expected failures (full disk or memory, lost worker) into one BadInput."""
     again = "run the same command to go on from the last checkpoint"
-    smaller = "take a smaller train.batch_size, more train.micro_batches, or narrower "
     try:
-        with data.sentences(), memory.room_or(f"{smaller}networks"):
+        with data.sentences(), memory.room_or(SMALLER):
             yield
     except OSError as error:
         file, why = error.filename or "--model_dir", error.strerror or error
@@ -84,7 +87,7 @@ def train(
         loop.read(received)
         stopped_by = workers.largest(received[0] if received else 0)
         if workers.here_is_chief and loop.step < total:
-            print("tracing the step, before the first one", flush=True)
+            print("tracing the training step, which takes a while", flush=True)
 
         while loop.step < total and not stopped_by:
             # Train a tick; log and save what is due.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import config, data, distribution, evaluation, networks, run
+from biggan_tf import checkpoints, config, data, distribution, evaluation, networks, run
 from biggan_tf.alarms import AlarmOptions
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.errors import BadInput
@@ -143,7 +143,7 @@ def make_plan(
     _check_relations(plan)
     _check_moments(plan, continue_from)
     config.refuse_dead_bindings(list(config.ROOMS))
-    if continue_from:
+    if continue_from and not checkpoints.every(Path(model_dir) / "checkpoints"):
         run.check_takes_over(continue_from, plan.generator, plan.discriminator)
     if model_dir:
         run.check_goes_on(Path(model_dir), source.spec)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from biggan_tf import evaluation, files, images, run
+from biggan_tf import evaluation, files, images, run, saved_model
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import CHARTS, SPECTRA
 
@@ -69,11 +69,8 @@ def of_module(folder: Path) -> str:
             f"--module={folder}: name a folder that biggan_tf.export wrote; this one "
             "has no README.md."
         )
-    sums = folder / "SHA256SUMS"
-    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ()
-    for name in (line.partition("  ")[2] for line in lines):
-        if not (folder / name).is_file():
-            raise BadInput(f"--module={folder}: export it again; it lacks {name}.")
+    if lacks := saved_model.missing_files(folder):
+        raise BadInput(f"--module={folder}: export it again; it lacks {lacks[0]}.")
     return _page(folder.resolve().name, _card(folder))
 
 

@@ -7,6 +7,7 @@ else.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import os
@@ -23,6 +24,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.sampling import InferenceGenerator, Sampler
 
+CHECKSUMS = "SHA256SUMS"
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
 ATTRIBUTES += ("truncation_convention", "standing_truncations", "step")
 
@@ -219,7 +221,16 @@ def _write_checksums(folder: Path) -> None:
     names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
     held = [name for name in names if (folder / name).is_file()]
     lines = [f"{files.sha256(folder / name)}  {name.as_posix()}\n" for name in held]
-    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+    (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Returns the files that a module's checksums name and that are not there."""
+    with contextlib.suppress(FileNotFoundError):  # of an earlier version
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        names = [line.partition("  ")[2] for line in lines]
+        return [name for name in names if not (folder / name).is_file()]
+    return []
 
 
 def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:

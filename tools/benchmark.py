@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import math
 import os
 import pathlib
@@ -201,7 +200,9 @@ class Step:
         return _seconds(lambda: self._step().numpy())
 
 
-def in_turns(steps: dict[str, Step], count: int) -> dict[str, list[float]]:
+def in_turns(
+    steps: dict[str, Callable[[], float]], count: int
+) -> dict[str, list[float]]:
     """The seconds of `count` steps of each, one of each at a time."""
     seconds = {name: [] for name in steps}
     for _ in range(count):
@@ -347,9 +348,8 @@ def report_evaluation(plan: loop.Plan) -> None:
         evaluator = plan.evaluator(pathlib.Path(folder))
     if evaluator is None:
         raise BadInput("evaluation.every_steps = 0: set it, and evaluation.network.")
-    untruncated, sizes = [math.inf], (plan.train.batch_size, plan.frequencies)
     made = sampling.InferenceGenerator(
-        plan.generator, plan.convention, untruncated, *sizes
+        plan.generator, plan.convention, [math.inf], frequencies=plan.frequencies
     )
     made.measure(1, plan.train.seed)
     sampler = made.sampler(0, plan.data.spec.class_names, "")
@@ -358,28 +358,26 @@ def report_evaluation(plan: loop.Plan) -> None:
     pixels = tf.zeros([len(z), *[plan.generator.resolution] * 2, 3], tf.uint8)
     look = tf.function(lambda: evaluator.network(pixels)["features"], autograph=False)
     count = plan.evaluation.num_images
-    parts = {
-        "the generator alone": lambda: sampler.draw(z, y, math.inf),
-        "the feature network alone": look,
+    passes = range(max(1, count // len(z)))
+
+    def alone(network: Callable[[], tf.Tensor]) -> float:
+        seconds = _seconds(lambda: [network().numpy() for _ in passes])
+        return seconds / len(passes) / len(z)
+
+    steps = {
+        "`evaluate`": lambda: _seconds(lambda: evaluator.score(sampler)) / count,
+        "the generator alone": lambda: alone(lambda: sampler.draw(z, y, math.inf)),
+        "the feature network alone": lambda: alone(look),
     }
-    steps = {"`evaluate`": lambda: _seconds(lambda: evaluator.score(sampler)) / count}
-    for name, part in parts.items():
-        passes = [part] * max(1, count // len(z))
-        steps[name] = functools.partial(_seconds_of_each, passes, len(z))
     in_turns(steps, 1)  # traces them, and looks at the real images
     seconds = in_turns(steps, _STEPS.value)
     rows = [
-        (f"ms of an image, {n}", f"{statistics.median(s) * 1e3:.3f}")
-        for n, s in seconds.items()
+        (f"ms of an image, {name}", f"{statistics.median(times) * 1e3:.3f}")
+        for name, times in seconds.items()
     ]
-    ratios = [whole / sum(alone) for whole, *alone in zip(*seconds.values())]
+    ratios = [whole / sum(parts) for whole, *parts in zip(*seconds.values())]
     rows.append(("`evaluate` / the sum of both", f"{statistics.median(ratios):.3f}"))
     table(rows)
-
-
-def _seconds_of_each(passes: Sequence[Callable], images: int) -> float:
-    """Seconds of an image in passes of so many."""
-    return _seconds(lambda: [p().numpy() for p in passes]) / len(passes) / images
 
 
 def report_loop() -> None:

@@ -70,7 +70,7 @@ def dry_run(
     """
     with _configured(gin_files, bindings, continue_from, model_dir):
         folder = _run_folder(gin_files, model_dir)
-        with loop.sentences():
+        with memory.room_or(loop.SMALLER):
             plan = make_plan(folder, continue_from and as_path(continue_from))
             print(plan.describe())
             plan.data.check_ready()

@@ -45,7 +45,7 @@ def load_hashed(module: PathLike) -> Sampler:
 
 
 def opened(module: PathLike | Sampler) -> Sampler:
-    """Does as `load`, unless it was done."""
+    """Returns what `load` returns, or was given if that was opened before."""
     return module if isinstance(module, Sampler) else load(module)
 
 
