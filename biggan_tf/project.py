@@ -1,4 +1,4 @@
-r"""Finds what a module draws a given picture of: latents and a label.
+r"""Finds the latents and the label whose image is most like a picture.
 
     python -m biggan_tf.project --module=runs/demo/export --picture=coat.jpg \
         --output=coat.npz

@@ -32,7 +32,7 @@ def project(
     network: str | None = None,
     rate: int = 24,
 ) -> dict[str, np.ndarray]:
-    """Finds z and a soft label of which a module draws what is like a picture.
+    """Finds the z and the soft label whose image is most like a picture.
 
     Gradient descent from several starts, of which the one that ends best is taken. The
     same arguments find the same.

@@ -28,7 +28,7 @@ def available() -> int:
 
 @contextlib.contextmanager
 def room_or(told: str) -> Iterator[None]:
-    """Raises a BadInput of these words if there is no room in memory inside."""
+    """Raises a BadInput of these words if what is inside runs out of memory."""
     try:
         yield
     except (MemoryError, tf.errors.ResourceExhaustedError) as error:
