@@ -140,6 +140,11 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ("include 'this.gin'", 1, ["includes itself"]),
         ("coats = 3", 1, ["nothing uses this macro", "take paint.coats"]),
         ("quite_else = 3", 1, ["nothing uses this macro", "room.option = value"]),
+        (
+            "paint = 3",
+            1,
+            ["nothing uses this macro", "an option of paint reads paint."],
+        ),
         ("paint.coats = %n", 1, ["%n: no macro has this name", "there is none"]),
         ("m = 1\npaint.coats = [%n, %m]", 2, ["%n: no macro", "take m."]),
         ("a = %b\nb = [%a]", 1, ["%a stands for itself"]),

@@ -114,6 +114,8 @@ def _check_name(room: str, option: str, where: str) -> None:
 
 def _meant(name: str) -> str:
     """Returns what someone who wrote `name = value` without a room may have meant."""
+    if name in ROOMS:
+        return f"an option of {name} reads {name}.{next(iter(declared(ROOMS[name])))}."
     options = {f"{room}.{o}": o for room in ROOMS for o in declared(ROOMS[room])}
     close = difflib.get_close_matches(name, options.values(), n=1)
     meant = [full for full, option in options.items() if option in close]
