@@ -35,7 +35,7 @@ from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, files, run, weights
+from biggan_tf import config, files, run, standing, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.data import DataSpec
@@ -162,7 +162,7 @@ def _write(
         run.write_data_spec(temporary, data)
         Checkpoints(temporary / "checkpoints", gan).save(0)
         if data.num_classes == published.num_classes:
-            run.save_statistics(temporary, published.statistics(), step=0)
+            standing.save_published(temporary, published.statistics(), step=0)
         temporary.rename(model_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -144,7 +144,9 @@ def make_plan(
     _check_moments(plan, continue_from)
     config.refuse_dead_bindings(list(config.ROOMS))
     if continue_from and not checkpoints.every(Path(model_dir) / "checkpoints"):
-        run.check_takes_over(continue_from, plan.generator, plan.discriminator)
+        run.check_takes_over(
+            continue_from, source.spec, plan.generator, plan.discriminator
+        )
     if model_dir:
         run.check_goes_on(Path(model_dir), source.spec)
         config.check_claim(model_dir)

@@ -26,7 +26,12 @@ from biggan_tf.keras import keras
 from biggan_tf.latents import LatentOptions
 from biggan_tf.regularisers import turned_on
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
-from biggan_tf.standing import GRIDS, PublishedStatistics, enough_passes
+from biggan_tf.standing import (
+    GRIDS,
+    PublishedStatistics,
+    enough_passes,
+    load_published,
+)
 
 
 @options("train")
@@ -169,6 +174,12 @@ def check_names(folder: Path) -> None:
     for name in ("data.json", "scalars.jsonl", "spectra.jsonl", "metrics.jsonl"):
         if (folder / name).is_dir():
             raise BadInput(f"--model_dir={folder}: move {name} away; it is a folder.")
+    for name in ("config.gin", "data.json"):
+        if checkpoints.every(folder / "checkpoints") and not (folder / name).is_file():
+            raise BadInput(
+                f"--model_dir={folder}: it has checkpoints, but the {name} that they "
+                "were made with is missing; put it back, or take another directory."
+            )
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:
@@ -236,7 +247,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     path, weights = found
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
-    statistics = load_statistics(folder, step)
+    statistics = load_published(folder, step)
     return Trained(folder, path, step, data, spec, latents, weights, statistics)
 
 
@@ -303,22 +314,43 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
     if not found or not (source / "config.gin").is_file():
         raise BadInput(
             f"--continue_from={source}: give a model directory with a checkpoint in "
-            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-2000."
+            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-6500."
         )
     return source, found[0]
 
 
 def check_takes_over(
-    source: str | os.PathLike[str], g: GeneratorSpec, d: DiscriminatorSpec
+    source: str | os.PathLike[str],
+    spec: DataSpec,
+    g: GeneratorSpec,
+    d: DiscriminatorSpec,
 ) -> None:
-    """Raises BadInput unless networks fit the checkpoint that --continue_from names."""
-    _, path = locate(source)
-    for network, spec in (("generator", g), ("discriminator", d)):
+    """Raises BadInput unless networks fit the checkpoint that --continue_from names.
+
+    Also if classes of that run have other numbers here, for embeddings go by number.
+    Prints a line if there are other classes, as many, in their places.
+    """
+    folder, path = locate(source)
+    there, here = read_data_spec(folder)[0].class_names, spec.class_names
+    for number, name in enumerate(here):
+        if name in there and there.index(name) != number:
+            raise BadInput(
+                f"--continue_from={source}: class {name!r} is number "
+                f"{there.index(name)} there and {number} in {spec.name}; give data "
+                "with its classes in the order of that run's data.json."
+            )
+    for network, network_spec in (("generator", g), ("discriminator", d)):
         try:
             weights = checkpoints.read_weights(path, network)
         except checkpoints.DAMAGE as error:
             raise BadInput(f"--continue_from={path}: it is damaged.") from error
-        check_fit(path, weights, spec)
+        check_fit(path, weights, network_spec)
+    if there != here:
+        old, new = next(pair for pair in zip(there, here) if pair[0] != pair[1])
+        print(
+            f"{source} was trained on other classes: the embedding of {old!r} goes on "
+            f"as that of {new!r}, and so on, number by number"
+        )
 
 
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
@@ -361,39 +393,3 @@ def record_rewind(folder: Path, at_step: int, to_step: int, alarm: str) -> None:
     """Writes `rewind.json`, which makes every later start use the lowered rates."""
     record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}
     files.write_json(folder / "rewind.json", record)
-
-
-# --- statistics of published weights --------------------------------------------------
-
-
-def save_statistics(folder: Path, statistics: PublishedStatistics, step: int) -> None:
-    """Writes `statistics.npz`, which belongs to the weights of one step."""
-    arrays = {"step": np.int64(step)}
-    for name, value in dataclasses.asdict(statistics).items():
-        if isinstance(value, dict):
-            arrays |= {f"{name}/{path}": array for path, array in value.items()}
-        else:
-            arrays[name] = np.asarray(value)
-    with files.replacing(folder / "statistics.npz") as path, path.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def load_statistics(folder: Path, step: int) -> PublishedStatistics | None:
-    """Reads `statistics.npz`; returns None unless it belongs to the step's weights."""
-    path = folder / "statistics.npz"
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        convention, truncations = str(arrays["convention"]), arrays["truncations"]
-        if arrays["step"] != step:
-            return None
-    except Exception as error:  # a broken archive can raise anything
-        raise BadInput(f"{path} is damaged ({error}); import again.") from error
-    tables: dict[str, dict] = {"means": {}, "variances": {}, "sigmas": {}}
-    for name, array in arrays.items():
-        table, _, path_in_network = name.partition("/")
-        if path_in_network:
-            tables[table][path_in_network] = array
-    return PublishedStatistics(convention, truncations, **tables)

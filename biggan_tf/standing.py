@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import distribution, latents
+from biggan_tf import distribution, files, latents
+from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
 
@@ -48,6 +50,39 @@ class PublishedStatistics:
     means: Mapping[str, np.ndarray]  # float32 [sets, channels] of "block0/norm1/norm"
     variances: Mapping[str, np.ndarray]  # likewise
     sigmas: Mapping[str, np.ndarray]  # of kernels; {}: power iteration computes them
+
+
+def save_published(folder: Path, statistics: PublishedStatistics, step: int) -> None:
+    """Writes `statistics.npz`, which belongs to the weights of one step."""
+    arrays = {"step": np.int64(step)}
+    for name, value in dataclasses.asdict(statistics).items():
+        if isinstance(value, dict):
+            arrays |= {f"{name}/{path}": array for path, array in value.items()}
+        else:
+            arrays[name] = np.asarray(value)
+    with files.replacing(folder / "statistics.npz") as path, path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_published(folder: Path, step: int) -> PublishedStatistics | None:
+    """Reads `statistics.npz`; returns None unless it belongs to the step's weights."""
+    path = folder / "statistics.npz"
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        convention, truncations = str(arrays["convention"]), arrays["truncations"]
+        if arrays["step"] != step:
+            return None
+    except Exception as error:  # a broken archive can raise anything
+        raise BadInput(f"{path} is damaged ({error}); import again.") from error
+    tables: dict[str, dict] = {"means": {}, "variances": {}, "sigmas": {}}
+    for name, array in arrays.items():
+        table, _, path_in_network = name.partition("/")
+        if path_in_network:
+            tables[table][path_in_network] = array
+    return PublishedStatistics(convention, truncations, **tables)
 
 
 class StandingStatistics(tf.Module):

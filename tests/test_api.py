@@ -233,6 +233,14 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
     write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
     with pytest.raises(biggan_tf.BadInput, match="give the 10 classes of"):
         biggan_tf.dry_run("test.gin", tmp_path)
+    names = spec.class_names[::-1]
+    write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
+    with pytest.raises(biggan_tf.BadInput, match="is number 9 there and 0 in embedded"):
+        biggan_tf.dry_run("test.gin", new, continue_from=tmp_path)
+    for name in ("data.json", "config.gin"):
+        (tmp_path / name).unlink()
+        with pytest.raises(biggan_tf.BadInput, match=f"but the {name} that they were"):
+            biggan_tf.dry_run("test.gin", tmp_path)
     assert not new.exists()
 
 

@@ -278,7 +278,7 @@ def bind(path: str, *params: str) -> None:
     config.parse(["test.gin"], [*said, *params])
 
 
-def test_runs_go_on_with_the_data_that_they_recorded(tmp_path):
+def test_runs_go_on_with_the_data_that_they_recorded(tmp_path, capsys):
     path = numbered(tmp_path / "images")
     spec = first_spec(load(path))
     run.write_data_spec(tmp_path / "early", spec)
@@ -296,6 +296,10 @@ def test_runs_go_on_with_the_data_that_they_recorded(tmp_path):
     ):
         assert resumed.data.spec == spec
     run.check_goes_on(tmp_path / "early", spec)
+    others = dataclasses.replace(spec, class_names=("a", "b", "c", "d"))
+    run.write_data_spec(tmp_path / "early", others)
+    plan.make_plan(tmp_path / "new", continue_from=tmp_path / "early")
+    assert "embedding of 'a' goes on as that of '0'" in capsys.readouterr().out
 
 
 def test_a_run_keeps_how_its_labels_are_drawn(tmp_path):

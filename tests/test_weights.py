@@ -15,7 +15,7 @@ import tensorflow as tf
 from doors import called
 from importing import export, restore, restore_gan
 
-from biggan_tf import config, loop, networks, run, weights
+from biggan_tf import config, loop, networks, run, standing, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -391,7 +391,7 @@ def test_adam_goes_on(imported, files):
 def test_an_imported_model_trains_on(imported):
     model_dir = imported[0]["averaged"]
     assert f"--gin_file={model_dir}/config.gin" in imported[1]["averaged"]
-    assert run.load_statistics(model_dir, 0) is not None
+    assert standing.load_published(model_dir, 0) is not None
     config.parse([str(model_dir / "config.gin")], [])
     loop.train(model_dir)
     trained = restore(model_dir)
