@@ -615,3 +615,9 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
         evaluator(fashion, reference=pointer)
     with pytest.raises(BadInput, match="sfid: .* take an Inception"):
         evaluator(fashion, ("sfid",))
+    refused({**moments, "sigma": -moments["sigma"]}, "sigma has the variance -")
+    refused({**moments, "mu": moments["mu"] * np.nan}, "mu holds NaN or infinity")
+    with open(tmp_path / "array.npz", "wb") as file:
+        np.save(file, moments["sigma"])
+    with pytest.raises(BadInput, match=r"array\.npz is no .* \(it is one array, of a"):
+        evaluator(fashion, reference=tmp_path / "array.npz")

@@ -117,6 +117,30 @@ def test_what_is_no_file_of_statistics_is_named(tmp_path, content):
         metrics.FeatureStatistics.load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "broken", "told"),
+    [
+        ("covariance", lambda x: x * np.nan, "holds NaN or infinity"),
+        ("mean", lambda x: x / 0, "holds NaN or infinity"),
+        ("covariance", lambda x: -x, "has the variance -.*, which is below 0"),
+        ("covariance", np.triu, "is not symmetric"),
+        ("covariance", lambda x: x > 0, "is bool and no real numbers"),
+        ("mean", lambda x: x * 1j, "is complex128 and no real numbers"),
+        ("mean", lambda x: x[1:], r"has shape \(4,\) and covariance \(5, 5\)"),
+        ("features", lambda x: x * np.nan, "holds NaN or infinity"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_statistics_that_are_none_are_refused(random, tmp_path, name, broken, told):
+    path = tmp_path / "reference.npz"
+    statistics(features(random, 9, 5), keep=9).save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, name: broken(arrays[name])})
+    with pytest.raises(BadInput, match=rf"reference\.npz is no .*\({name} {told}\)"):
+        metrics.FeatureStatistics.load(path)
+
+
 def test_what_differs_of_two_protocols_is_said():
     made = metrics.FeatureStatistics({"features": "lite0_128", "hash": "a", "count": 9})
     assert made.differences({"features": "lite0_128", "hash": "a"}) == ""
@@ -196,6 +220,17 @@ def test_fid_refuses_what_cannot_be_compared(random):
         metrics.frechet_distance(wide, narrow)
     with pytest.raises(BadInput, match="2 images or more; found 1"):
         metrics.frechet_distance(wide, statistics(np.zeros((1, 8))))
+
+
+def test_fid_below_0_by_more_than_rounding_is_refused(random):
+    real = statistics(features(random, 30, 8))
+    for trace in (-9.0, np.nan, np.inf):
+        fake = statistics(features(random, 30, 8))
+        fake._scatter[0, 0] = trace * np.trace(fake._scatter)
+        with pytest.raises(
+            BadInput, match="FID would be -|NaN or infinity have no FID"
+        ):
+            metrics.frechet_distance(real, fake)
 
 
 def test_a_metric_asks_for_the_images_that_it_needs():
@@ -587,7 +622,7 @@ def test_the_influence_of_an_image_on_fid_is_its_slope(random):
         weights = weights / weights.sum()
         mean = weights @ rows
         spread = (rows - mean).T * weights @ (rows - mean)
-        fake = metrics.FeatureStatistics.of_moments(mean, spread, {})
+        fake = metrics.FeatureStatistics.of_moments({}, mean=mean, spread=spread)
         return metrics.frechet_distance(real, fake)
 
     steps = 1e-3 * np.eye(200)

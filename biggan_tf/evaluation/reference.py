@@ -85,7 +85,10 @@ def names(path: Path) -> set[str]:
 def _opened(path: Path) -> Iterator[np.lib.npyio.NpzFile]:
     """Opens an .npz; BadInput if it, or what is read of it inside, is broken."""
     try:
-        with np.load(path) as file:
+        opened = np.load(path)
+        if isinstance(opened, np.ndarray):
+            raise ValueError("it is one array, of a .npy")
+        with opened as file:
             yield file
     except BadInput:
         raise
@@ -122,8 +125,8 @@ def moments(
                     f"{file[covariance].shape}; {network.name} has features of size "
                     f"{size}."
                 )
-            made = FeatureStatistics.of_moments(file[mean], file[covariance], protocol)
-            found.append(made)
+            pair = {name: file[name] for name in (mean, covariance)}
+            found.append(FeatureStatistics.of_moments(protocol, **pair))
     found[0].spatial = found[1] if len(found) > 1 else None
     return found[0]
 

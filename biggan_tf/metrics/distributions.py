@@ -11,6 +11,7 @@ from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import FeatureStatistics, finite_rows
 
 _MOST_CLASS_BYTES = 2**33  # of the covariances of all classes
+_ROUNDING = 1e-6  # of FID, in parts of the two traces
 _KEPT = 2000  # generated images whose influence on FID makes its standard error
 
 
@@ -19,6 +20,8 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
     |m_a - m_b|^2 + tr(A) + tr(B) - 2 tr((A B)^(1/2)). The last trace is the sum of the
     singular values of A^(1/2) B^(1/2), which is accurate even if eigenvalues are zero.
+
+    BadInput if the sum is not finite, or below 0 by more than rounding.
     """
     return _frechet(a, b)[0]
 
@@ -40,16 +43,23 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
     product = _factor(a.covariance).T @ factor
     _, overlaps, rows = np.linalg.svd(product, full_matrices=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
-    distance = max(0.0, float(shift @ shift + traces - 2 * overlaps.sum()))
+    distance = float(shift @ shift + traces - 2 * overlaps.sum())
+    if not -_ROUNDING * traces <= distance < np.inf:
+        raise BadInput(
+            f"FID would be {distance:.3g}: take other statistics or images, for some "
+            "of these are no mean and covariance."
+        )
     y = b.features - b.mean
     c = y @ (factor / (factor**2).sum(0))
     # But for what is the same for all images.
     influence = (y**2).sum(1) - 2 * y @ shift - (c @ rows.T) ** 2 @ overlaps
-    return distance, float(influence.std()) if len(y) else float("nan")
+    return max(0.0, distance), float(influence.std()) if len(y) else float("nan")
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
     """Returns F, F F^T = covariance: a column for each eigenvalue above rounding."""
+    if not np.isfinite(covariance).all():
+        raise BadInput("features whose covariance holds NaN or infinity have no FID.")
     values, vectors = np.linalg.eigh(covariance)
     true = values > len(values) * np.finfo(np.float64).eps * values[-1]
     return vectors[:, true] * np.sqrt(values[true])

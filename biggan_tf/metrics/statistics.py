@@ -13,6 +13,8 @@ import numpy as np
 from biggan_tf import files
 from biggan_tf.errors import BadInput
 
+_ASYMMETRY = 1e-4  # of a covariance, beside its largest entry: rounding is less
+
 # What numpy raises on a file that is missing, truncated, or of another kind.
 _NOT_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError)
 _NOT_OURS += (zipfile.BadZipFile,)
@@ -29,6 +31,31 @@ def finite_rows(features: np.ndarray) -> np.ndarray:
             "from, or the feature network is broken."
         )
     return features
+
+
+def _check_real(**arrays: np.ndarray) -> None:
+    """Raises ValueError, which names it, unless an array holds finite real numbers."""
+    for name, array in arrays.items():
+        if array.dtype.kind not in "fiu":
+            raise ValueError(f"{name} is {array.dtype} and no real numbers")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} holds NaN or infinity")
+
+
+def _float_moments(**moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns float64; ValueError unless they are a mean and then its covariance."""
+    _check_real(**moments)
+    of_mean, of_spread = moments
+    mean, spread = (array.astype(np.float64) for array in moments.values())
+    if mean.ndim != 1 or spread.shape != (len(mean),) * 2:
+        raise ValueError(
+            f"{of_mean} has shape {mean.shape} and {of_spread} {spread.shape}"
+        )
+    if (least := np.diag(spread).min(initial=0)) < 0:
+        raise ValueError(f"{of_spread} has the variance {least:.3g}, which is below 0")
+    if (np.abs(spread - spread.T) > _ASYMMETRY * np.abs(spread).max(initial=0)).any():
+        raise ValueError(f"{of_spread} is not symmetric")
+    return mean, spread
 
 
 class RandomRows:
@@ -133,18 +160,16 @@ class FeatureStatistics:
 
     @classmethod
     def of_moments(
-        cls, mean: np.ndarray, covariance: np.ndarray, protocol: Mapping[str, Any]
+        cls, protocol: Mapping[str, Any], **moments: np.ndarray
     ) -> FeatureStatistics:
-        """Takes what is known of an unknown number of images; BadInput if unfit."""
+        """Takes what is known of an unknown number of images.
+
+        `moments` are a mean, [d], and then a covariance, [d, d], by the names that a
+        ValueError gives them, if they are none.
+        """
         made = cls(protocol)
         made.count = None
-        made.mean = finite_rows(np.atleast_2d(mean))[0]
-        made._scatter = finite_rows(np.atleast_2d(covariance))
-        if made._scatter.shape != (len(made.mean),) * 2:
-            raise BadInput(
-                f"a mean of size {len(made.mean)} with a covariance of shape "
-                f"{made._scatter.shape}: they belong to different features."
-            )
+        made.mean, made._scatter = _float_moments(**moments)
         return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -169,17 +194,20 @@ class FeatureStatistics:
         """Reads what `save` wrote; BadInput if the file is anything else."""
         try:
             with open(path, "rb") as opened, np.load(opened) as file:
-                statistics = cls(json.loads(file["protocol"].item()))
-                statistics.count = int(file["count"])
-                statistics.mean = np.asarray(file["mean"], np.float64)
-                statistics._scatter = file["covariance"] * (statistics.count - 1.0)
-                features = file["features"]
+                arrays = dict(file)
+                moments = {name: arrays[name] for name in ("mean", "covariance")}
+                protocol = json.loads(arrays["protocol"].item())
+                statistics = cls.of_moments(protocol, **moments)
+                statistics.count = int(arrays["count"])
+                statistics._scatter *= statistics.count - 1.0
+                features = arrays["features"]
+                _check_real(features=features)
                 statistics._kept = RandomRows(len(features))
                 statistics._kept.add(features, np.arange(len(features)))
-                if "spatial_mean" in file:
-                    statistics.spatial = cls.of_moments(
-                        file["spatial_mean"], file["spatial_covariance"], {}
-                    )
+                spatial = ("spatial_mean", "spatial_covariance")
+                if spatial[0] in arrays:
+                    moments = {name: arrays[name] for name in spatial}
+                    statistics.spatial = cls.of_moments({}, **moments)
         except _NOT_OURS as error:
             raise BadInput(
                 f"{path} is no file of reference statistics ({error})."
