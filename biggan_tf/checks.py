@@ -6,6 +6,8 @@ import contextlib
 import numbers
 from collections.abc import Iterable
 
+import numpy as np
+
 from biggan_tf.errors import BadInput
 
 SPLITS = ("train", "held_out")  # of real images
@@ -18,19 +20,29 @@ def is_whole(value: object, low: int, high: int) -> bool:
     return whole and low <= value <= high
 
 
-def check_whole(name: str, value: object, low: int, high: int) -> None:
-    """Raises BadInput unless a value is a whole number in a range."""
+def as_whole(name: str, value: object, low: int, high: int) -> int:
+    """Returns a number, NumPy's too, as Python's; BadInput if it is not in the range.
+
+    So if it is not whole.
+    """
     if not is_whole(value, low, high):
         raise BadInput(f"{name} = {value!r}: take a whole number, {low:,} to {high:,}.")
+    return int(value)
 
 
-def check_number(name: str, value: object) -> None:
-    """Raises BadInput unless a value is a number."""
+def as_number(name: str, value: object) -> float:
+    """Returns a number, NumPy's too, as Python's; BadInput if it is none."""
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
-            float(value)
-            return
+            return float(value)
     raise BadInput(f"{name} = {value!r}: take a number.")
+
+
+def as_bool(name: str, value: object) -> bool:
+    """Returns a boolean, NumPy's too, as Python's; BadInput if it is none."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise BadInput(f"{name} = {value!r}: take True or False.")
+    return bool(value)
 
 
 def check_text(name: str, value: object) -> None:
@@ -48,9 +60,7 @@ def listed(value: object) -> list:
 
 def as_numbers(name: str, value: object) -> list[float]:
     """Returns a number or several as a list; BadInput if it is none, or another."""
-    found = listed(value)
+    found = [as_number(name, each) for each in listed(value)]
     if not found:
         raise BadInput(f"{name} = {value!r}: take a number, or several.")
-    for each in found:
-        check_number(name, each)
     return found

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from biggan_tf import latents, networks
 from biggan_tf.architecture import GeneratorSpec, NetworkSpec
-from biggan_tf.checks import LARGEST_SEED, check_number, check_whole, listed
+from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, listed
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -116,9 +116,9 @@ class Sampler:
         Labels are indices, whole numbers from 0 to num_classes - 1; BadInput on others,
         and on a truncation or seed that is none.
         """
-        check_number("truncation", truncation)
+        truncation = as_number("truncation", truncation)
         latents.check_truncation(self.convention, truncation, "truncation")
-        check_whole("seed", seed, 0, LARGEST_SEED)
+        seed = as_whole("seed", seed, 0, LARGEST_SEED)
         labels = listed(labels)
         for label in labels:
             if not is_index(label, self.num_classes):

@@ -45,7 +45,10 @@ def journey(folder, **changes):
         data="embedded",
         network="lite0_32",
         metrics=["ms_ssim"],
-        num_images=40,
+        truncation=np.float32(2),
+        num_images=np.int64(40),
+        seed=np.int64(0),
+        neighbours=np.False_,
     )
     return run, sampler, images, scores
 
@@ -141,7 +144,7 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.train("test.gin", "run[lr=1]"), r"without \[ in its path"),
         (lambda: biggan_tf.load("m[1]"), r"--module=m\[1\]: .*without \[ in its path"),
         (
-            lambda: biggan_tf.evaluate(None, "r\\x", network="l"),
+            lambda: biggan_tf.evaluate(None, "r\\x"),
             "without .* in its path",
         ),
         (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
@@ -177,6 +180,9 @@ def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):
         *(("evaluate", {"truncation": each}) for each in ("0.5", [], True, [1, "2"])),
         *(("evaluate", {"metrics": each}) for each in ("fidd", "fid,", 5, [5], [])),
         *(("evaluate", {name: 5}) for name in ("network", "data", "split")),
+        ("evaluate", {"network": "lite0_100000"}),
+        *(("evaluate", {"neighbours": each}) for each in ("no", 1, None)),
+        *(("export", {"with_discriminator": each}) for each in ("False", 0)),
         *(("evaluate", {"reference": each}) for each in (5, Path("."))),
         *(("sample", {"truncation": each}) for each in ("0.5", [], True, None)),
         *(("sample", {"columns": each}) for each in (2.5, "2", True)),
@@ -208,6 +214,17 @@ def test_values_go_where_a_recipe_requires_them(tmp_path):
     with config.apart():
         bind("folder.gin", {"data.path": tmp_path})
         assert current().bound["data.path"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "band", [(np.float64(1), 2), [1, np.float32(2)], np.array([1.0, 2.0])]
+)
+def test_numbers_of_numpy_are_bound_as_those_of_python(band):
+    with config.apart():
+        bind("test.gin", {"alarms.real_loss_band": band})
+        bound = current().bound["alarms.real_loss_band"]
+    assert bound == (1, 2)
+    assert {*map(type, bound)} <= {int, float}
 
 
 def test_a_dry_run_refuses_what_training_would(tmp_path):

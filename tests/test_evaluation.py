@@ -254,7 +254,19 @@ def test_what_cannot_be_scored_is_refused_first(scored, fashion):
         evaluator(fashion, ("topk",))
     with pytest.raises(BadInput, match="take some of .*fid"):
         evaluation.parse_metrics(["fidd"], "--metrics")
-    assert evaluation.parse_metrics("fid,is", "--metrics") == ("fid", "is")
+    assert evaluation.parse_metrics("fid, is", "--metrics") == ("fid", "is")
+
+
+def test_a_score_that_is_no_number_is_none(tmp_path):
+    path, protocol = tmp_path / "metrics.jsonl", {"seed": 0}
+    for damaged in ("x", None, 10**400):
+        evaluation.write_record(path, {"fid": damaged, "is": 2.0, "protocol": protocol})
+        assert evaluation.known_scores(path, protocol, ["fid", "is"]) is None
+    with path.open("a") as file:
+        file.write(f'{{"fid": {"9" * 5000}, "protocol": {{"seed": 0}}}}\n')
+    evaluation.write_record(path, {"fid": 1.0, "protocol": protocol})
+    found = evaluation.known_scores(path, protocol, ["fid", "is"])
+    assert found == {"fid": 1.0, "is": 2.0}
 
 
 @pytest.mark.parametrize("metric", sorted(metrics.METRICS))

@@ -125,6 +125,12 @@ def test_unknown_networks_are_refused(name):
     assert all(form in str(refused.value) for form in features.NETWORKS)
 
 
+@pytest.mark.parametrize("size", ["0", "1056", "100000", "9" * 5000])
+def test_sizes_without_room_in_memory_are_refused_by_the_name(size):
+    with pytest.raises(BadInput, match="take a size from 1 to 1,024 pixels"):
+        features.find(f"lite0_{size}")
+
+
 def test_resolutions_that_pad_otherwise_are_refused():
     with pytest.raises(BadInput, match="lite0_100"):
         features.load("lite0_100")
@@ -346,8 +352,9 @@ def test_what_is_no_model_of_keras_is_refused(tmp_path):
     for name, told in {
         f"keras={tmp_path},32,0:1": "is no SavedModel",
         f"keras={tmp_path / 'none'},32,0:1": "is no SavedModel",
-        f"keras={tmp_path},0,0:1": "a size above 0",
-        f"keras={tmp_path},32,1:1": "a range that rises",
+        f"keras={tmp_path},0,0:1": "take a size from 1 to 1,024 pixels instead of 0,",
+        f"keras={tmp_path},9999,0:1": "take a size from 1 to 1,024 pixels",
+        f"keras={tmp_path}, 32, 1:1": "a range that rises",
         f"keras={tmp_path}": "PATH,SIZE,LOW:HIGH",
     }.items():
         with pytest.raises(BadInput, match=told):

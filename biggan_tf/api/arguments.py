@@ -83,10 +83,12 @@ def bind(
 
 
 def _plain(value: Any) -> Any:
-    """Returns the Python value of a path, or of a number of NumPy."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return value.item() if isinstance(value, np.generic) else value
+    """Returns the Python value of a path, or of what NumPy made; of several, each."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check_checkpoint(checkpoint: str) -> None:

@@ -13,7 +13,7 @@ from biggan_tf import features, films, images, latents, projection, sheets
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.api.samples import as_classes, opened
 from biggan_tf.api.walks import film_path
-from biggan_tf.checks import LARGEST_SEED, check_number, check_text, check_whole
+from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, check_text
 from biggan_tf.data import folder
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import Row
@@ -56,14 +56,15 @@ def project(
     Returns what `redraw` takes: z, float32 [1, latent_size]; labels, float32
     [1, num_classes]; truncation, float32 [1].
     """
-    path = _output(output, rate) if output else None
-    check_whole("seed", seed, 0, LARGEST_SEED)
-    check_whole("steps", steps, 1, 10_000)
-    check_whole("starts", starts, 1, projection.DRAWN)
+    path, rate = _output(output, rate) if output else (None, rate)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
+    steps = as_whole("steps", steps, 1, 10_000)
+    starts = as_whole("starts", starts, 1, projection.DRAWN)
     if truncation is not None:
-        check_number("truncation", truncation)
+        truncation = as_number("truncation", truncation)
     if network is not None:
         check_text("network", network)
+        features.find(network)
     file = as_path(picture)
     sampler = opened(module)
     if truncation is None:
@@ -76,12 +77,12 @@ def project(
         is_film = path.suffix.lower() in images.FILM_FORMATS
         images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
     states = projection.search(
-        *(sampler, target, classes, float(truncation)),
-        **{"steps": int(steps), "starts": int(starts), "seed": int(seed)},
+        *(sampler, target, classes, truncation),
+        **{"steps": steps, "starts": starts, "seed": seed},
         network=features.load(network) if network else None,
     )
     bar = tqdm(states, "projection", total=steps + 1, unit=" steps")
-    rows = projection.best([*bar], float(truncation))
+    rows = projection.best([*bar], truncation)
     found = rows[-1]
     if path:
         _write(path, sampler, target, rows, moments, rate)
@@ -89,13 +90,14 @@ def project(
     return {**arrays, "truncation": np.float32([found.truncation])}
 
 
-def _output(output: PathLike, rate: int) -> Path:
+def _output(output: PathLike, rate: int) -> tuple[Path, int]:
+    """Returns the path, and the rate of a film; BadInput if it cannot be written."""
     path = as_path(output)
     if path.suffix.lower() in images.FILM_FORMATS:
         return film_path(output, rate)
     formats = (*images.FORMATS, ".npz", *images.FILM_FORMATS)
     images.check_output(str(path), "--output", formats)
-    return path
+    return path, rate
 
 
 def _shown(steps: int) -> list[int]:

@@ -27,6 +27,7 @@ from biggan_tf.api.arguments import (
     file_names,
 )
 from biggan_tf.architecture import DiscriminatorSpec, Network
+from biggan_tf.checks import as_bool
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.plan import make_plan
@@ -100,6 +101,7 @@ def export(
     Returns the folder. Raises BadInput, and writes nothing, if it cannot be done.
     """
     check_checkpoint(checkpoint)
+    with_discriminator = as_bool("with_discriminator", with_discriminator)
     model_dir = as_folder(model_dir, "--model_dir")
     path = as_folder(export_dir, "--export_dir") if export_dir else model_dir / "export"
     with config.apart(), memory.room_or("take a smaller export.batch_size"):

@@ -13,13 +13,7 @@ import numpy as np
 from biggan_tf import files, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path
-from biggan_tf.checks import (
-    LARGEST_SEED,
-    as_numbers,
-    check_number,
-    check_whole,
-    listed,
-)
+from biggan_tf.checks import LARGEST_SEED, as_number, as_numbers, as_whole, listed
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
@@ -133,7 +127,7 @@ def sheet_rows(
     mix: Sequence[float] = (),
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
-    truncations = _check_drawing(columns, truncation, seed, layout, mix)
+    columns, truncations, seed = _check_drawing(columns, truncation, seed, layout, mix)
     classes = as_classes(labels, sampler)
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
@@ -159,16 +153,16 @@ def _check_drawing(
     seed: int,
     layout: str,
     mix: Sequence[float],
-) -> list[float]:
-    """Returns the truncations; BadInput on what no module could draw."""
+) -> tuple[int, list[float], int]:
+    """Returns columns, truncations and seed; BadInput on what no module could draw."""
     truncations = as_numbers("truncation", truncation)
     if np.size(mix):
         as_numbers("mix", mix)
-    check_whole("columns", columns, 1, 10**6)
-    check_whole("seed", seed, 0, LARGEST_SEED)
+    columns = as_whole("columns", columns, 1, 10**6)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
     _check_layout(layout, "several truncations" * (len(truncations) > 1))
     _check_layout(layout, "mixed classes" * (np.size(mix) > 0))
-    return truncations
+    return columns, truncations, seed
 
 
 def _check_layout(layout: str, together_with: str) -> None:
@@ -214,8 +208,8 @@ def redraw(
     """
     if output:
         output = _sheet_path(output)
+    columns = as_whole("columns", columns, 1, 10**6)
     sampler = opened(module)
-    check_whole("columns", columns, 1, 10**6)
     rows = given.read(latents, sampler, "--latents").rows(sampler, columns)
     _check_memory(sampler, sum(len(row.z) for row in rows))
     _check_size(output, sampler, rows)
@@ -258,20 +252,19 @@ def sample_files(
     if (count is None) == (per_class is None):
         raise BadInput(f"--output={folder}: give --count or --per_class, one of them.")
     if count is not None:
-        check_whole("count", count, 1, 10**8)
+        count = as_whole("count", count, 1, 10**8)
     else:
-        check_whole("per_class", per_class, 1, 10**6)
-    check_number("truncation", truncation)
-    check_whole("seed", seed, 0, LARGEST_SEED)
+        per_class = as_whole("per_class", per_class, 1, 10**6)
+    truncation = as_number("truncation", truncation)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
     folder = as_path(folder)
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
     sampler = load_hashed(module)
     classes = as_classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
-    each = per_class and int(per_class)  # numbers may be NumPy's
-    settings = classes, each, float(truncation), int(seed)
-    count = int(count or each * len(classes))
+    settings = classes, per_class, truncation, seed
+    count = count or per_class * len(classes)
     made = SampleFolder(os.fspath(module), *settings).write(folder, sampler, count)
     print(f"{folder}: {count} images, {count - made} of them were there")
     return made

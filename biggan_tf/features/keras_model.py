@@ -14,7 +14,10 @@ from biggan_tf.features.network import FeatureNetwork, feature_network
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 
 
-@feature_network("keras=PATH,SIZE,LOW:HIGH", rf"keras=(.+),(\d+),{_NUMBER}:{_NUMBER}")
+@feature_network(
+    "keras=PATH,SIZE,LOW:HIGH",
+    rf"keras=(.+), *(?P<side>\d+), *{_NUMBER}:{_NUMBER}",
+)
 def keras_model(source: str, size: str, low: str, high: str) -> FeatureNetwork:
     """Returns the features of a SavedModel, such as a DINOv2; it has no logits.
 
@@ -23,10 +26,10 @@ def keras_model(source: str, size: str, low: str, high: str) -> FeatureNetwork:
     of lite0 are. `source` is a folder or a handle of TF-Hub. BadInput if it is neither.
     """
     side, least, most = int(size), float(low), float(high)
-    if not side or least >= most:
+    if least >= most:
         raise BadInput(
-            f"keras={source},{size},{low}:{high}: take a size above 0 and a range that "
-            "rises, such as 224,-1:1."
+            f"keras={source},{size},{low}:{high}: take a range that rises, such as "
+            "-1:1."
         )
     try:
         path = Path(hub.resolve(source))

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 
+LARGEST_SIDE = 1024  # of what a network sees; memory grows with its square
+
 # How a name is written -> (regular expression of such names, maker of the network).
 NETWORKS: dict[str, tuple[str, Callable[..., FeatureNetwork]]] = {}
 
@@ -103,7 +105,8 @@ def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:
     """Lets `load` find a function that makes a feature network.
 
     `form` is how its name is written, "lite0_RESOLUTION" say, and `pattern` the regular
-    expression of such names; the function takes its groups.
+    expression of such names; the function takes its groups. The group `side`, if there
+    is one, is in pixels, 1 to `LARGEST_SIDE`.
     """
 
     def decorate(make: Callable) -> Callable:
@@ -122,9 +125,18 @@ def load(name: str) -> FeatureNetwork:
 
 
 def find(name: str) -> Callable[[], FeatureNetwork]:
-    """Returns what makes the feature network of a name; BadInput if nothing does."""
+    """Returns what makes the feature network of a name; BadInput if nothing does.
+
+    So if its images would be too large.
+    """
     for pattern, make in NETWORKS.values():
         if match := re.fullmatch(pattern, name):
+            side = match.groupdict().get("side", "1")
+            if len(side) > 4 or not 1 <= int(side) <= LARGEST_SIDE:
+                raise BadInput(
+                    f"feature network {name!r}: take a size from 1 to {LARGEST_SIDE:,} "
+                    f"pixels instead of {side}, for memory grows with its square."
+                )
             return functools.partial(make, *match.groups())
     raise BadInput(
         f"feature network {name!r}: take {' or '.join(NETWORKS)}, such as lite0_128."
