@@ -192,7 +192,11 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     tensors["blocks.2.0.bn1.gain.weight"] = np.zeros([16, 15], np.float32)
     tensors["extra"] = np.zeros([2, 3])
     tensors["output_layer.0.gain"][3] = np.nan
+    tensors["output_layer.0.stored_var"][2] = -0.5
     bad = save(tmp_path / "bad.npz", tensors)
+    flat = under(golden("biggan32"), "G/")
+    flat["linear.weight"] = flat["linear.weight"].reshape(-1)
+    flat = save(tmp_path / "flat.npz", flat)
     model_dir = tmp_path / "run"
     pickled = tmp_path / "pickled.npz"
     np.savez(pickled, weights=np.array([{}], dtype=object))
@@ -204,6 +208,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         [*common, f"--generator={files['G']}", f"--discriminator={files['deep_D']}"],
         [*common, f"--generator={files['D']}"],
         [*common, f"--discriminator={files['D']}"],
+        [*common, f"--generator={flat}"],
         [*common, f"--generator={pickled}"],
         [*common, f"--generator={tmp_path / 'torn.npz'}"],
         [*common, f"--generator={tmp_path / 'none.npz'}"],
@@ -222,7 +227,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     )
     complaints = [outcome.complaint for outcome in outcomes]
     listed = complaints[0].split("; ")
-    assert listed[0].startswith("4 tensors do not fit")
+    assert listed[0].startswith("5 tensors do not fit")
     for name, found in {
         "blocks.1.0.conv1.weight is missing": "[16, 16, 3, 3]",
         "blocks.2.0.bn1.gain.weight is [16, 15]": (
@@ -230,6 +235,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         ),
         "extra [2, 3] is left over": "bad.npz",
         "output_layer.0.gain holds NaN": "bad.npz",
+        "output_layer.0.stored_var holds -0.5, a variance below 0": "bad.npz",
     }.items():
         assert any(name in line and found in line for line in listed), name
     for complaint, words in zip(
@@ -238,6 +244,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             ["different models", "BigGAN-deep, 128 px, width 4", "BigGAN, 32 px"],
             ["D.npz: give a G of BigGAN-PyTorch", "blocks.0.0.bn1.gain.weight"],
             ["--generator"],
+            ["flat.npz: give a G of BigGAN-PyTorch; linear.weight is [", "have 2 axes"],
             ["pickled.npz: cannot be read", "allow_pickle"],
             ["torn.npz: cannot be read"],
             ["none.npz: cannot be read"],
@@ -254,6 +261,15 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             assert word in complaint, (word, complaint)
     assert not model_dir.exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_second_moments_below_0_are_refused(monkeypatch):
+    moments = {"step": 1, "exp_avg": np.ones(2), "exp_avg_sq": np.array([1.0, -2.0])}
+    state = {"param_groups": [{"params": [0]}], "state": {0: moments}}
+    source = weights.biggan_pytorch
+    monkeypatch.setattr(source, "read_optimizer", lambda *_: state)
+    with pytest.raises(BadInput, match="--optimizers=x: .* exp_avg_sq of w holds -2"):
+        source._adam("x", "generator", {"w": np.ones(2)})
 
 
 @pytest.fixture(scope="module")

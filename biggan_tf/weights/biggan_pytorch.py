@@ -144,21 +144,23 @@ def _arguments(tensors: Tensors, of_generator: bool) -> dict[str, Any]:
     family = "biggan_deep" if deep else "biggan"
     both = {"family": family, "spectral_norm": "linear.u0" in tensors}
     if not of_generator:
-        stem = tensors["input_conv.weight" if deep else "blocks.0.0.conv1.weight"]
+        stem = "input_conv.weight" if deep else "blocks.0.0.conv1.weight"
+        width = matching.sizes(tensors, stem, 4)[0]
         resolution = 4 * 2 ** (blocks if deep else blocks - 1)
         return {
             **both,
             "resolution": resolution,
-            "num_classes": len(tensors["embed.weight"]),
-            "width": len(stem) // matching.channels_of(resolution).discriminator[0],
+            "num_classes": matching.sizes(tensors, "embed.weight", 2)[0],
+            "width": width // matching.channels_of(resolution).discriminator[0],
             "attention": tuple(resolution // 2 ** (b + 1) for b in attention),
         }
-    gains, condition_size = tensors["blocks.0.0.bn1.gain.weight"].shape
-    units, inputs = tensors["linear.weight"].shape
+    gain = "blocks.0.0.bn1.gain.weight"
+    gains, condition_size = matching.sizes(tensors, gain, 2)
+    units, inputs = matching.sizes(tensors, "linear.weight", 2)
     doublings = blocks // 2 if deep else blocks
     classes, embedding_size, skip_z = gains, None, False
     if "shared.weight" in tensors:
-        classes, embedding_size = tensors["shared.weight"].shape
+        classes, embedding_size = matching.sizes(tensors, "shared.weight", 2)
         skip_z = condition_size > embedding_size
     latent_size = inputs * (doublings + 1 if skip_z else 1)  # BigGAN's chunks of z
     if deep:
@@ -199,8 +201,13 @@ def _adam(path: str, network: str, tensors: Tensors) -> tuple[int, Tensors, Tens
         order = content["param_groups"][0]["params"]
         states = dict(zip(names, (content["state"][index] for index in order)))
         updates = {int(state["step"]) for state in states.values()}
-        first = {name: state["exp_avg"] for name, state in states.items()}
-        second = {name: state["exp_avg_sq"] for name, state in states.items()}
+        first, second = (
+            {name: np.asarray(state[moment]) for name, state in states.items()}
+            for moment in ("exp_avg", "exp_avg_sq")
+        )
+        for name, squares in second.items():
+            if (squares < 0).any():
+                raise ValueError(f"exp_avg_sq of {name} holds {squares.min():.3g}")
     if len(order) != len(names) or len(updates) != 1:
         raise BadInput(
             f"{file}: give the Adam of this network of {len(names)} parameters; this "

@@ -83,7 +83,8 @@ def _read(config_file: Path, weights_file: Path) -> Published:
         layer, v = name.removesuffix(".weight_v"), tensors.pop(name)
         u, matrix = (tensors.get(f"{layer}.weight_{end}") for end in ("u", "orig"))
         if u is not None and matrix is not None and v.size * u.size == matrix.size:
-            tensors[f"{layer}.sigma"] = u @ matrix.reshape(u.size, v.size) @ v
+            matrix = matrix.reshape(u.size, v.size)
+            tensors[f"{layer}.sigma"] = u.reshape(-1) @ matrix @ v.reshape(-1)
         tensors.pop(f"{layer}.weight", None)  # W / sigma, in files of PyTorch 0.4
     problems: list[str] = []
     file = f"--path={weights_file}"

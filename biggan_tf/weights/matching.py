@@ -23,6 +23,8 @@ Rule = Callable[[str, int], "tuple[str, Shape | None]"]
 
 # PyTorch's [out, in, height, width] and [out, in], by the number of axes.
 PYTORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
+# What code raises that explores a file of another kind.
+_STRANGE = (LookupError, ValueError, TypeError, RecursionError, OpError, DecodeError)
 MOMENTS = ("/moving_mean", "/moving_variance")  # how the paths of batch norm's end
 
 
@@ -55,7 +57,8 @@ def match(
         spec: of the network.
         rule: which tensor belongs to which variable.
         problems: gets a sentence for each tensor that is missing, mis-shaped (axes of
-            length 1 aside), not finite or left over.
+            length 1 aside), not finite, a variance below 0 or left over. (Rounding may
+            put one below 0, but by less than what is added before its root is taken.)
         trained: whether the tensors are for the trained variables alone.
     """
     values, used, sets = {}, set(), None
@@ -76,6 +79,9 @@ def match(
             problems.append(f"{file}: {name} is {list(tensor.shape)} ({needed})")
         elif not np.all(np.isfinite(tensor)):
             problems.append(f"{file}: {name} holds NaN or infinity")
+        elif path.endswith("/moving_variance") and np.min(tensor) <= -spec.bn_epsilon:
+            least = f"{np.min(tensor):.3g}, a variance below 0"
+            problems.append(f"{file}: {name} holds {least}")
         else:
             value = np.asarray(tensor, np.float32).reshape(wanted)
             values[path] = value if axes is None else value.transpose(axes)
@@ -83,6 +89,14 @@ def match(
         if name not in used:
             problems.append(f"{file}: {name} {list(tensor.shape)} is left over")
     return values
+
+
+def sizes(tensors: Tensors, name: str, axes: int) -> Shape:
+    """Returns the shape of a tensor; LookupError or ValueError if it has other axes."""
+    shape = np.shape(tensors[name])
+    if len(shape) != axes:
+        raise ValueError(f"{name} is {list(shape)} and should have {axes} axes")
+    return shape
 
 
 def shape_in_file(shape: Shape, axes: Shape | None) -> Shape:
@@ -108,7 +122,7 @@ def recognising(file: str, what: str, content: Iterable[str] = ()) -> Iterator[N
     """
     try:
         yield
-    except (LookupError, ValueError, TypeError, OpError, DecodeError) as error:
+    except _STRANGE as error:
         reason = str(error).partition("\n")[0].removesuffix(".")
         if isinstance(error, KeyError):
             reason = f"{error} is not among {', '.join(list(content)[:3])} ..."

@@ -103,8 +103,8 @@ def _arguments(tensors: Tensors) -> dict[str, Any]:
     """Returns the arguments of `GeneratorSpec` that the variables tell."""
     deep = f"{DEEP_WORDS['seed']}/w" in tensors
     words = DEEP_WORDS if deep else PLAIN_WORDS
-    inputs, units = tensors[f"{words['seed']}/w"].shape
-    classes, embedding_size = tensors["linear/w"].shape
+    inputs, units = matching.sizes(tensors, f"{words['seed']}/w", 2)
+    classes, embedding_size = matching.sizes(tensors, "linear/w", 2)
     # The first block has no number.
     blocks = 1 + len(matching.indices(tensors, r"Generator/GBlock_(\d+)/.*"))
     doublings = blocks // 2 if deep else blocks
@@ -113,7 +113,7 @@ def _arguments(tensors: Tensors) -> dict[str, Any]:
     attention = []
     if "Generator/attention/theta/w" in tensors:
         # It stands where features have as many channels as it takes.
-        taken = tensors["Generator/attention/theta/w"].shape[2]
+        taken = matching.sizes(tensors, "Generator/attention/theta/w", 4)[2]
         outputs = [width * factor for factor in channels[1:]]
         attention = [8 * 2**index for index, n in enumerate(outputs) if n == taken]
         if len(attention) != 1:
@@ -121,6 +121,7 @@ def _arguments(tensors: Tensors) -> dict[str, Any]:
                 f"attention has {taken} channels, as the features at "
                 f"{attention or 'no'} px have, so it cannot be told where it stands"
             )
+    last = f"{words['to_image/conv']}/w"
     return {
         "family": "biggan_deep" if deep else "biggan",
         "resolution": 4 * 2**doublings,
@@ -131,7 +132,7 @@ def _arguments(tensors: Tensors) -> dict[str, Any]:
         "skip_z": True,
         "attention": tuple(attention),
         "condition_order": "zy",
-        "released_rgb": tensors[f"{words['to_image/conv']}/w"].shape[-1] != 3,
+        "released_rgb": matching.sizes(tensors, last, 4)[3] != 3,
         "spectral_norm": True,
         "bn_epsilon": 1e-4,
         "sn_epsilon": 1e-4,
