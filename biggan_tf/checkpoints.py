@@ -22,6 +22,9 @@ T = TypeVar("T")
 # What TensorFlow raises when it reads a damaged checkpoint.
 DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
 
+_NAME = "ckpt-[0-9]+"
+_STEP = "gan/step/.ATTRIBUTES/VARIABLE_VALUE"  # of a `gan.Gan`
+
 
 class Checkpoints:
     """The folder `checkpoints/` of a model directory.
@@ -124,6 +127,7 @@ class Checkpoints:
         return target
 
     def _restore(self, path: Path) -> None:
+        _open(path)
         try:
             self._checkpoint.read(str(path)).assert_consumed()
         except (AssertionError, ValueError) as error:
@@ -175,9 +179,9 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
     """Returns the variables of one network in a checkpoint of a `gan.Gan`, by path.
 
     `network` is "generator", "discriminator", or "average": G with the moving averages
-    of its weights.
+    of its weights. Raises BadInput if the checkpoint has the name of another step.
     """
-    reader = tf.train.load_checkpoint(str(path))
+    reader = _open(path)
     graph = TrackableObjectGraph()
     graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
     root = "discriminator" if network == "discriminator" else "generator"
@@ -193,6 +197,24 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(key) for name, key in keys.items()}
 
 
+def read_average(path: Path) -> dict[str, np.ndarray]:
+    """Returns the variables of G, its weights averaged; see `read_weights`."""
+    return read_weights(path, "average")
+
+
+def _open(path: Path) -> tf.train.CheckpointReader:
+    """Opens a checkpoint; BadInput if its name and what it holds are of two steps."""
+    reader = tf.train.load_checkpoint(str(path))
+    if reader.has_tensor(_STEP) and re.fullmatch(_NAME, path.name):
+        held = int(reader.get_tensor(_STEP))
+        if held != step_of(path):
+            raise BadInput(
+                f"{path} was renamed, for it holds step {held}: name its files "
+                f"ckpt-{held} again, or move them away."
+            )
+    return reader
+
+
 def every(folder: Path) -> list[Path]:
     """Returns all checkpoints in a folder `checkpoints`, the newest first."""
     return sorted(_found(folder) + _found(folder / "kept"), key=step_of, reverse=True)
@@ -201,7 +223,7 @@ def every(folder: Path) -> list[Path]:
 def _found(folder: Path) -> list[Path]:
     """Returns the checkpoints directly in a folder, the newest first."""
     paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
-    paths = [path for path in paths if re.fullmatch("ckpt-[0-9]+", path.name)]
+    paths = [path for path in paths if re.fullmatch(_NAME, path.name)]
     return sorted(paths, key=step_of, reverse=True)
 
 

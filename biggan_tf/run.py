@@ -239,9 +239,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     latents = LatentOptions(counts=data.class_counts)
 
     read = checkpoints.read_best if best else checkpoints.read_latest
-    found = read(
-        folder / "checkpoints", lambda path: checkpoints.read_weights(path, "average")
-    )
+    found = read(folder / "checkpoints", checkpoints.read_average)
     if found is None:
         raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
     path, weights = found

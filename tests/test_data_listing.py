@@ -285,7 +285,7 @@ def test_runs_go_on_with_the_data_that_they_recorded(tmp_path, capsys):
     bind(path)
     begun = plan.make_plan(tmp_path / "new")
     save = tf.train.Checkpoint(gan=begun.build()).write
-    save(str(tmp_path / "early" / "checkpoints" / "ckpt-8"))
+    save(str(tmp_path / "early" / "checkpoints" / "ckpt-0"))
     new = begun.data.spec
     assert new.class_names == ("0", "1", "2", "10")
     assert new.held_out_images == 0

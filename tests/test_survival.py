@@ -24,7 +24,7 @@ import tensorflow as tf
 from doors import ROOT, Door, last_step, log_lines
 
 from biggan_tf import evaluation, files, monitor, saved_model
-from biggan_tf.checkpoints import Checkpoints, read_best
+from biggan_tf.checkpoints import Checkpoints, read_best, read_weights
 from biggan_tf.errors import BadInput
 
 
@@ -117,6 +117,16 @@ def test_damage_anywhere_is_noticed_and_the_one_before_is_taken(folder, suffix, 
         else:  # a bit that means nothing
             assert weights.is_at(6)
     assert noticed > 0.8 * len(damages)
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_refused(folder):
+    for file in folder.glob("ckpt-6.*"):
+        file.rename(folder / file.name.replace("6", "9", 1))
+    told = f"{folder / 'ckpt-9'} was renamed, for it holds step 6: .* ckpt-6 again"
+    with pytest.raises(BadInput, match=told):
+        Checkpoints(folder, Weights()).restore_latest()
+    with pytest.raises(BadInput, match=told):
+        read_weights(folder / "ckpt-9", "generator")
 
 
 def test_after_a_damaged_one_saving_goes_on_and_cleans_up(folder):
