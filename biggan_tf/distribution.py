@@ -207,7 +207,7 @@ def _is_cluster(text: str) -> bool:
             and 0 <= task["index"] < len(addresses)
             and all(address.rpartition(":")[2].isdigit() for address in addresses)
         )
-    except (AttributeError, json.JSONDecodeError, KeyError, TypeError):
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
 
 

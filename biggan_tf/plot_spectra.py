@@ -12,7 +12,7 @@ This prints instead how much time it adds to a recipe's training to log the spec
 every 100 steps.
 """
 
-import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -21,7 +21,7 @@ import matplotlib
 import tensorflow as tf
 from absl import flags
 
-from biggan_tf import config, data, loop
+from biggan_tf import config, data, files, images, loop, reports
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import Spectra, TensorBoard
 
@@ -30,18 +30,28 @@ from matplotlib import pyplot
 
 config.define_flags()
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of the run.")
-_OUTPUT = flags.DEFINE_string("output", "spectra.png", "The picture.")
+_OUTPUT = flags.DEFINE_string("output", "spectra.png", "A .png, .jpg, .pdf or .svg.")
 _TIME = flags.DEFINE_bool("time", False, "Measure what logging the spectra costs.")
 
+FORMATS = (".png", ".jpg", ".pdf", ".svg")
 NAMED = ("seed", "attention", "G.block0.conv1", "D.block0.conv1", "embedding")
 
 
 def draw(model_dir: Path, output: Path) -> None:
-    """Writes the picture of a model directory that has a `spectra.jsonl`."""
-    text = (model_dir / "spectra.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    steps = [line["step"] for line in lines]
-    weights = [name.split("/")[0] for name in lines[0] if name.endswith("/sigma0")]
+    """Writes the picture of a model directory.
+
+    Raises BadInput if its `spectra.jsonl` holds nothing, or the picture cannot be.
+    """
+    images.check_output(str(output), "--output", FORMATS)
+    points = [*reports.points(model_dir / "spectra.jsonl")]
+    steps, lines = [step for step, _ in points], [numbers for _, numbers in points]
+    names = dict.fromkeys(name for line in lines for name in line)
+    weights = [name.split("/")[0] for name in names if name.endswith("/sigma0")]
+    if not weights:
+        raise BadInput(
+            f"--model_dir={model_dir}: name a run with spectra, which "
+            "monitor.spectra_every_steps writes; there are none in its spectra.jsonl."
+        )
     figure, axes = pyplot.subplots(2, 2, sharex=True, figsize=(11, 7))
     for column, network in enumerate("GD"):
         above, below = axes[:, column]
@@ -50,9 +60,12 @@ def draw(model_dir: Path, output: Path) -> None:
             named = any(part in weight for part in NAMED)
             style = {"linewidth": 2, "label": weight} if named else {"color": "0.75"}
             style["zorder"] = 2 if named else 1
-            sigmas = [[_number(line, weight, i) for line in lines] for i in range(2)]
+            sigmas = [
+                [line.get(f"{weight}/sigma{index}", math.nan) for line in lines]
+                for index in range(2)
+            ]
             above.plot(steps, sigmas[0], **style)
-            if f"{weight}/sigma1" in lines[0]:
+            if f"{weight}/sigma1" in names:
                 ratio = [a / max(b, 1e-12) for a, b in zip(*sigmas)]
                 below.plot(steps, ratio, **style)
         above.set_title(f"{network}: {len(chosen)} weights")
@@ -63,11 +76,8 @@ def draw(model_dir: Path, output: Path) -> None:
             axis.set_yscale("log")
         above.legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(output, dpi=100)
-
-
-def _number(line: dict, weight: str, index: int) -> float:
-    return float(line.get(f"{weight}/sigma{index}", "nan"))
+    with files.replacing(output) as temporary:
+        figure.savefig(temporary, dpi=100, format=output.suffix[1:].lower())
 
 
 def time_of(folder: Path, steps: int = 40) -> None:

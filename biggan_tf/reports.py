@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from biggan_tf import evaluation, files, images, run, saved_model
+from biggan_tf import checkpoints, evaluation, files, images, run, saved_model
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import CHARTS, SPECTRA
 
@@ -37,20 +37,24 @@ PROTOCOL = ("step", "truncation", "num_images", "network", "resize", "data", "sp
 def of_run(folder: Path) -> str:
     """Returns the page of a model directory: curves, sheets, scores, configuration."""
     spec, version = run.read_data_spec(folder)
-    points = [*_points(folder / "scalars.jsonl")]
-    step = max([0, *(step for step, _ in points)])
-    points += _points(folder / "spectra.jsonl", f"{SPECTRA}/")
+    curves = [*points(folder / "scalars.jsonl")]
+    step = max([0, *(step for step, _ in curves)])
+    curves += points(folder / "spectra.jsonl", f"{SPECTRA}/")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
         f"{spec.image_size} px. Step {int(step):,}. TensorFlow {version}."
     )
     parts = [f"<p>{html.escape(facts)}</p>"]
+    try:
+        checkpoints.read_latest(folder / "checkpoints", checkpoints.read_average)
+    except BadInput as error:  # all checkpoints are damaged
+        parts.append(f"<p>{html.escape(str(error))}</p>")
     for name in ("average", "generator"):
         if sheets := sample_sheets(folder, name):
             told = {"average": "the moving average of G", "generator": "G"}[name]
             caption = f"Samples of {told}, untruncated, step {max(sheets):,}"
             parts.append(_picture_of(sheets[max(sheets)], caption))
-    parts += ["<h2>Curves</h2>", *_charts(points)]
+    parts += ["<h2>Curves</h2>", *_charts(curves)]
     if scores := _scores(folder / "metrics.jsonl"):
         parts += ["<h2>Scores</h2>", scores]
     for path in (folder / "truncation_curve.png", *folder.glob("neighbours_*.png")):
@@ -99,7 +103,7 @@ def training_film(folder: Path) -> list[np.ndarray]:
     return sheets
 
 
-def _points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, float]]]:
+def points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, float]]]:
     """Yields (step, numbers by name) of each line that has a step."""
     for _, line in files.json_lines(path):
         numbers = {}

@@ -621,15 +621,15 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
     refused({"arr_0": np.zeros(3)}, "float64 .* uint8")
     refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
     refused({"mu": np.array([None]), "sigma": np.eye(2)}, "no .npz .*allow_pickle")
-    pointer = tmp_path / "pointer.npz"
-    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
-    with pytest.raises(BadInput, match="pointer of Git LFS"):
-        evaluator(fashion, reference=pointer)
-    with pytest.raises(BadInput, match="sfid: .* take an Inception"):
-        evaluator(fashion, ("sfid",))
     refused({**moments, "sigma": -moments["sigma"]}, "sigma has the variance -")
     refused({**moments, "mu": moments["mu"] * np.nan}, "mu holds NaN or infinity")
     with open(tmp_path / "array.npz", "wb") as file:
         np.save(file, moments["sigma"])
     with pytest.raises(BadInput, match=r"array\.npz is no .* \(it is one array, of a"):
         evaluator(fashion, reference=tmp_path / "array.npz")
+    pointer = tmp_path / "pointer.npz"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(BadInput, match="pointer of Git LFS"):
+        evaluator(fashion, reference=pointer)
+    with pytest.raises(BadInput, match="sfid: .* take an Inception"):
+        evaluator(fashion, ("sfid",))

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from doors import called
 from PIL import Image
 
 import biggan_tf
@@ -132,12 +133,13 @@ def test_what_is_damaged_is_left_out(run_folder):
     (run_folder / "spectra.jsonl").unlink()
     (run_folder / "spectra.jsonl").mkdir()
     with (run_folder / "scalars.jsonl").open("a") as file:
-        for step in ('"2"', "null", "1" + "0" * 400, "600"):
+        for step in ('"2"', "null", "1" + "0" * 400, "9" * 5000, "600"):
             file.write(f'{{"step": {step}, "loss/x": 1{"0" * 400}}}\n[]\n')
     with (run_folder / "metrics.jsonl").open("a") as file:
-        file.write(
-            f'{{"fid": 1{"0" * 400}, "is": "x", "kid": null, "protocol": {{}}}}\n'
-        )
+        for fid in ("1" + "0" * 400, "9" * 5000):
+            file.write(f'{{"fid": {fid}, "is": "x", "kid": null, "protocol": {{}}}}\n')
+    (run_folder / "checkpoints").mkdir()
+    (run_folder / "checkpoints" / "ckpt-500.index").write_bytes(b"index")
     (run_folder / "truncation_curve.png").write_bytes(b"")
     samples = run_folder / "samples"
     (samples / "x_average.png").write_bytes(b"")
@@ -148,12 +150,38 @@ def test_what_is_damaged_is_left_out(run_folder):
     assert "10000000_average.png cannot be read" in page.text
     assert "truncation_curve.png cannot be read" in page.text
     assert "Step 600" in page.text
+    assert "checkpoints: all 1 checkpoints in it are damaged; put a copy" in page.text
     assert list(page.pictures) == ["D's accuracy"]
+    left = monitor.ScalarLog(run_folder / "scalars.jsonl").rewind(600)
+    assert [line["step"] for line in left] == [100, 200, 300, 400, 500]
     (samples / "10000000_average.png").unlink()
     page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
     assert (
         "Samples of the moving average of G, untruncated, step 9,999,999" in page.text
     )
+
+
+def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
+    empty, pictures = tmp_path / "empty", tmp_path / "pictures"
+    empty.mkdir()
+    (empty / "spectra.jsonl").write_text("\n[]\n{}\n")
+    with (run_folder / "spectra.jsonl").open("a") as file:
+        file.write(f'{{"step": {"9" * 5000}}}\n[5]\n{{"G.seed/sigma0": "x"}}\n{{"st')
+    outcomes = called(
+        "biggan_tf.plot_spectra",
+        [f"--model_dir={tmp_path / 'none'}", f"--output={pictures}/1.png"],
+        [f"--model_dir={empty}", f"--output={pictures}/2.png"],
+        [f"--model_dir={run_folder}", f"--output={pictures}/3.xyz"],
+        [f"--model_dir={run_folder}", f"--output={pictures}/4.PNG"],
+    )
+    for outcome, told in zip(
+        outcomes, ("none: name a", "empty: name a", "3.xyz: give")
+    ):
+        assert told in outcome.complaint
+    assert outcomes[-1].complaint == ""
+    with Image.open(pictures / "4.PNG") as picture:
+        assert picture.size == (1100, 700)
+    assert [path.name for path in pictures.iterdir()] == ["4.PNG"]
 
 
 def test_a_module_is_its_card_and_its_picture(tmp_path):

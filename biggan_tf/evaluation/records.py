@@ -37,11 +37,15 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 def known_scores(
     path: str | os.PathLike[str], protocol: dict[str, Any], names: Sequence[str]
 ) -> dict[str, float] | None:
-    """Returns scores of exactly this protocol; None unless all are in the file."""
+    """Returns scores of exactly this protocol; None unless all are in the file.
+
+    What is no number is not there.
+    """
     protocol = json.loads(json.dumps(protocol))
     for _, record in files.json_lines(path):
-        if record.get("protocol") == protocol and set(names) <= set(record):
-            return {name: record[name] for name in names}
+        if record.get("protocol") == protocol:
+            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
+                return {name: float(record[name]) for name in names}
     return None
 
 
