@@ -352,8 +352,13 @@ def test_a_config_that_was_cut_short_takes_no_defaults(tmp_path):
         with pytest.raises(BadInput, match=f"config.gin: it lacks {lacking};"):
             config.read_back(tmp_path)
         cut = text.partition("paint.mixture")[0]
-    for use in (config.claim, lambda folder: config.keep(folder, "paint.colour")):
+    uses = config.claim, lambda folder: config.keep(folder, "paint.colour")
+    for use in uses:
         with pytest.raises(BadInput, match="it lacks paint.mixture, paint.surface;"):
+            use(tmp_path)
+    path.write_text("")
+    for use in (config.read_back, *uses):
+        with pytest.raises(BadInput, match="config.gin: it is empty; take the file as"):
             use(tmp_path)
     path.write_text(f"\ufeff{text}", encoding="utf-8")  # as Windows editors write it
     config.read_back(tmp_path)

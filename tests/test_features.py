@@ -206,9 +206,14 @@ def test_files_cut_short_or_of_another_kind_are_refused(tmp_path):
         path.write_bytes(content[:length])
         with pytest.raises(BadInput, match=r"x\.pth is no file of PyTorch's tensors"):
             torch_file.read(path)
-    path.write_bytes(b"PK\x03\x04 as PyTorch writes since 1.6")
-    with pytest.raises(BadInput, match=r"x\.pth is no file of PyTorch's tensors"):
-        torch_file.read(path)
+    numbers = len(content) - 6 * 4 - 8  # where the length of the storage begins
+    for cut in (
+        b"PK\x03\x04 as PyTorch writes since 1.6",
+        *(content[:length] for length in (numbers, numbers + 3, len(content) - 1)),
+    ):
+        path.write_bytes(cut)
+        with pytest.raises(BadInput, match=r"x\.pth is no .*: it is cut short; down"):
+            torch_file.read(path)
 
 
 # Inception
@@ -300,7 +305,7 @@ def test_what_is_no_inception_is_refused(tmp_path):
     frozen_graph(other, pool_name="pool_4")
     folder.mkdir()
     for path, message in (
-        (text, "no frozen TensorFlow graph"),
+        (text, "is no Inception: give a frozen TensorFlow graph"),
         (other, "not the graph of inception-2015-12-05"),
         (folder, "no SavedModel of Inception"),
         (tmp_path / "none.pb", "is not there: give a frozen graph"),

@@ -50,7 +50,10 @@ def frozen_graph(path: Path) -> Layers:
     try:
         graph.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's DecodeError differs between its versions
-        raise BadInput(f"{path} is no frozen TensorFlow graph: {error}.") from error
+        raise BadInput(
+            f"{path} is no Inception: give a frozen TensorFlow graph (.pb), a file of "
+            "pytorch-fid or torch-fidelity (.pth) or a SavedModel folder."
+        ) from error
     for node in graph.node:
         node.device = ""
         # The file's own shapes say batches of 1.

@@ -47,7 +47,7 @@ def torch_layers(path: Path) -> keras.Model:
     layers = TorchLayers(weights, _BATCH_NORM_EPSILON)
     try:
         model = _model(layers)
-    except (KeyError, ValueError) as error:
+    except (LookupError, ValueError) as error:
         raise BadInput(
             f"{path} is not the Inception of 2015-12-05: {error} is missing or has "
             "another shape."

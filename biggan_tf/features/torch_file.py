@@ -101,6 +101,9 @@ def read(path: str | os.PathLike[str]) -> Any:
                 with zipfile.ZipFile(file) as archive:
                     return _read_archive(archive, os.path.getsize(path))
             file.seek(0)
+            if file.read(4) == b"PK\x03\x04":  # an archive without its end
+                raise EOFError
+            file.seek(0)
             return _read_pickles(file, os.path.getsize(path))
     except Exception as error:  # a broken pickle can raise anything
         is_cut = isinstance(error, EOFError) or "truncated" in str(error)
@@ -143,7 +146,9 @@ def _read_pickles(file: IO[bytes], size: int) -> Any:
     keys = _TensorsOnly(file, size).load()
     for key in keys:
         storage = unpickler.storages.pop(key)
-        if int.from_bytes(file.read(8), "little") != len(storage):
+        count = np.empty(1, "<i8")
+        _fill(count, file)
+        if count[0] != len(storage):
             raise ValueError(f"storage {key} has another size than its tensors")
         _fill(storage, file)
     if unpickler.storages:
