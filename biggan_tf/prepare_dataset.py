@@ -18,10 +18,12 @@ cut off leaves nothing that looks finished.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,7 +79,7 @@ def examples(
         yield f"{index:06d}_{position:09d}", example
 
 
-class Prepared(tfds.core.GeneratorBasedBuilder):
+class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """The data set to be; its class name is of no concern, `name` is the flag."""
 
     VERSION = tfds.core.Version(VERSION)
@@ -141,8 +143,15 @@ def verify(folder: Path, spec: data.DataSpec) -> str:
 
 @data.sentences()
 def main() -> None:
-    if not _NAME.value.isidentifier():
-        raise BadInput(f"--name={_NAME.value}: take letters, digits and underscores.")
+    if not re.fullmatch(r"[A-Za-z]\w*", _NAME.value, re.ASCII):
+        told = "take a letter, and then letters, digits and underscores"
+        raise BadInput(f"--name={_NAME.value}: {told}.")
+    with contextlib.suppress(tfds.core.DatasetNotFoundError):
+        tfds.builder_cls(_NAME.value)
+        raise BadInput(
+            f"--name={_NAME.value}: take another name, such as {_NAME.value}_64; under "
+            "this one training would look for the data set that TFDS has."
+        )
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()
     for name in found.spec.class_names:

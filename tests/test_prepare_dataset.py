@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from doors import called
 from PIL import Image
 
 from biggan_tf import data
@@ -103,6 +104,19 @@ def test_images_that_turn_out_broken_are_one_sentence(folder, tmp_path):
     assert re.search(r"data.path: \d+ of 60 images cannot be read", said)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "pets").exists()
+
+
+def test_a_name_that_tfds_has_or_cannot_have_is_refused_first(tmp_path):
+    names = {
+        "cifar10": "another name",
+        "imagenet2012": "another name",
+        "_x": "a letter",
+    }
+    lines = ([f"--name={name}", f"--data_dir={tmp_path}"] for name in names)
+    outcomes = called("biggan_tf.prepare_dataset", *lines)
+    for (name, told), outcome in zip(names.items(), outcomes):
+        assert outcome.complaint.startswith(f"--name={name}: take {told}")
+    assert not list(tmp_path.iterdir())
 
 
 def test_class_names_that_tfds_would_change_are_refused_first(tmp_path):
