@@ -66,6 +66,7 @@ class Plan:
             None if options.reference else default,
             self.train.seed,
             self.frequencies,
+            "evaluation.",
         )
 
     @property
@@ -163,8 +164,14 @@ def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) 
 
 
 def _check_relations(plan: Plan) -> None:
-    """BadInput on options of several rooms that contradict each other."""
+    """BadInput on options that contradict each other, most of several rooms."""
     train, alarms, monitor = plan.train, plan.alarms, plan.monitor
+    images = plan.gan.augment_images
+    if plan.gan.augment_target is None and images != GanOptions.augment_images:
+        raise BadInput(
+            f"gan.augment_images = {images} with gan.augment_target = None: set that "
+            "too, for without it no share moves, or leave gan.augment_images out."
+        )
     for room, options in (("monitor", monitor), ("evaluation", plan.evaluation)):
         for name, value in dataclasses.asdict(options).items():
             if name.endswith("every_steps"):

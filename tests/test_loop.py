@@ -62,6 +62,7 @@ def test_due():
         ("gan.loss = 'minimax'", "gan.loss = 'minimax'"),
         ("gan.discriminator_steps = 0", "gan.discriminator_steps = 0"),
         ("gan.beta1 = 'a'", "gan.beta1 = 'a'"),
+        ("gan.augment_images = 5", "gan.augment_images = 5 with gan.augment_target ="),
         ("generator.latent_size = 15", "multiple of 4"),
         ("generator.attention = (64,)", "generator.attention = (64,): at 32 px"),
         ("generator.family = 'stylegan'", "generator.family = 'stylegan'"),
@@ -77,6 +78,9 @@ def test_due():
                 "network = 'lite0_50'": "lite0_50",
                 "network = 'lite0_32'; evaluation.num_images = 500": "1281",
                 "metrics = ('fid', 'best')": "evaluation.metrics",
+                "network = 'lite0_32'; evaluation.metrics = ('fid', 'cas')": (
+                    "evaluation.split = train: take held_out"
+                ),
             }.items()
         ),
     ],

@@ -43,6 +43,7 @@ class Evaluator:
             Without a file they stay in memory.
         seed: of latents, labels and the choice of real images.
         frequencies: of the classes, as the generators draw them; None: equal.
+        room: with which names of options begin in messages, such as "evaluation.".
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Evaluator:
         cache: str | os.PathLike[str] | None = None,
         seed: int = 0,
         frequencies: Sequence[float] | None = None,
+        room: str = "",
     ):
         self.network, self._seed = network, seed
         self._data, self._split = data.unflipped(), split
@@ -77,8 +79,10 @@ class Evaluator:
             network.sizes["logits"],
             network.logits_of(spec.class_names),
             split,
+            room,
         )
-        metrics.check_enough_images("num_images", num_images, self._metrics, size)
+        told = f"{room}num_images"
+        metrics.check_enough_images(told, num_images, self._metrics, size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)

@@ -196,8 +196,8 @@ class Cas(Metric):
     def check(cls, request: Request) -> None:
         if request.split != "held_out":
             raise BadInput(
-                f"split = {request.split}: take held_out, or leave out cas, which "
-                "tests on images that nothing was fitted to."
+                f"{request.room}split = {request.split}: take held_out, or leave out "
+                "cas, which tests on images that nothing was fitted to."
             )
 
     @classmethod

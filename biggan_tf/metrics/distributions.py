@@ -147,7 +147,8 @@ class Sfid(Metric):
             )
         if count <= size:
             raise BadInput(
-                f"num_images = {count}: take {size + 1} or more, which sfid needs."
+                f"{request.room}num_images = {count}: take {size + 1} or more, which "
+                "sfid needs."
             )
 
     def __init__(self, request: Request, reference: Reference):
