@@ -30,6 +30,7 @@ Where the data has another number of classes, class embeddings start afresh.
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import shutil
 from pathlib import Path
 
@@ -184,12 +185,10 @@ def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> No
         )
     for name, (updates, *_) in published.adam.items():
         print(f"Adam of the {name} goes on after {updates:,} updates.")
-    print(f"python -m biggan_tf.export --model_dir={model_dir}")
+    there, recipe = map(shlex.quote, (str(model_dir), f"{model_dir}/config.gin"))
+    print(f"python -m biggan_tf.export --model_dir={there}")
     if gin_files:
-        print(
-            f"python -m biggan_tf.train --gin_file={model_dir}/config.gin "
-            f"--model_dir={model_dir}"
-        )
+        print(f"python -m biggan_tf.train --gin_file={recipe} --model_dir={there}")
 
 
 def program() -> None:

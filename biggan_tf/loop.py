@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -110,7 +111,7 @@ def train(
     if first_step == loop.step:
         print(f"{folder} already has its {loop.step} steps; raise train.total_steps.")
     elif workers.here_is_chief:
-        export = f"python -m biggan_tf.export --model_dir={folder}"
+        export = f"python -m biggan_tf.export --model_dir={shlex.quote(str(folder))}"
         print(f"{folder} is trained to step {loop.step}; to export it: {export}")
 
 

@@ -244,6 +244,7 @@ def tar(members: dict[str, bytes]) -> bytes:
 
 
 def test_imagenet_from_its_name_to_a_batch(tmp_path):
+    tmp_path = tmp_path / "my $data"
     source = load("imagenet2012", str(tmp_path), prepare=False)
     assert source.spec.num_classes == 1000
     assert source.spec.class_names[1] == "n01443537"

@@ -226,6 +226,8 @@ def test_a_disk_that_is_full_at_a_resume_is_one_sentence(tmp_path, capsys):
 
 
 def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
+    tmp_path = tmp_path / "a run"
+
     def terminate():
         while not (tmp_path / "scalars.jsonl").is_file() or not lines(tmp_path):
             time.sleep(0.01)
@@ -244,9 +246,9 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
     assert f"stopped by SIGTERM at step {step}, which is saved" in output
     assert "run the same command to go on" in output
     start(tmp_path, f"train.total_steps = {step + 2}")
-    assert (
-        f"going on from {tmp_path}/checkpoints/ckpt-{step}" in capsys.readouterr().out
-    )
+    output = capsys.readouterr().out
+    assert f"going on from {tmp_path}/checkpoints/ckpt-{step}" in output
+    assert output.endswith(f"biggan_tf.export --model_dir='{tmp_path}'\n")
     assert [line["step"] for line in lines(tmp_path)] == list(range(2, step + 3, 2))
 
 

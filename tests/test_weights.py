@@ -311,7 +311,7 @@ def imported(files, tmp_path_factory) -> tuple[dict[str, Path], list]:
             *recipe,
         ],
     }
-    model_dirs = {name: folder / name.replace(" ", "_") for name in runs}
+    model_dirs = {name: folder / name for name in runs}
     outcomes = called(
         "biggan_tf.import_weights",
         *(
@@ -368,6 +368,9 @@ def test_the_average_is_what_is_exported(imported, files):
 def test_other_classes_start_afresh(imported):
     model_dirs, printed = imported
     assert "class embeddings start afresh" in printed["other classes"]
+    quoted = f"--model_dir='{model_dirs['other classes']}'"
+    assert f"biggan_tf.export {quoted}\n" in printed["other classes"]
+    assert f"/config.gin' {quoted}\n" in printed["other classes"]
     gan = restore_gan(model_dirs["other classes"])
     assert gan.generator.condition.embedding.kernel.shape == [10, 16]
     assert gan.discriminator.head.embedding.kernel.shape == [10, 16]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 
@@ -75,11 +77,12 @@ class Tfds(pipeline.Data):
             if by_hand:
                 by_hand = f", with manual_dir being {root}/downloads/manual: {by_hand}"
             # Not `tfds build`: that needs Apache Beam, whatever it builds.
+            made = f"tfds.builder({json.dumps(name)}, data_dir={json.dumps(str(root))})"
+            code = f"import tensorflow_datasets as tfds; {made}.download_and_prepare()"
             raise _refusal(
                 name,
                 f"it is not prepared in data.data_dir = {str(root)!r}; run "
-                f'`{sys.executable} -c "import tensorflow_datasets as tfds; '
-                f"tfds.builder('{name}', data_dir='{root}').download_and_prepare()\"`"
+                f"`{shlex.quote(sys.executable)} -c {shlex.quote(code)}`"
                 f"{by_hand.rstrip('.')}",
             )
         made_as = builder.info.file_format.value
