@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import socket
 import tempfile
 import time
@@ -73,11 +74,11 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 
 def temporary_name(path: Path) -> Path:
-    """Returns a hidden path of this process, beside another one.
+    """Returns a hidden path that nobody else has, beside another one.
 
     A name has 255 bytes at most, so of a long one it keeps the end.
     """
-    return path.with_name(f".{path.name[-50:]}.{os.getpid()}")
+    return path.with_name(f".{path.name[-50:]}.{secrets.token_hex(8)}")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -168,6 +169,29 @@ def lock(path: str | os.PathLike[str]) -> BinaryIO:
         )
         stack.pop_all()
     return file
+
+
+def keep_out(path: str | os.PathLike[str], told: str, does: str) -> BinaryIO:
+    """Locks a file of a folder; returns it: closing it lets others in again.
+
+    Raises BadInput if another process is in the folder, or the file cannot be written.
+
+    Args:
+        told: what the error begins with, such as "--model_dir=runs/demo".
+        does: what the other one does there, such as "trains".
+    """
+    try:
+        return lock(path)
+    except BlockingIOError as error:
+        raise BadInput(
+            f"{told}: {error.strerror} {does} there; wait until it ends, or name "
+            "another folder."
+        ) from error
+    except OSError as error:
+        name = Path(path).name
+        raise BadInput(
+            f"{told}: its {name} cannot be written ({error.strerror})."
+        ) from error
 
 
 @contextlib.contextmanager

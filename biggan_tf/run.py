@@ -152,16 +152,7 @@ def lock(folder: Path) -> BinaryIO:
 
     Raises BadInput, which names the other process, if one trains there.
     """
-    try:
-        return files.lock(folder / "run.lock")
-    except BlockingIOError as error:
-        raise BadInput(
-            f"--model_dir={folder}: {error.strerror} trains there; wait until it ends, "
-            "or name another directory."
-        ) from error
-    except OSError as error:
-        told = f"its run.lock cannot be written ({error.strerror})"
-        raise BadInput(f"--model_dir={folder}: {told}.") from error
+    return files.keep_out(folder / "run.lock", f"--model_dir={folder}", "trains")
 
 
 def check_names(folder: Path) -> None:

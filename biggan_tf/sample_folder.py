@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.sampling import STREAM_BATCH, Sampler, stream_labels
 
 _SETTINGS = ".samples.json"  # of the folder: what its images depend on
+_LOCK = ".samples.lock"
 _PNG_END = b"IEND\xaeB`\x82"
 
 
@@ -37,27 +38,40 @@ class SampleFolder:
     def write(self, path: str | os.PathLike[str], sampler: Sampler, count: int) -> int:
         """Writes the first `count` images that are not there; returns how many.
 
-        One that was cut short is drawn again. BadInput if the folder holds others.
+        One that was cut short is drawn again. BadInput if the folder holds others, or
+        another process writes there.
         """
         path, settings = Path(path), self._settings(sampler)
         wanted = [
             self._names(sampler, start, min(count, start + STREAM_BATCH))
             for start in range(0, count, STREAM_BATCH)
         ]
-        there = self._check(path, settings, {n for names in wanted for n in names})
-        files.write_json(path / _SETTINGS, settings)
-        for index, names in enumerate(tqdm(wanted, unit=" batches", disable=None)):
-            missing = [i for i, name in enumerate(names) if name not in there]
-            if not missing:
-                continue
-            z, _ = sampler.batch(index, self.truncation, self.seed)
-            y = self._labels(sampler, index * STREAM_BATCH, len(names))
-            # All of them, for in another batch numbers round otherwise.
-            drawn = sampler.images(z.numpy()[: len(y)], y, self.truncation)
-            pixels = images.to_uint8(drawn)
-            for i in missing:
-                images.write(path / names[i], pixels[i])
+        names = {name for batch in wanted for name in batch}
+        self._check(path, settings, names)  # leaves no lock in a folder of others
+        with files.keep_out(path / _LOCK, f"--output={path}", "draws"):
+            there = _whole(path, self._check(path, settings, names))
+            files.write_json(path / _SETTINGS, settings)
+            for index, batch in enumerate(tqdm(wanted, unit=" batches", disable=None)):
+                if not there.issuperset(batch):
+                    self._draw(path, sampler, index, batch, there)
         return count - len(there)
+
+    def _draw(
+        self,
+        path: Path,
+        sampler: Sampler,
+        index: int,
+        names: Sequence[str],
+        there: Collection[str],
+    ) -> None:
+        """Writes the images of a batch that are not there."""
+        z, _ = sampler.batch(index, self.truncation, self.seed)
+        y = self._labels(sampler, index * STREAM_BATCH, len(names))
+        # All of them, for in another batch numbers round otherwise.
+        drawn = sampler.images(z.numpy()[: len(y)], y, self.truncation)
+        for name, pixels in zip(names, images.to_uint8(drawn)):
+            if name not in there:
+                images.write(path / name, pixels)
 
     def _settings(self, sampler: Sampler) -> dict[str, Any]:
         return {
@@ -88,12 +102,11 @@ class SampleFolder:
     def _check(
         self, path: Path, settings: dict[str, Any], wanted: set[str]
     ) -> set[str]:
-        """Makes the folder; returns which images are there; BadInput on others."""
+        """Returns which images are there; BadInput on others."""
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            there = {each.name for each in os.scandir(path) if each.name[0] != "."}
+            held = os.scandir(path) if path.exists() else ()
+            there = {each.name for each in held if each.name[0] != "."}
             before = files.read_json(path / _SETTINGS) if there else settings
-            cut = {name for name in there & wanted if not _is_whole(path / name)}
         except FileNotFoundError:
             before = {}
         except (OSError, ValueError) as error:
@@ -119,11 +132,18 @@ class SampleFolder:
                 f"--output={path}: take an empty folder, for it holds {len(others)} "
                 f"other files ({others[0]})."
             )
-        return there - cut
+        return there
 
 
-def _is_whole(png: Path) -> bool:
-    """Returns whether a file ends as a PNG does."""
-    with open(png, "rb") as file:
-        file.seek(max(0, png.stat().st_size - len(_PNG_END)))
-        return file.read() == _PNG_END
+def _whole(path: Path, names: Collection[str]) -> set[str]:
+    """Returns which files end as a PNG does; BadInput if one cannot be read."""
+
+    def is_whole(png: Path) -> bool:
+        with open(png, "rb") as file:
+            file.seek(max(0, png.stat().st_size - len(_PNG_END)))
+            return file.read() == _PNG_END
+
+    try:
+        return {name for name in names if is_whole(path / name)}
+    except OSError as error:
+        raise BadInput(f"--output={path}: it cannot be used ({error}).") from error

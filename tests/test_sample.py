@@ -227,6 +227,29 @@ def test_a_folder_goes_on_with_the_same_samples_only(tmp_path):
         sample_files(tmp_path)
 
 
+def test_two_at_once_do_not_mix_in_a_folder(tmp_path):
+    def draw(*asked):  # as another process would, meanwhile
+        with pytest.raises(BadInput, match=r"process \d+ .* draws there; wait until"):
+            sample_files(tmp_path, seed=1)
+        return SAMPLER.draw(*asked)
+
+    sampler = dataclasses.replace(SAMPLER, draw=draw)
+    folder = sample_folder.SampleFolder("m", [0, 1], 2, 0.5, 0)
+    assert folder.write(tmp_path, sampler, 4) == 4
+
+
+def test_a_folder_that_cannot_be_is_one_sentence(tmp_path):
+    (tmp_path / "mine.txt").touch()
+    for wrong, told in (
+        (Path("/proc/x"), "x: its .samples.lock cannot be written"),
+        (tmp_path / "mine.txt", "mine.txt: it cannot be used"),
+        (tmp_path, "holds 1 files, and no .samples.json"),
+    ):
+        with pytest.raises(BadInput, match=f"--output=.*{told}"):
+            sample_files(wrong)
+    assert os.listdir(tmp_path) == ["mine.txt"]
+
+
 def test_a_picture_that_was_cut_short_is_drawn_again(tmp_path):
     assert sample_files(tmp_path) == 4
     whole = {file: file.read_bytes() for file in tmp_path.glob("*.png")}

@@ -299,6 +299,17 @@ def test_a_run_on_a_disk_that_fills_up_stops_and_goes_on(tmp_path):
     assert json.loads((model_dir / "data.json").read_text())["num_classes"] == 10
 
 
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    with files.replacing(path) as first:
+        first.write_text("first")
+        with files.replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["file"]
+
+
 def test_a_second_run_in_the_directory_is_refused_and_the_first_goes_on(tmp_path):
     model_dir = tmp_path / "run"
     first = training(model_dir, 4000)
@@ -308,7 +319,7 @@ def test_a_second_run_in_the_directory_is_refused_and_the_first_goes_on(tmp_path
     *_, last = second.output().strip().splitlines()
     here = f"process {first.pid} on {socket.gethostname()} since {time.strftime('%Y-')}"
     assert last.startswith(f"error: --model_dir={model_dir}: {here}")
-    assert last.endswith("trains there; wait until it ends, or name another directory.")
+    assert last.endswith("trains there; wait until it ends, or name another folder.")
     assert "going on from" not in second.output()
     reached = last_step(model_dir)
     first.until(lambda: last_step(model_dir) > reached)
