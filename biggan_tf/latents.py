@@ -228,14 +228,25 @@ class LatentOptions:
         return self.distribution
 
 
-def check_truncation(convention: str, truncation: float, flag: str) -> None:
-    """Raises BadInput, which names the flag, unless the convention allows the value."""
+def allowed(
+    convention: str, truncation: np.float32 | tf.Tensor
+) -> tuple[bool | tf.Tensor, str]:
+    """Returns whether a convention allows a truncation, and says what it allows."""
     if convention in DISCRETE:
-        fits, right = math.isinf(truncation), "inf, for discrete latents have no tails"
-    elif convention == "scaled":
-        fits, right = 0 <= truncation <= 1, "0 to 1, by which the model scales z"
-    else:
-        fits, right = truncation > 0, "a threshold above 0; inf does not truncate"
+        return truncation == math.inf, "inf, for discrete latents have no tails"
+    if convention == "scaled":
+        fits = (truncation >= 0) & (truncation <= 1)
+        return fits, "0 to 1, by which the model scales z"
+    return truncation > 0, "a threshold above 0; inf does not truncate"
+
+
+def check_truncation(convention: str, truncation: float, flag: str) -> None:
+    """Raises BadInput, which names the flag, unless the convention allows the value.
+
+    As float32, which is what draws.
+    """
+    with np.errstate(over="ignore"):
+        fits, right = allowed(convention, np.float32(truncation))
     if not fits:
         raise BadInput(f"{flag}={truncation:g}: take {right}.")
 

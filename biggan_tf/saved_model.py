@@ -41,7 +41,12 @@ def make_module(
     size, classes, side = sampler.latent_size, sampler.num_classes, sampler.image_size
     draw_latents = latents.TRUNCATIONS[sampler.convention]
 
+    def check(truncation: tf.Tensor) -> None:
+        fits, right = latents.allowed(sampler.convention, truncation)
+        tf.debugging.Assert(fits, [f"truncation is {right}:", truncation])
+
     def images(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
+        check(truncation)
         # Some kernels fail on no images: draw one more then, and drop it.
         count = tf.shape(z)[0]
         z, y = (tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y))
@@ -50,6 +55,7 @@ def make_module(
     def sample_latents(
         batch: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
+        check(truncation)
         return draw_latents([batch, size], latents.root_seed(seed), truncation)
 
     def generate(

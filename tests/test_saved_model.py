@@ -418,6 +418,25 @@ def test_seeds_and_labels_past_32_bits_are_not_wrapped(module):
                 module.generate(labels, 0.5, 3)
 
 
+@pytest.mark.parametrize("truncation", [0.0, -1.0, math.nan])
+def test_a_truncation_that_is_none_is_refused(module, truncation):
+    z, y = z_and_y()
+    truncation, seed = tf.constant(truncation), tf.constant(3, tf.int64)
+    labels, served = tf.constant([4], tf.int64), module.signatures
+    for call in (
+        lambda: module({"z": z, "y": y, "truncation": truncation}),
+        lambda: module.generate(labels, truncation, seed),
+        lambda: module.sample_latents(labels[0], truncation, seed),
+        lambda: served["serving_default"](z=z, y=y, truncation=truncation),
+        lambda: served["generate"](labels=labels, truncation=truncation, seed=seed),
+        lambda: served["sample_latents"](
+            batch=labels[0], truncation=truncation, seed=seed
+        ),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="truncation is a thr"):
+            call()
+
+
 def test_no_call_hangs_another_thread(path):
     """Right, wrong and absurd calls from eight threads; the right ones all succeed."""
     module = hub.load(str(path))
@@ -491,6 +510,8 @@ def test_scaled_module_of_biggan_deep(tmp_path):
     x = module.generate([1, 2], 0.3, 0)
     assert np.isfinite(x).all()
     assert np.std(x) > 0
+    with pytest.raises(tf.errors.InvalidArgumentError, match="truncation is 0 to 1"):
+        module.draw(tf.ones([1, 16]), tf.eye(1, 10), tf.constant(1.5))
     with pytest.raises(BadInput, match=r"--t=1.5: take 0 to 1"):
         latents.check_truncation(module.convention, 1.5, "--t")
     assert "`scaled`" in (path / "README.md").read_text()
