@@ -179,6 +179,14 @@ def check_free(path: Path, replace: bool) -> None:
         raise BadInput(f"--export_dir={path}: name a new folder, for this one exists.")
     if path.exists() and not (path / "saved_model.pb").is_file():
         raise BadInput(f"--export_dir={path}: move it, for it is no exported module.")
+    if written := _written_files(path):
+        held = (file for file in path.rglob("*") if not file.is_dir())
+        names = {file.relative_to(path).as_posix() for file in held}
+        if others := sorted(names - {CHECKSUMS, *written}):
+            raise BadInput(
+                f"--export_dir={path}: move {others[0]} out of it, for all in it is "
+                "replaced, and no export wrote that."
+            )
     above = next(folder for folder in path.absolute().parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise BadInput(f"--export_dir={path}: {above} cannot be written to.")
@@ -195,7 +203,7 @@ def write(
 
     `signatures` are functions by name, which servers call; `beside` is the content of
     further files by name. With `replace` it replaces an earlier export. Raises BadInput
-    if the folder `path` is taken otherwise, or cannot be written.
+    if the folder `path` is taken otherwise, holds other files, or cannot be written.
     """
     check_free(path, replace)
     path = Path(os.path.realpath(path))  # a link stays
@@ -230,13 +238,17 @@ def _write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
+def _written_files(folder: Path) -> list[str]:
+    """Returns the files that a module's checksums name; [] of an earlier version."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
+        return [line.partition("  ")[2] for line in lines]
+    return []
+
+
 def missing_files(folder: Path) -> list[str]:
     """Returns the files that a module's checksums name and that are not there."""
-    with contextlib.suppress(FileNotFoundError):  # of an earlier version
-        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-        names = [line.partition("  ")[2] for line in lines]
-        return [name for name in names if not (folder / name).is_file()]
-    return []
+    return [name for name in _written_files(folder) if not (folder / name).is_file()]
 
 
 def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:

@@ -641,6 +641,10 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     saved_model.write(*whole, longest, {"README.md": b"long"})
     assert len(list(tmp_path.iterdir())) == 3
 
+    (target / "variables" / "mine").touch()
+    with pytest.raises(BadInput, match="move variables/mine out of it, for all in it"):
+        saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+    assert (target / "variables" / "mine").exists()
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
