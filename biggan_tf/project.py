@@ -20,7 +20,7 @@ is cropped to its central square and resized, as for training.
 
 from absl import flags
 
-from biggan_tf import api, config
+from biggan_tf import api, config, images
 from biggan_tf.checks import LARGEST_SEED
 
 _MODULE = flags.DEFINE_string(
@@ -44,6 +44,8 @@ _RATE = flags.DEFINE_integer("rate", 24, "Steps a second of a film.", 1, 100)
 
 
 def main() -> None:
+    if not _OUTPUT.value.lower().endswith(images.FILM_FORMATS):
+        config.leave_out(["rate"], f"--output={_OUTPUT.value}", "it is of films")
     asked = _LABELS, _TRUNCATION, _SEED, _STEPS, _STARTS, _NETWORK, _RATE
     api.project(
         *(_MODULE.value, _PICTURE.value, _OUTPUT.value),

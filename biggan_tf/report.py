@@ -15,7 +15,7 @@ latents at every step.
 
 from absl import flags
 
-from biggan_tf import api, config
+from biggan_tf import api, config, images
 
 _MODEL_DIR = flags.DEFINE_string("model_dir", None, "Of a run of biggan_tf.train.")
 _MODULE = flags.DEFINE_string("module", None, "Or the folder of an exported module.")
@@ -24,6 +24,9 @@ _RATE = flags.DEFINE_integer("rate", 6, "Sheets a second of a film.", 1, 100)
 
 
 def main() -> None:
+    output = _OUTPUT.value or "report.html"
+    if not output.lower().endswith(images.FILM_FORMATS):
+        config.leave_out(["rate"], f"--output={output}", "it is of films")
     api.report(_MODEL_DIR.value, _MODULE.value, _OUTPUT.value, _RATE.value)
 
 

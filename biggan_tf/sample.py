@@ -104,56 +104,70 @@ _PER_CLASS = flags.DEFINE_integer("per_class", None, "The same, a class.", 1, 10
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, LARGEST_SEED)
 
 
+# The flags that go with what decides how images are drawn.
+_OF_FOLDERS = "count", "per_class", "labels", "truncation", "seed"
+_OF_FILMS = "labels", "truncation", "seed", "walks", "seconds", "rate"
+_OF_SHEETS = "labels", "truncation", "seed", "columns"
+_OF_SOME = "mix", "truncations", "interpolate", "latents"
+_ALL = dict.fromkeys((*_OF_FOLDERS, *_OF_FILMS, *_OF_SHEETS, *_OF_SOME))
+
+
 def main() -> None:
     module, output = _MODULE.value, _OUTPUT.value
-    several, interpolate = _TRUNCATIONS.value or (), _INTERPOLATE.value
     counts = _COUNT.value, _PER_CLASS.value
-    if several and interpolate:
-        raise BadInput("--truncations and --interpolate exclude each other.")
     is_folder = output.endswith(os.sep) or os.path.isdir(output)
     is_film = output.lower().endswith(images.FILM_FORMATS)
     if any(counts) and not is_folder:
         raise BadInput(
             f"--output={output}: give a folder, FOLDER/, with --count or --per_class."
         )
-    of_sheets = (_TRUNCATIONS, _INTERPOLATE, _MIX)
-    if any(flag.value for flag in of_sheets) and (is_film or is_folder):
-        names = ", ".join(f"--{flag.name}" for flag in of_sheets)
-        raise BadInput(
-            f"--output={output}: leave out {names}, for they are of a sheet (.png, "
-            ".jpg) or of arrays (.npz)."
-        )
+    _check_together(is_folder, is_film)
     labels, truncation, seed = _LABELS.value, _TRUNCATION.value, _SEED.value
-    if _LATENTS.value:
-        drawn_from = (_LABELS, _TRUNCATION, _SEED, *of_sheets)
-        if unused := [flag.name for flag in drawn_from if flag.present]:
-            raise BadInput(
-                f"--latents={_LATENTS.value}: leave out --{unused[0]}, for the file "
-                "says what is drawn."
-            )
-        if is_folder:
-            raise BadInput(f"--output={output}: name a file with --latents.")
-        if is_film:
-            api.walk(module, output, _LATENTS.value, _SECONDS.value, _RATE.value)
-        else:
-            api.redraw(module, _LATENTS.value, _COLUMNS.value, output)
-    elif is_folder:
+    if is_folder:
         api.sample_files(module, output, *counts, labels, truncation, seed)
+    elif is_film and _LATENTS.present:
+        api.walk(module, output, _LATENTS.value, _SECONDS.value, _RATE.value)
+    elif _LATENTS.present:
+        api.redraw(module, _LATENTS.value, _COLUMNS.value, output)
     elif is_film:
         pace = _WALKS.value, _SECONDS.value, _RATE.value
         api.film(module, output, labels, *pace, truncation, seed)
     else:
         truncation = _numbers(_TRUNCATIONS) or truncation
-        layout, mix = interpolate or "samples", _numbers(_MIX)
+        layout, mix = _INTERPOLATE.value or "samples", _numbers(_MIX)
         columns = _COLUMNS.value
         api.sample(module, labels, columns, truncation, seed, layout, output, mix)
 
 
+def _check_together(is_folder: bool, is_film: bool) -> None:
+    """Raises BadInput if a flag was given that nothing reads beside another one."""
+    decides, read = _OUTPUT, (*_OF_SHEETS, "mix")
+    if is_folder:
+        read = _OF_FOLDERS
+    elif _LATENTS.present:
+        decides, read = _LATENTS, ("seconds", "rate") if is_film else ("columns",)
+    elif is_film:
+        read = _OF_FILMS
+    elif _TRUNCATIONS.present:
+        decides, read = _TRUNCATIONS, ("labels", "seed", "columns", "mix")
+    elif _INTERPOLATE.present:
+        decides, read = _INTERPOLATE, _OF_SHEETS
+    value = decides.value
+    typed = ",".join(value) if isinstance(value, list) else value
+    config.leave_out(
+        [name for name in _ALL if name not in (decides.name, *read)],
+        f"--{decides.name}={typed}",
+        f"with it take --{' or --'.join(read)}",
+    )
+
+
 def _numbers(flag: flags.FlagHolder) -> list[float]:
+    if not flag.present:
+        return []
+    text = ",".join(flag.value)
     try:
-        return [float(text) for text in flag.value or ()]
+        return [float(word) for word in text.split(",")]
     except ValueError:
-        text = ",".join(flag.value)
         raise BadInput(f"--{flag.name}={text}: take numbers.") from None
 
 

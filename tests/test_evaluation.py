@@ -499,7 +499,9 @@ def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
     arguments = [f"--model_dir={tmp_path / 'run'}", "--split=held_out"]
     other = [*arguments, "--data=folder:/nowhere"]
-    refused, looked_for = called("biggan_tf.evaluate", arguments, other)
+    both = [arguments[0], "--sweep=1,inf", "--truncation=1"]
+    refused, looked_for, decided = called("biggan_tf.evaluate", arguments, other, both)
+    assert "--sweep=1,inf: leave out --truncation; the sweep" in decided.complaint
     assert "--split=held_out: take --split=train, or" in refused.complaint
     assert "/nowhere is no folder" in looked_for.complaint
 

@@ -81,8 +81,11 @@ def test_what_is_written_of_it(module, folder, tmp_path):
     asked = {"picture": tmp_path / "wide.png", "steps": 5, "starts": 2}
     flags = [f"--{name}={value}" for name, value in asked.items()]
     own = [f"--module={folder / 'run' / 'export'}", f"--output={tmp_path}/found.npz"]
-    [(printed, complaint)] = called("biggan_tf.project", [*own, *flags])
+    (printed, complaint), (_, refused) = called(
+        "biggan_tf.project", [*own, *flags], [*own, *flags, "--rate=9"]
+    )
     assert not complaint
+    assert "found.npz: leave out --rate; it is of films" in refused
     assert "of 255 between the pixels" in printed
     for ending in (".png", ".gif"):
         api.project(module, **asked, output=tmp_path / f"found{ending}")

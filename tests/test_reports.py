@@ -116,6 +116,9 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
     ):
         with pytest.raises(BadInput, match=sentence):
             biggan_tf.report(**arguments)
+    arguments = [f"--model_dir={run_folder}", "--rate=3"]
+    [outcome] = called("biggan_tf.report", arguments)
+    assert "--output=report.html: leave out --rate; it is of" in outcome.complaint
     images.write(run_folder / "samples/0000009_average.png", np.zeros([8, 8, 3], "B"))
     with pytest.raises(BadInput, match="two sheets or more of one size"):
         biggan_tf.report(run_folder, output=tmp_path / "x.gif")

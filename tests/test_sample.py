@@ -290,12 +290,25 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, output, "--truncations=1,-2"): "--truncations=-2",
         (module, output, "--truncations=1,x"): "--truncations=1,x: take numbers",
         (module, output, "--interpolate=class", "--labels=0"): "name two",
-        (module, output, "--interpolate=z", "--truncations=1"): "exclude each other",
+        (module, output, "--interpolate=z", "--truncations=1"): (
+            "--truncations=1: leave out --interpolate; with it take --labels or"
+        ),
+        (module, output, "--truncations=1", "--truncation=1"): "out --truncation;",
+        (module, output, "--truncations="): "--truncations=: take numbers",
+        (module, output, "--mix=", "--labels=0"): "--mix=: take numbers",
+        (module, output, "--interpolate=z", "--mix=1"): "=z: leave out --mix;",
+        (module, output, "--walks=2"): f"{output}: leave out --walks; with it take",
+        (module, output, "--seconds=2"): "leave out --seconds",
+        (module, output, "--rate=2"): "leave out --rate",
+        (module, f"--output={tmp_path}/x.gif", "--columns=2"): "leave out --columns",
+        (module, f"--output={tmp_path}/", "--rate=2"): "leave out --rate",
+        (module, output, "--latents=x.npz", "--rate=2"): "=x.npz: leave out --rate",
+        (module, output, "--latents="): "--latents=: give a .npz file",
         (module, output, "--mix=1", "--labels=0,1"): "give as many shares as there",
-        (module, f"--output={tmp_path}/", "--mix=1"): "leave out --truncations, --int",
+        (module, f"--output={tmp_path}/", "--mix=1"): "leave out --mix",
         (module, output, "--latents=no.npz"): "--latents=no.npz: give a .npz file",
         (module, output, "--latents=x.npz", "--seed=0"): "leave out --seed",
-        (module, f"--output={tmp_path}/", "--latents=x.npz"): "a file with --latents",
+        (module, f"--output={tmp_path}/", "--latents=x.npz"): "leave out --latents",
     }
     outcomes = called("biggan_tf.sample", *map(list, cases))
     for (_, complaint), expected in zip(outcomes, cases.values()):

@@ -20,7 +20,7 @@ from biggan_tf.config.bindings import (
     refuse_dead_bindings,
     taken,
 )
-from biggan_tf.config.door import define_flags, run
+from biggan_tf.config.door import define_flags, leave_out, run
 from biggan_tf.config.model_directory import check_claim, claim, keep, read_back
 from biggan_tf.config.options import (
     ROOMS,

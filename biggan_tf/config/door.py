@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from absl import app, flags, logging
 
@@ -24,6 +24,19 @@ def define_flags() -> None:
     """Defines --gin_file and --gin_param; both may be repeated; later ones win."""
     flags.DEFINE_multi_string("gin_file", [], f"A path, or a name in {GIN_FOLDER}.")
     flags.DEFINE_multi_string("gin_param", [], 'Such as "train.total_steps = 1000".')
+
+
+def leave_out(unread: Iterable[str], with_flag: str, right: str) -> None:
+    """Raises BadInput, which names both flags, if one was given that nothing reads.
+
+    Args:
+        unread: names of flags.
+        with_flag: what they do not go with, as it was given: "--output=x.png".
+        right: the end of the sentence.
+    """
+    for name in unread:
+        if flags.FLAGS[name].present:
+            raise BadInput(f"{with_flag}: leave out --{name}; {right}.")
 
 
 def run(main: Callable[[], None]) -> None:
