@@ -20,18 +20,27 @@ def is_whole(value: object, low: int, high: int) -> bool:
     return whole and low <= value <= high
 
 
-def as_whole(name: str, value: object, low: int, high: int) -> int:
-    """Returns a number, NumPy's too, as Python's; BadInput if it is not in the range.
+def plain(value: object) -> object:
+    """Returns what an array or tensor without axes holds; anything else as it is."""
+    if getattr(value, "shape", None) != ():
+        return value
+    return value.item() if hasattr(value, "item") else value.numpy()
 
-    So if it is not whole.
+
+def as_whole(name: str, value: object, low: int, high: int) -> int:
+    """Returns a number, an array's or tensor's too, as Python's.
+
+    BadInput if it is not whole, or not in the range.
     """
+    value = plain(value)
     if not is_whole(value, low, high):
         raise BadInput(f"{name} = {value!r}: take a whole number, {low:,} to {high:,}.")
     return int(value)
 
 
 def as_number(name: str, value: object) -> float:
-    """Returns a number, NumPy's too, as Python's; BadInput if it is none."""
+    """Returns a number, an array's or tensor's too, as Python's; BadInput if none."""
+    value = plain(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError):
             return float(value)
@@ -40,9 +49,10 @@ def as_number(name: str, value: object) -> float:
 
 def as_bool(name: str, value: object) -> bool:
     """Returns a boolean, NumPy's too, as Python's; BadInput if it is none."""
-    if not isinstance(value, (bool, np.bool_)):
+    value = plain(value)
+    if not isinstance(value, bool):
         raise BadInput(f"{name} = {value!r}: take True or False.")
-    return bool(value)
+    return value
 
 
 def check_text(name: str, value: object) -> None:
@@ -51,11 +61,15 @@ def check_text(name: str, value: object) -> None:
         raise BadInput(f"{name} = {value!r}: take text.")
 
 
+def is_several(value: object) -> bool:
+    """Returns whether a value is a list, an array or the like."""
+    value = plain(value)
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+
+
 def listed(value: object) -> list:
     """Returns what a list, an array or the like holds; of anything else a list."""
-    value = value.item() if getattr(value, "ndim", 1) == 0 else value
-    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
-    return [*value] if several else [value]
+    return [plain(each) for each in (value if is_several(value) else [value])]
 
 
 def as_numbers(name: str, value: object) -> list[float]:
@@ -64,3 +78,11 @@ def as_numbers(name: str, value: object) -> list[float]:
     if not found:
         raise BadInput(f"{name} = {value!r}: take a number, or several.")
     return found
+
+
+def as_array(name: str, value: object) -> np.ndarray:
+    """Returns an array, a tensor or nested lists as an array; BadInput of others."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # of several lengths
+        raise BadInput(f"{name}: give an array ({error}).") from error

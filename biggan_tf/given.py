@@ -10,8 +10,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from biggan_tf import latents
+from biggan_tf.checks import as_array
 from biggan_tf.errors import BadInput
-from biggan_tf.layers import one_hot
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import Row, titled
 
@@ -57,40 +57,17 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
         raise BadInput(
             f"{told}: give z, labels and truncation; {missing[0]} is missing."
         )
-    z, y, truncation = (_array(arrays[name], f"{told}: {name}") for name in ARRAYS)
-    size, classes = sampler.latent_size, sampler.num_classes
-    count = len(z) if z.ndim else 0
-    soft = _is_number(y) and y.shape == (count, classes)
-    hard = y.dtype.kind in "iu" and y.shape == (count,)
-    several = truncation.shape in ((), (count,))
-    right = {
-        "z": _is_number(z) and z.shape == (count, size) and count > 0,
-        "labels": soft or (hard and set(y.tolist()) <= set(range(classes))),
-        "truncation": several and truncation.dtype.kind in "fiu",
-    }
-    if wrong := [name for name in ARRAYS if not right[name]]:
+    z, y = sampler.inputs(arrays["z"], arrays["labels"], f"{told}: ")
+    truncation = as_array(f"{told}: truncation", arrays["truncation"])
+    several = truncation.shape in ((), (len(z),))
+    if not several or truncation.dtype.kind not in "fiu":
         raise BadInput(
-            f"{told}: {wrong[0]} does not fit; take z, finite [n, {size}]; labels, [n] "
-            f"of 0 to {classes - 1} or [n, {classes}]; truncation, [n]."
+            f"{told}: truncation does not fit; take a number, or [{len(z)}] of them."
         )
-    truncation = np.broadcast_to(np.float32(truncation), [count])
+    truncation = np.broadcast_to(np.float32(truncation), [len(z)])
     for value in set(truncation.tolist()):
         latents.check_truncation(sampler.convention, value, f"{told}: truncation")
-    y = np.float32(y) if soft else one_hot(y.astype(np.int64), classes).numpy()
-    return Given(np.float32(z), y, truncation)
-
-
-def _array(given: Any, told: str) -> np.ndarray:
-    try:
-        return np.asarray(given)
-    except ValueError as error:  # of lists of several lengths
-        raise BadInput(f"{told}: give an array ({error}).") from error
-
-
-def _is_number(x: np.ndarray) -> bool:
-    """Returns whether all are finite in float32."""
-    largest = np.finfo(np.float32).max
-    return x.dtype.kind in "fiu" and bool((np.abs(x) <= largest).all())
+    return Given(z, y, truncation)
 
 
 def _load(path: Any, told: str) -> Mapping[str, np.ndarray]:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from biggan_tf import latents, networks
 from biggan_tf.architecture import GeneratorSpec, NetworkSpec
-from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, listed
+from biggan_tf.checks import LARGEST_SEED, as_array, as_number, as_whole, listed
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -72,8 +72,15 @@ class Sampler:
     directions: np.ndarray | None = None  # of a module; see `directions`
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
-        """Returns z, float32 [count, latent_size], a function of the arguments."""
-        shape = [count, self.latent_size]
+        """Returns z, float32 [count, latent_size], a function of the arguments.
+
+        BadInput unless `count` is 1 or more, truncation one of the convention, and
+        `seed` 0 to 2^63 - 1.
+        """
+        shape = [as_whole("count", count, 1, 10**9), self.latent_size]
+        truncation = as_number("truncation", truncation)
+        latents.check_truncation(self.convention, truncation, "truncation")
+        seed = as_whole("seed", seed, 0, LARGEST_SEED)
         draw = latents.TRUNCATIONS[self.convention]
         return draw(shape, latents.root_seed(seed), truncation).numpy()
 
@@ -94,9 +101,14 @@ class Sampler:
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
 
-        Labels are int [n], or float [n, num_classes], one-hot or soft.
+        Labels are int [n], or float [n, num_classes], one-hot or soft. BadInput on
+        others, see `inputs`; and unless truncation is one of the convention, or has
+        statistics.
         """
-        z, y = tf.cast(z, tf.float32), one_hot(y, self.num_classes)
+        z, y = map(tf.constant, self.inputs(z, y))
+        truncation = as_number("truncation", truncation)
+        if truncation not in self.truncations:
+            latents.check_truncation(self.convention, truncation, "truncation")
         truncation = tf.constant(truncation, tf.float32)
         size = max(1, 64 * 128**2 // self.image_size**2)
         parts = [slice(start, start + size) for start in range(0, len(z), size)]
@@ -108,19 +120,40 @@ class Sampler:
             )
         return drawn
 
+    def inputs(
+        self, z: np.ndarray, y: np.ndarray, told: str = ""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns z and labels as float32 [n, latent_size] and [n, num_classes].
+
+        Raises BadInput, which begins with what is `told`, unless n is 1 or more, z
+        finite and labels whole [n], 0 to num_classes - 1, or finite [n, num_classes].
+        """
+        z, y = as_array(f"{told}z", z), as_array(f"{told}labels", y)
+        size, classes, count = self.latent_size, self.num_classes, len(np.atleast_1d(z))
+        soft = _is_finite(y) and y.shape == (count, classes)
+        hard = y.dtype.kind in "iu" and y.shape == (count,)
+        fits = {
+            "z": _is_finite(z) and z.shape == (count, size) and count > 0,
+            "labels": soft or (hard and set(y.tolist()) <= set(range(classes))),
+        }
+        if wrong := [name for name in fits if not fits[name]]:
+            raise BadInput(
+                f"{told}{wrong[0]} does not fit; take z, finite [n, {size}]; and "
+                f"labels, [n] of 0 to {classes - 1} or [n, {classes}]."
+            )
+        y = y if soft else one_hot(y.astype(np.int64), classes)
+        return np.float32(z), np.float32(y)
+
     def generate(
         self, labels: Sequence[int], truncation: float, seed: int
     ) -> np.ndarray:
         """Returns images of the classes `labels`, float32 [len(labels), h, w, 3].
 
         Labels are indices, whole numbers from 0 to num_classes - 1; BadInput on others,
-        and on a truncation or seed that is none.
+        and as of `latents`.
         """
-        truncation = as_number("truncation", truncation)
-        latents.check_truncation(self.convention, truncation, "truncation")
-        seed = as_whole("seed", seed, 0, LARGEST_SEED)
         labels = listed(labels)
-        for label in labels:
+        for label in labels or [labels]:
             if not is_index(label, self.num_classes):
                 last = self.num_classes - 1
                 raise BadInput(
@@ -128,6 +161,12 @@ class Sampler:
                 )
         z = self.latents(len(labels), truncation, seed)
         return self.images(z, np.asarray(labels), truncation)
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """Returns whether all are numbers, and finite in float32."""
+    largest = np.finfo(np.float32).max
+    return x.dtype.kind in "fiu" and bool((np.abs(x) <= largest).all())
 
 
 def stream_labels(

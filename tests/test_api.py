@@ -203,7 +203,11 @@ def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"gin_files": 5}, {"gin_files": [5]}, {"bindings": 5}, {"bindings": [5]}]
+    "wrong",
+    [
+        *({"gin_files": each} for each in (5, [5], b"test.gin")),
+        *({"bindings": each} for each in (5, [5])),
+    ],
 )
 def test_no_recipe_is_refused(wrong):
     with pytest.raises(biggan_tf.BadInput, match=f"{next(iter(wrong))} = "):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from test_films import SAMPLER
 
@@ -74,6 +75,65 @@ def test_given_arrays_need_fill_no_row(tmp_path):
     assert picture.shape == (64 + 2 + 64, 3 * 64 + 4, 3)
     assert np.all(picture[66:, 132:] == 255)
     assert np.all(picture[66:, 66:130] == images[4, 0, 0])
+
+
+def test_a_sampler_draws_only_what_can_be_meant():
+    z, y = SAMPLER.latents(2, 0.5, 0), [0, 4]
+    for wrong, sentence in (
+        ((z, [0, 5], 0.5), "labels does not fit; .* of 0 to 4 or"),
+        ((z, [0, -1], 0.5), "labels does not"),
+        ((z, [0.0, 4.0], 0.5), "labels does not"),
+        ((z[:0], [], 0.5), "z does not fit"),
+        ((z, [], 0.5), "labels does not"),
+        ((z[:, :7], y, 0.5), "z does not"),
+        ((z, y, 0), "truncation=0: take a threshold above 0"),
+        ((z, y, np.nan), "truncation=nan: take"),
+        ((z, y, "1"), "truncation = '1': take a number"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            SAMPLER.images(*wrong)
+    for wrong, sentence in (
+        ((0, 0.5, 0), "count = 0: take a whole number"),
+        ((1.5, 0.5, 0), "count = 1.5"),
+        ((1, -0.5, 0), "truncation=-0.5: take"),
+        ((1, np.nan, 0), "truncation=nan: take"),
+        ((1, 1e-300, 0), "truncation=1e-300: take"),  # 0 in float32
+        ((1, 0.5, -1), "seed = -1: take a whole number"),
+        ((1, 0.5, 2**63), "seed = 9223372036854775808: take"),
+        ((1, 0.5, 0.5), "seed = 0.5"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            SAMPLER.latents(*wrong)
+    with pytest.raises(BadInput, match=r"labels = \[\]: take whole numbers"):
+        SAMPLER.generate([], 0.5, 0)
+
+
+def test_statistics_of_its_own_allow_a_truncation():
+    """Training draws at infinity, whatever the convention of its exports."""
+    sampler = dataclasses.replace(SAMPLER, convention="scaled")
+    z = sampler.latents(1, 1, 0)
+    with pytest.raises(BadInput, match="truncation=inf: take 0 to 1"):
+        sampler.images(z, [0], np.inf)
+    sampler = dataclasses.replace(sampler, truncations=(np.inf,))
+    assert len(sampler.images(z, [0], np.inf)) == 1
+
+
+@pytest.mark.parametrize("scalar", [np.array, tf.constant, tf.Variable])
+def test_numbers_may_be_arrays_or_tensors(scalar):
+    expected = api.sample(SAMPLER, [0, 2], 2, [0.5, 1], 3, mix=[0.25, 0.75])
+    labels, truncations, mix = map(scalar, ([0, 2], [0.5, 1.0], [0.25, 0.75]))
+    asked = scalar(2), truncations, scalar(3)
+    found = api.sample(SAMPLER, labels, *asked, mix=mix)
+    np.testing.assert_array_equal(found, expected)
+    found = api.sample(SAMPLER, scalar(2), scalar(2), scalar(0.5), scalar(3))
+    np.testing.assert_array_equal(found, api.sample(SAMPLER, 2, 2, 0.5, 3))
+    z = SAMPLER.latents(scalar(2), scalar(0.5), scalar(3))
+    found = SAMPLER.images(scalar(z), labels, scalar(0.5))
+    expected = SAMPLER.generate(labels, scalar(0.5), scalar(3))
+    np.testing.assert_array_equal(found, expected)
+    for wrong in (scalar(True), scalar([1])):
+        with pytest.raises(BadInput, match="seed = "):
+            api.sample(SAMPLER, seed=wrong)
 
 
 def test_given_latents_that_do_not_fit_are_refused(tmp_path):

@@ -58,10 +58,10 @@ def as_folder(given: PathLike, flag: str) -> Path:
 
 def file_names(files: Files) -> list[str]:
     """Returns the names of one file or of several."""
-    try:
-        return [os.fspath(file) for file in listed(files)]
-    except TypeError as error:
-        raise BadInput(f"gin_files = {files!r}: take names of files.") from error
+    found = [os.fspath(f) if isinstance(f, os.PathLike) else f for f in listed(files)]
+    for name in found:
+        check_text("gin_files", name)
+    return found
 
 
 def bind(

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -78,12 +79,12 @@ def sample(
     """
     if output:
         output = _sheet_path(output)
-    _check_drawing(columns, truncation, seed, layout, mix)  # before it is opened
+    asked = _drawing(columns, truncation, seed, layout, mix)  # before it is opened
     sampler = opened(module)
-    rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
+    rows = sheet_rows(sampler, labels, *asked)
     _check_size(output, sampler, rows)
     drawn = sheets.draw(sampler, rows)
-    if np.size(truncation) > 1:
+    if len(asked.truncation) > 1:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(
@@ -127,7 +128,8 @@ def sheet_rows(
     mix: Sequence[float] = (),
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
-    columns, truncations, seed = _check_drawing(columns, truncation, seed, layout, mix)
+    asked = _drawing(columns, truncation, seed, layout, mix)
+    columns, truncations, seed, layout, mix = asked
     classes = as_classes(labels, sampler)
     flag = "--truncations" if len(truncations) > 1 else "--truncation"
     for value in truncations:
@@ -136,8 +138,8 @@ def sheet_rows(
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
     each = sheets.DIRECTIONS if layout == "direction" else len(truncations)
     _check_memory(sampler, len(classes) * columns * each)
-    if np.size(mix):
-        y = _mixed_label(classes, listed(mix), sampler.num_classes)
+    if mix:
+        y = _mixed_label(classes, mix, sampler.num_classes)
         rows = [sheets.mixed_row(sampler, y, columns, t, seed) for t in truncations]
         if len(rows) == 1:
             return rows
@@ -147,22 +149,31 @@ def sheet_rows(
     return sheets.LAYOUTS[layout](sampler, classes, columns, truncations[0], seed)
 
 
-def _check_drawing(
+class _Drawing(NamedTuple):
+    """The arguments of `sample` that no module changes, in plain Python."""
+
+    columns: int
+    truncation: list[float]
+    seed: int
+    layout: str
+    mix: list[float]
+
+
+def _drawing(
     columns: int,
     truncation: float | Sequence[float],
     seed: int,
     layout: str,
     mix: Sequence[float],
-) -> tuple[int, list[float], int]:
-    """Returns columns, truncations and seed; BadInput on what no module could draw."""
+) -> _Drawing:
+    """Returns what is asked; BadInput on what no module could draw."""
     truncations = as_numbers("truncation", truncation)
-    if np.size(mix):
-        as_numbers("mix", mix)
+    mix = [as_number("mix", share) for share in listed(mix)]
     columns = as_whole("columns", columns, 1, 10**6)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     _check_layout(layout, "several truncations" * (len(truncations) > 1))
-    _check_layout(layout, "mixed classes" * (np.size(mix) > 0))
-    return columns, truncations, seed
+    _check_layout(layout, "mixed classes" * bool(mix))
+    return _Drawing(columns, truncations, seed, layout, mix)
 
 
 def _check_layout(layout: str, together_with: str) -> None:
@@ -263,11 +274,11 @@ def sample_files(
     sampler = load_hashed(module)
     classes = as_classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
-    settings = classes, per_class, truncation, seed
     count = count or per_class * len(classes)
-    made = SampleFolder(os.fspath(module), *settings).write(folder, sampler, count)
-    print(f"{folder}: {count} images, {count - made} of them were there")
-    return made
+    made = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
+    written = made.write(folder, sampler, count)
+    print(f"{folder}: {count} images, {count - written} of them were there")
+    return written
 
 
 def as_classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:

@@ -7,7 +7,6 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +42,7 @@ from biggan_tf.checks import (
     as_numbers,
     as_whole,
     check_text,
+    is_several,
 )
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
@@ -111,7 +111,7 @@ def evaluate(
     """
     names = evaluation.parse_metrics(metrics, "--metrics")
     given = as_numbers("truncation", truncation)
-    curve, truncations = not isinstance(truncation, Real), sorted(set(given))[::-1]
+    curve, truncations = is_several(truncation), sorted(set(given))[::-1]
     _check(module, model_dir, data, checkpoint, split, names if curve else ())
     file = _reference(reference, data, network)
     num_images = as_whole("num_images", num_images, 1, 10**8)

@@ -73,8 +73,8 @@ def walk(
     Returns the path of the file.
     """
     path, rate = film_path(output, rate)
-    sampler = opened(module)
     frames = _frames(seconds, rate)
+    sampler = opened(module)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
     if len(rows) > 1 or len(rows[0].z) < 2:
         raise BadInput(
@@ -93,7 +93,7 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
 
 
 def film_path(output: PathLike, rate: int) -> tuple[Path, int]:
-    """Returns the path of a film and its rate; BadInput if it cannot be written."""
+    """Returns the path of a film, and its rate; BadInput if it cannot be written."""
     rate = as_whole("rate", rate, 1, 100)  # frames a second
     path = as_path(output)
     images.check_output(str(path), "--output", images.FILM_FORMATS)
