@@ -111,6 +111,8 @@ def test_what_cannot_be_projected_gets_one_sentence(module, folder, tmp_path):
     text = tmp_path / "text.png"
     text.write_text("no picture")
     right = {"module": module, "picture": folder / "own.png", "steps": 1}
+    link = tmp_path / "link.png"
+    link.symlink_to(right["picture"])
     for wrong, sentence in (
         ({"picture": text}, "--picture=.*text.png: take a file .*; it is no image of"),
         ({"picture": tmp_path / "none"}, "--picture=.*none: .*; No such file"),
@@ -121,6 +123,8 @@ def test_what_cannot_be_projected_gets_one_sentence(module, folder, tmp_path):
         ({"network": "lite1"}, "feature network 'lite1'"),
         ({"output": tmp_path / "x.bmp"}, "x.bmp: give the name of a .png"),
         ({"output": tmp_path / "x.gif", "rate": 99}, "rate = 99: take 1 to 50"),
+        ({"output": right["picture"]}, "own.png: take another name; --picture is"),
+        ({"output": link}, "link.png: take another name; --picture is that file"),
     ):
         with pytest.raises(BadInput, match=sentence):
             api.project(**{**right, **wrong})

@@ -155,6 +155,9 @@ def test_given_latents_that_do_not_fit_are_refused(tmp_path):
     ):
         with pytest.raises(BadInput, match=sentence):
             api.redraw(SAMPLER, {**right, **wrong})
+    np.savez(tmp_path / "own.npz", **right)
+    with pytest.raises(BadInput, match="own.npz: take another name; --latents is that"):
+        api.redraw(SAMPLER, tmp_path / "own.npz", output=tmp_path / "own.npz")
     for none in (None, 5, [right["z"]]):
         with pytest.raises(BadInput, match="--latents = .*: give a .npz file, or arr"):
             api.redraw(SAMPLER, none)

@@ -56,6 +56,13 @@ def as_folder(given: PathLike, flag: str) -> Path:
     return path
 
 
+def check_apart(output: Path, source: object, flag: str) -> None:
+    """Raises BadInput if a file is to be written that `flag` says to read."""
+    is_file = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
+    if is_file and output.exists() and output.samefile(source):
+        raise BadInput(f"--output={output}: take another name; {flag} is that file.")
+
+
 def file_names(files: Files) -> list[str]:
     """Returns the names of one file or of several."""
     found = [os.fspath(f) if isinstance(f, os.PathLike) else f for f in listed(files)]

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from biggan_tf import features, films, images, latents, projection, sheets
-from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.api.arguments import PathLike, as_path, check_apart
 from biggan_tf.api.samples import as_classes, opened
 from biggan_tf.api.walks import film_path
 from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, check_text
@@ -66,6 +66,8 @@ def project(
         check_text("network", network)
         features.find(network)
     file = as_path(picture)
+    if path:
+        check_apart(path, file, "--picture")
     sampler = opened(module)
     if truncation is None:
         truncation = GRIDS[sampler.convention][-1]

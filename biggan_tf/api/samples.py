@@ -13,7 +13,7 @@ import numpy as np
 
 from biggan_tf import files, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
-from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path
+from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path, check_apart
 from biggan_tf.checks import LARGEST_SEED, as_number, as_numbers, as_whole, listed
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
@@ -219,6 +219,7 @@ def redraw(
     """
     if output:
         output = _sheet_path(output)
+        check_apart(output, latents, "--latents")
     columns = as_whole("columns", columns, 1, 10**6)
     sampler = opened(module)
     rows = given.read(latents, sampler, "--latents").rows(sampler, columns)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from biggan_tf import films, given, images, latents, sheets
-from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.api.arguments import PathLike, as_path, check_apart
 from biggan_tf.api.samples import as_classes, opened
 from biggan_tf.checks import LARGEST_SEED, as_number, as_whole
 from biggan_tf.errors import BadInput
@@ -73,6 +73,7 @@ def walk(
     Returns the path of the file.
     """
     path, rate = film_path(output, rate)
+    check_apart(path, latents, "--latents")
     frames = _frames(seconds, rate)
     sampler = opened(module)
     rows = given.read(latents, sampler, "--latents").rows(sampler, 100)
