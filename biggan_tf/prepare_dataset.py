@@ -33,7 +33,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 from tqdm import tqdm
 
-from biggan_tf import config, data
+from biggan_tf import config, data, files
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -164,22 +164,27 @@ def main() -> None:
     found.check_ready()
     print(*found.remarks(), sep="\n", flush=True)
     config.refuse_dead_bindings(("data",))
-    root = Path(_DATA_DIR.value or tfds.core.constants.DATA_DIR)
-    final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
-    if final.exists():
-        raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
-    shutil.rmtree(working, ignore_errors=True)  # of a preparation that was cut off
     download = None
-    if _BEAM.value is not None:
+    if _BEAM.value is None:
+        config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
+    else:
         options = tfds.core.lazy_imports.apache_beam.options.pipeline_options
         download = tfds.download.DownloadConfig(
             beam_options=options.PipelineOptions(_BEAM.value)
         )
-    builder = Prepared(config.operative(), _NAME.value, data_dir=str(working))
-    builder.download_and_prepare(download_config=download)
-    hashed = verify(working / _NAME.value / VERSION, found.spec)
-    os.replace(working / _NAME.value, final)
-    shutil.rmtree(working)
+    root = Path(_DATA_DIR.value or tfds.core.constants.DATA_DIR)
+    final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
+    if final.exists():
+        raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
+    told = f"--name={_NAME.value}"
+    with files.keep_out(working / "run.lock", told, "prepares a data set"):
+        made = working / _NAME.value
+        shutil.rmtree(made, ignore_errors=True)  # of a preparation that was cut off
+        builder = Prepared(config.operative(), _NAME.value, data_dir=str(working))
+        builder.download_and_prepare(download_config=download)
+        hashed = verify(made / VERSION, found.spec)
+        os.replace(made, final)
+        shutil.rmtree(working)
     spec = found.spec
     print(
         f"{final}: {spec.train_images} training and {spec.held_out_images} held-out "

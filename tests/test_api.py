@@ -221,9 +221,15 @@ def test_values_go_where_a_recipe_requires_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "band", [(np.float64(1), 2), [1, np.float32(2)], np.array([1.0, 2.0])]
+    "band",
+    [
+        (np.float64(1), 2),
+        [1, np.float32(2)],
+        np.array([1.0, 2.0]),
+        (tf.constant(1.0), 2),
+    ],
 )
-def test_numbers_of_numpy_are_bound_as_those_of_python(band):
+def test_numbers_of_arrays_and_tensors_are_bound_as_those_of_python(band):
     with config.apart():
         bind("test.gin", {"alarms.real_loss_band": band})
         bound = current().bound["alarms.real_loss_band"]

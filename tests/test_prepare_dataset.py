@@ -56,6 +56,12 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     while not list(tmp_path.glob("incomplete.pets/**/*incomplete*")):
         assert process.poll() is None
         time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    line = command(folder, tmp_path)[3:]
+    second, sharded = called("biggan_tf.prepare_dataset", line, [*line, "--shards=2"])
+    assert f"process {process.pid} on" in second.complaint
+    assert "prepares a data set there" in second.complaint
+    assert "no --beam_options: leave out --shards" in sharded.complaint
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "pets").exists()

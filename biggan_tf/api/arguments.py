@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-import numpy as np
-
 from biggan_tf import config
 from biggan_tf.checks import check_text, listed
 from biggan_tf.errors import BadInput
@@ -90,8 +88,10 @@ def bind(
 
 
 def _plain(value: Any) -> Any:
-    """Returns the Python value of a path, or of what NumPy made; of several, each."""
-    if isinstance(value, (np.generic, np.ndarray)):
+    """Returns the Python value of a path, an array or a tensor; of several, each."""
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return tuple(map(_plain, value))
