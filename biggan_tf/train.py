@@ -6,7 +6,7 @@ r"""Trains a BigGAN.
         --gin_param="train.batch_size = 256" --model_dir=runs/small_batch
 
     python -m biggan_tf.train --continue_from=runs/demo --model_dir=runs/frozen \
-        --gin_file=gin/freeze_generator.gin --gin_param="train.total_steps = 3000"
+        --gin_file=gin/freeze_generator.gin --gin_param="train.total_steps = 7500"
 
 Running the same command again goes on where the run stopped. `--dry_run` prints the
 configuration, the sizes of the networks and the devices, checks the configuration and
@@ -27,7 +27,7 @@ _CONTINUE_FROM = flags.DEFINE_string(
     "continue_from",
     None,
     "Go on from the newest checkpoint of this model directory, or from this checkpoint "
-    "(such as runs/demo/checkpoints/ckpt-2000), in a new --model_dir, with its "
+    "(such as runs/demo/checkpoints/ckpt-6500), in a new --model_dir, with its "
     "configuration and what --gin_file and --gin_param change.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")
