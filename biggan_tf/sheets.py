@@ -173,13 +173,13 @@ def direction_rows(
     chosen = sampler.directions[:DIRECTIONS]
     return [
         Row(
-            f"{sampler.class_names[label]} {index}",
+            f"{sampler.class_names[label]}, direction {number}",
             np.float32(z + moves * direction),
             np.full(columns, label, np.int32),
             truncation,
         )
         for label, z in zip(labels, sampler.latents(len(labels), truncation, seed))
-        for index, direction in enumerate(chosen)
+        for number, direction in enumerate(chosen, 1)
     ]
 
 

@@ -68,7 +68,7 @@ class Explorer:
 
     def __init__(self, sampler: Sampler, module: str, folder: str):
         self._sampler, self._module, self._folder = sampler, module, folder
-        title = f"`{module}`, {sampler.image_size} px, {sampler.num_classes} classes"
+        title = f"`{module}`, {sampler.image_size} px, {sampler.num_classes:,} classes"
         with gr.Blocks(title=f"Explore {module}", analytics_enabled=False) as self.page:
             gr.Markdown(title)
             with gr.Row():
