@@ -40,9 +40,10 @@ class Logs:
         self._total = train.total_steps
         images = train.batch_size * plan.gan.discriminator_steps  # real ones, a step
         self.progress = monitor.Progress(self._total, images)
-        board = monitor.TensorBoard(folder, config.operative())
+        board = monitor.TensorBoard(folder)
         devices = plan.strategy.extended.worker_devices
-        board.describe(config.taken(), monitor.environment(devices))
+        environment = monitor.environment(devices)
+        board.describe(config.taken(), config.operative(), environment)
         self._scalars = monitor.ScalarLog(folder / "scalars.jsonl")
         self._spectra = monitor.Spectra(gan, folder, board)
         self.watch = Watch(plan.alarms)

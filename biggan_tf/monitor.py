@@ -33,7 +33,8 @@ SPECTRA = "weight_spectra"  # TensorBoard shows its groups in alphabetical order
 CHARTS = {
     "losses": ["loss/.*"],
     "D's accuracy": ["accuracy/.*"],
-    "scores": ["scores/(?!.*_se(_|$)).*", "diversity"],  # without standard errors
+    "scores": ["scores/(?!.*_se(_|$)).*"],  # without standard errors
+    "diversity": ["diversity"],
     "gradient norms": ["gradient_norm/.*"],
     "largest singular values of G": [rf"{SPECTRA}/G\..*/sigma0"],
     "largest singular values of D": [rf"{SPECTRA}/D\..*/sigma0"],
@@ -96,15 +97,15 @@ class ScalarLog:
 class TensorBoard:
     """Event files in the model directory."""
 
-    def __init__(self, directory: str | os.PathLike[str], config_text: str):
+    def __init__(self, directory: str | os.PathLike[str]):
         self._directory = str(directory)
         self._writer = tf.summary.create_file_writer(self._directory)
-        with self._at(0):
-            indented = "\n".join(f"    {line}" for line in config_text.splitlines())
-            tf.summary.text("config", indented)
 
-    def describe(self, options: Mapping[str, Any], environment: str) -> None:
+    def describe(
+        self, options: Mapping[str, Any], config_text: str, environment: str
+    ) -> None:
         """Writes what makes runs comparable: options, versions, and the charts."""
+        indented = "\n".join(f"    {line}" for line in config_text.splitlines())
         compared = {k: str(v) for k, v in options.items() if k in COMPARED}
         charts = [
             layout_pb2.Chart(title=title, multiline={"tag": tags})
@@ -115,6 +116,7 @@ class TensorBoard:
         with self._at(0):
             # Named, or runs of the same options would be one.
             hparams_api.hparams(compared, trial_id=self._directory)
+            tf.summary.text("config", indented)
             tf.summary.text("environment", environment)
             tf.summary.experimental.write_raw_pb(layout.SerializeToString())
 

@@ -87,7 +87,7 @@ def time_of(folder: Path, steps: int = 40) -> None:
     """
     plan = loop.make_plan()
     gan, batches = plan.build(), loop.train_batches(plan, 0)
-    board = TensorBoard(folder, "")
+    board = TensorBoard(folder)
     spectra = Spectra(gan, folder, board)
     seconds = {}
     for name, work in (

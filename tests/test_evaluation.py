@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import random
 import re
 import shutil
@@ -19,6 +20,7 @@ import pytest
 import tensorflow as tf
 from doors import ENVIRONMENT, ROOT, Door, called
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from biggan_tf import config, data, evaluation, features, latents, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
@@ -546,6 +548,11 @@ def check_the_door(model_dir):
     names = ["metrics.jsonl", "truncation_curve.csv", "truncation_curve.png"]
     names += ["neighbours_features.png", "neighbours_pixels.png"]
     assert {*names} <= {path.name for path in output.iterdir()}
+    # And no text "config", which would hide that of the training.
+    newest = max(output.glob("events.*"), key=os.path.getmtime)
+    assert EventAccumulator(str(newest)).Reload().Tags()["tensors"] == [
+        "truncation_curve"
+    ]
     lines = (output / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [r["protocol"]["truncation"] for r in records] == ["inf", 1.0]

@@ -297,7 +297,7 @@ def resident_mebibytes():
 
 def test_numbers_that_were_logged_take_no_memory(tmp_path):
     """TensorFlow keeps every Python number that it makes a tensor of, for good."""
-    board = monitor.TensorBoard(tmp_path, "config")
+    board = monitor.TensorBoard(tmp_path)
 
     def log(steps):
         for step in steps:

@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_the_checkpoints_before(folder, most_bytes):
 
 
 def test_a_full_disk_is_noticed_by_both_logs(tmp_path):
-    board = monitor.TensorBoard(tmp_path, "config")
+    board = monitor.TensorBoard(tmp_path)
     log = monitor.ScalarLog(tmp_path / "scalars.jsonl")
     board.scalars(1, {"loss": 0.5})
     log(1, {"loss": 0.5})

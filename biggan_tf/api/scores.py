@@ -322,8 +322,7 @@ def _show_curve(
     title = f"{evaluator.reference_protocol['data']}, {num_images:,} images"
     picture = evaluation.picture(rows, fid, score, f"{title} a point")
     images.write(folder / "truncation_curve.png", picture)
-    board = monitor.TensorBoard(folder, config.operative())
-    board.image(step, "truncation_curve", picture)
+    monitor.TensorBoard(folder).image(step, "truncation_curve", picture)
     real = evaluator.real_inception_score()
     print(f"{folder / 'truncation_curve.csv'}, and .png")
     print(f"{fid} / {score}")
