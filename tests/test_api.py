@@ -162,6 +162,10 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.export(5), "5 is no path"),
         (lambda: biggan_tf.load("~no-such-user/x"), "'~no-such-user/x' is no path"),
         (lambda: biggan_tf.sample("x", output="a\0.png"), "is no path"),
+        (lambda: biggan_tf.sample("x", output=""), "'' is no path.*is empty"),
+        (lambda: biggan_tf.train("test.gin", ""), "'' is no path.*is empty"),
+        (lambda: biggan_tf.train("test.gin", "x", continue_from=""), "'' is no path"),
+        (lambda: biggan_tf.export("x", ""), "'' is no path"),
     ],
 )
 def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):

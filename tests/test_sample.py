@@ -278,6 +278,7 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
     cases = {
         (output,): "--module is missing",
         (module,): "--output is missing",
+        (module, "--output="): "--output= is empty: give a value",
         (f"--module={tmp_path}", output): "there is no saved_model.pb",
         (module, f"--output={tmp_path / 'x.bmp'}"): ".jpeg or .npz file",
         (module, "--output=/proc/x/y.png"): "cannot be written",
@@ -294,8 +295,8 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
             "--truncations=1: leave out --interpolate; with it take --labels or"
         ),
         (module, output, "--truncations=1", "--truncation=1"): "out --truncation;",
-        (module, output, "--truncations="): "--truncations=: take numbers",
-        (module, output, "--mix=", "--labels=0"): "--mix=: take numbers",
+        (module, output, "--truncations="): "--truncations= is empty",
+        (module, output, "--mix=", "--labels=0"): "--mix= is empty",
         (module, output, "--interpolate=z", "--mix=1"): "=z: leave out --mix;",
         (module, output, "--walks=2"): f"{output}: leave out --walks; with it take",
         (module, output, "--seconds=2"): "leave out --seconds",
@@ -303,7 +304,7 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, f"--output={tmp_path}/x.gif", "--columns=2"): "leave out --columns",
         (module, f"--output={tmp_path}/", "--rate=2"): "leave out --rate",
         (module, output, "--latents=x.npz", "--rate=2"): "=x.npz: leave out --rate",
-        (module, output, "--latents="): "--latents=: give a .npz file",
+        (module, output, "--latents="): "--latents= is empty",
         (module, output, "--mix=1", "--labels=0,1"): "give as many shares as there",
         (module, f"--output={tmp_path}/", "--mix=1"): "leave out --mix",
         (module, output, "--latents=no.npz"): "--latents=no.npz: give a .npz file",

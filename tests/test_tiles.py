@@ -1,6 +1,8 @@
 """Given latents, mixed classes, and single tiles of a sheet."""
 
 import dataclasses
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,6 +138,14 @@ def test_numbers_may_be_arrays_or_tensors(scalar):
             api.sample(SAMPLER, seed=wrong)
 
 
+def write_header(path: Path, header: bytes) -> None:
+    """Writes an .npz whose z ends after its header."""
+    header = header.replace(b"}", b", 'fortran_order': False}")
+    with zipfile.ZipFile(path, "w") as file:
+        length = len(header).to_bytes(2, "little")
+        file.writestr("z.npy", b"\x93NUMPY\x01\x00" + length + header)
+
+
 def test_given_latents_that_do_not_fit_are_refused(tmp_path):
     right = {"z": np.zeros([3, 8]), "labels": [0, 1, 4], "truncation": 0.5}
     for wrong, sentence in (
@@ -171,6 +181,8 @@ def test_given_latents_that_do_not_fit_are_refused(tmp_path):
         lambda: path.write_text("text"),
         lambda: path.write_bytes(b"PK\x03\x04"),
         lambda: np.savez(path, z=np.array([{}], object)),
+        lambda: write_header(path, b"{'descr': '<f8', 'shape': (10000000000000,)}"),
+        lambda: write_header(path, b"{'descr': '<f8', 'shape': ("),
     ):
         write()
         with pytest.raises(BadInput, match="x.npz: give a .npz file that"):

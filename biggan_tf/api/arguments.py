@@ -27,9 +27,11 @@ PATHS = {
 def as_path(given: PathLike) -> Path:
     """Returns a path as it is meant; a leading ~ is the home folder.
 
-    BadInput if no file can have it: a name is too long, or ~name is no user.
+    BadInput if no file can have it: it is empty, a name too long, or ~name no user.
     """
     try:
+        if given == "":
+            raise ValueError("it is empty")
         path = Path(given).expanduser()
         os.fspath(path).encode()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):

@@ -56,7 +56,7 @@ def project(
     Returns what `redraw` takes: z, float32 [1, latent_size]; labels, float32
     [1, num_classes]; truncation, float32 [1].
     """
-    path, rate = _output(output, rate) if output else (None, rate)
+    path, rate = (None, rate) if output is None else _output(output, rate)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     steps = as_whole("steps", steps, 1, 10_000)
     starts = as_whole("starts", starts, 1, projection.DRAWN)
@@ -81,7 +81,7 @@ def project(
     states = projection.search(
         *(sampler, target, classes, truncation),
         **{"steps": steps, "starts": starts, "seed": seed},
-        network=features.load(network) if network else None,
+        network=None if network is None else features.load(network),
     )
     bar = tqdm(states, "projection", total=steps + 1, unit=" steps")
     rows = projection.best([*bar], truncation)

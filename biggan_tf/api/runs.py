@@ -103,7 +103,8 @@ def export(
     check_checkpoint(checkpoint)
     with_discriminator = as_bool("with_discriminator", with_discriminator)
     model_dir = as_folder(model_dir, "--model_dir")
-    path = as_folder(export_dir, "--export_dir") if export_dir else model_dir / "export"
+    export_dir = model_dir / "export" if export_dir is None else export_dir
+    path = as_folder(export_dir, "--export_dir")
     with config.apart(), memory.room_or("take a smaller export.batch_size"):
         config.read_back(model_dir)
         bind(gin_files, bindings, ["export"])
@@ -145,7 +146,7 @@ def _configured(
 ) -> Iterator[None]:
     """Inside, the configuration of a training is bound, and nothing else."""
     with config.apart():
-        if continue_from:
+        if continue_from is not None:
             there, _ = run.locate(as_folder(continue_from, "--continue_from"))
             if not model_dir or there.resolve() == as_path(model_dir).resolve():
                 raise BadInput(
@@ -160,8 +161,9 @@ def _configured(
 
 
 def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
-    folder = model_dir or f"runs/{Path(file_names(gin_files)[-1]).stem}"
-    return as_folder(folder, "--model_dir")
+    if model_dir is None:
+        model_dir = f"runs/{Path(file_names(gin_files)[-1]).stem}"
+    return as_folder(model_dir, "--model_dir")
 
 
 def _discriminator(trained: run.Trained) -> Network:

@@ -77,7 +77,7 @@ def sample(
 
     Returns uint8 [rows, columns, side, side, 3].
     """
-    if output:
+    if output is not None:
         output = _sheet_path(output)
     asked = _drawing(columns, truncation, seed, layout, mix)  # before it is opened
     sampler = opened(module)
@@ -90,7 +90,7 @@ def sample(
             print(
                 f"truncation {row.title}: {fraction:.2%} of values are black or white"
             )
-    if output:
+    if output is not None:
         sheets.save(output, rows, drawn)
         path = f", {PATHS[layout]}" if layout in PATHS else ""
         print(f"{output}: {sum(map(len, drawn))} images{path}")
@@ -112,7 +112,7 @@ def _check_size(
     output: Path | None, sampler: Sampler, rows: Sequence[sheets.Row]
 ) -> None:
     """Raises BadInput if rows are more than a sheet's format holds."""
-    if output:
+    if output is not None:
         tiles = len(rows), max(len(row.z) for row in rows)
         titles = [row.title for row in rows]
         images.check_size(output, sampler.image_size, *tiles, titles)
@@ -217,7 +217,7 @@ def redraw(
 
     Returns uint8 [n, side, side, 3].
     """
-    if output:
+    if output is not None:
         output = _sheet_path(output)
         check_apart(output, latents, "--latents")
     columns = as_whole("columns", columns, 1, 10**6)
@@ -226,7 +226,7 @@ def redraw(
     _check_memory(sampler, sum(len(row.z) for row in rows))
     _check_size(output, sampler, rows)
     drawn = sheets.draw(sampler, rows)
-    if output:
+    if output is not None:
         sheets.save(output, rows, drawn)
         print(f"{output}: {sum(map(len, drawn))} images")
     return images.to_uint8(np.concatenate(drawn))

@@ -186,7 +186,7 @@ def _reference(
     reference: PathLike | None, data: object, network: object
 ) -> Path | None:
     """Returns the reference's path; BadInput if an argument can name nothing."""
-    file = as_path(reference) if reference else None
+    file = None if reference is None else as_path(reference)
     if file:
         evaluation.check_reference(file)
     if data is not None and not isinstance(data, os.PathLike):

@@ -36,7 +36,7 @@ def report(
         raise BadInput(f"{flag}={folder}: there is no such folder.")
     beside = folder.absolute()
     page = "report.html" if model_dir else f"../{beside.name}.html"
-    path = as_path(output or os.path.normpath(beside / page))
+    path = as_path(os.path.normpath(beside / page) if output is None else output)
     images.check_output(str(path), "--output", (".html", *images.FILM_FORMATS))
     if path.suffix.lower() == ".html":
         text = reports.of_run(folder) if model_dir else reports.of_module(folder)
