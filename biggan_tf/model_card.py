@@ -17,12 +17,11 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import images, latents
-from biggan_tf.evaluation import told
+from biggan_tf.evaluation import compared_with, told
 from biggan_tf.sampling import ExportOptions, Sampler
 
 README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
 MOST_ROWS, COLUMNS = 8, 6  # of the picture
-PROTOCOL = ("truncation", "num_images", "data")  # what the table says of a score's
 DISCRIMINATOR = """
 `m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
 """
@@ -109,8 +108,9 @@ def _table(records: Iterable[dict[str, Any]], step: int) -> str:
     for record in records:
         protocol = record["protocol"]
         if protocol.get("step") == step:
-            of = (str(protocol.get(key, "")) for key in PROTOCOL)
-            lines += (f"| {' | '.join([*cells, *of])} |" for cells in told(record))
+            of = [str(protocol.get(key, "")) for key in ("truncation", "num_images")]
+            of.append(compared_with(protocol))
+            lines += [f"| {' | '.join([*cells, *of])} |" for cells in told(record)]
     head = (
         "| score | value ± standard error | truncation | images | compared with |",
         "|---" * 5 + "|",

@@ -31,7 +31,7 @@ table { border-collapse: collapse; font-size: 0.85rem; display: block;
 td, th { border: 1px solid #ccc; padding: 0.2rem 0.5rem; text-align: left; }
 """
 # Of a score's protocol: what to compare it by.
-PROTOCOL = ("step", "truncation", "num_images", "network", "resize", "data", "split")
+PROTOCOL = ("step", "truncation", "num_images", "network", "resize")
 
 
 def of_run(folder: Path) -> str:
@@ -144,8 +144,10 @@ def _scores(path: Path) -> str:
     rows = []
     for record in evaluation.read_records(path):
         of = [str(record["protocol"].get(key, "")) for key in PROTOCOL]
-        rows += ([*cells, *of] for cells in evaluation.told(record))
-    head = "".join(f"<th>{name}</th>" for name in ("score", "value ± se", *PROTOCOL))
+        of.append(evaluation.compared_with(record["protocol"]))
+        rows += [[*cells, *of] for cells in evaluation.told(record)]
+    names = ("score", "value ± se", *PROTOCOL, "compared with")
+    head = "".join(f"<th>{name}</th>" for name in names)
     body = (
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"
         for row in rows

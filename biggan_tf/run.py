@@ -268,8 +268,10 @@ def inference_generator(
         truncations = sorted(truncations) or GRIDS[convention]
         classes, batch = trained.spec.num_classes, export.batch_size
         passes = export.passes or enough_passes(50, classes, batch)
-        samples = passes * batch
-        origin = f"are moments over {samples:,} samples each"
+        origin = (
+            f"are moments over {passes * batch:,} samples each, in batches of {batch} "
+            f"from seed {export.seed}"
+        )
     else:
         truncations = published.truncations
         origin = "came with the published weights"

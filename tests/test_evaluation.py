@@ -611,6 +611,9 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
             ("mu and sigma", "arr_0, 1300 of")
         )
         assert protocol["reference"].endswith(name)
+        np.savez(tmp_path / name, **arrays, more=np.zeros(1))
+        replaced = evaluator(fashion, reference=tmp_path / name)
+        assert replaced.record(subject(), math.inf, {})["protocol"] != protocol
     expected = metrics.FeatureStatistics()
     expected.update(rows)
     fake = metrics.FeatureStatistics()

@@ -578,12 +578,17 @@ def test_readme_says_what_it_is(path):
 def test_a_card_has_the_scores_of_its_step(path):
     sampler = saved_model.load(path)
     protocol = {"step": 7, "truncation": "inf", "num_images": 500, "data": "letters"}
+    protocol["split"] = "test"
     records = [{"step": 7, "fid_lite0_64": 123.456789, "protocol": protocol}]
-    records[0] |= {"fid_se_lite0_64": 1.26}
+    records[0] |= {"fid_se_lite0_64": 1.26, "kid_lite0_64": 0.5}
+    others = {"reference": "/x/adm.npz", "reference_holds": "mu and sigma"}
+    records.append({"step": 7, "fid": 8, "protocol": {**protocol, **others}})
     facts = dict.fromkeys(("name", "family", "data", "config"), "x")
     options = ExportOptions(license='a "b"')
     text = model_card.readme(sampler, options, False, records, **facts)
-    assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters |" in text
+    assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters, test |" in text
+    assert "| kid_lite0_64 | 0.5 | inf | 500 | letters, test |" in text
+    assert "| fid | 8 | inf | 500 | adm.npz: mu and sigma |" in text
     assert r'license: "a \"b\""' in text
     odd = "".join(map(chr, (0x85, 0x9F, 0x2028, 0x2029, 0xFEFF, 0xE9, 0x1F600)))
     text = model_card.readme(sampler, ExportOptions(license=odd), False, **facts)

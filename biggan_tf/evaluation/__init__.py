@@ -13,6 +13,7 @@ from biggan_tf.evaluation.periodic import (
     load_network,
 )
 from biggan_tf.evaluation.records import (
+    compared_with,
     known_scores,
     read_records,
     told,

@@ -55,6 +55,14 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return [record for record in records if isinstance(record.get("protocol"), dict)]
 
 
+def compared_with(protocol: dict[str, Any]) -> str:
+    """Returns for people what a score compares with: data, or a file of others."""
+    if "reference_holds" in protocol:
+        name = Path(str(protocol.get("reference"))).name
+        return f"{name}: {protocol['reference_holds']}"
+    return f"{protocol.get('data', '')}, {protocol.get('split', '')}"
+
+
 def told(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns the scores of a record for people: name, and value ± standard error."""
     scores, standard_error = [], re.compile(r"_se(?=_|$)")  # fid_se_lite0_64

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 import biggan_tf
-from biggan_tf import features, latents, metrics
+from biggan_tf import features, files, latents, metrics
 from biggan_tf.checks import listed
 from biggan_tf.data import Data, DataSpec
 from biggan_tf.errors import BadInput
@@ -63,6 +63,7 @@ class Evaluator:
         self.network, self._seed = network, seed
         self._data, self._split = data.unflipped(), split
         self._path = Path(reference or cache) if reference or cache else None
+        self._is_given = reference is not None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
         spec, size = data.spec, network.feature_size
         frequencies = frequencies or latents.uniform(spec.num_classes)
@@ -298,6 +299,8 @@ class Evaluator:
             "reference": str(self._path) if self._path else "of the same data",
             "reference_images": count,
         }
+        if self._is_given and self._path.is_file():
+            told["reference_sha256"] = files.sha256(self._path)
         if statistics and "images" in statistics.protocol:  # other people's
             told["reference_holds"] = statistics.protocol["images"]
         return told
