@@ -166,13 +166,17 @@ def _picture_of(path: Path, caption: str) -> str:
     """Returns a figure of a picture file, or a line if it cannot be read."""
     try:
         return _picture(_read(path), caption)
-    except OSError:
-        return f"<p>{html.escape(str(path))} cannot be read.</p>"
+    except OSError as error:
+        return f"<p>{html.escape(str(error))}.</p>"
 
 
 def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
+    """Reads a picture; OSError, which names it, if it is damaged or too large."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # a broken picture can raise anything
+        raise OSError(f"{path} cannot be read ({error})") from error
 
 
 def _picture(pixels: np.ndarray, caption: str) -> str:

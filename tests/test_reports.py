@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
+import zlib
 from html.parser import HTMLParser
 
 import numpy as np
@@ -43,6 +45,13 @@ def run_folder(tmp_path):
     record = {"step": 500, "fid_lite0_64": 77.7, "fid_se_lite0_64": 1.5}
     evaluation.write_record(folder / "metrics.jsonl", {**record, "protocol": protocol})
     return folder
+
+
+def png_of(header: bytes) -> bytes:
+    """Returns a PNG that ends after its header."""
+    chunk = b"IHDR" + header
+    length, check = (struct.pack(">I", n) for n in (len(header), zlib.crc32(chunk)))
+    return b"\x89PNG\r\n\x1a\n" + length + chunk + check
 
 
 class Page(HTMLParser):
@@ -143,11 +152,12 @@ def test_what_is_damaged_is_left_out(run_folder):
             file.write(f'{{"fid": {fid}, "is": "x", "kid": null, "protocol": {{}}}}\n')
     (run_folder / "checkpoints").mkdir()
     (run_folder / "checkpoints" / "ckpt-500.index").write_bytes(b"index")
-    (run_folder / "truncation_curve.png").write_bytes(b"")
+    large = png_of(struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    (run_folder / "truncation_curve.png").write_bytes(large)
     samples = run_folder / "samples"
     (samples / "x_average.png").write_bytes(b"")
     images.write(samples / "9999999_average.png", np.full([9, 9, 3], 9, np.uint8))
-    (samples / "10000000_average.png").write_bytes(b"PNG")
+    (samples / "10000000_average.png").write_bytes(png_of(b"short"))
     text = biggan_tf.report(run_folder).read_text(encoding="utf-8")
     page = Page(text)
     assert "10000000_average.png cannot be read" in page.text
