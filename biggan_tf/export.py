@@ -11,7 +11,7 @@ by sigma, and standing statistics of batch norm, measured for a grid of truncati
 Statistics that came with imported weights are used as they are, unless
 `export.accumulate = True`. The module's README.md says how to call it. Without
 `--export_dir` it goes to `export` in the model directory, and replaces an earlier one,
-unless there are other files in it.
+unless there are other or edited files in it.
 """
 
 from absl import flags

@@ -181,8 +181,13 @@ def check_free(path: Path, replace: bool) -> None:
         raise BadInput(f"--export_dir={path}: move it, for it is no exported module.")
     if written := _written_files(path):
         held = (file for file in path.rglob("*") if not file.is_dir())
-        names = {file.relative_to(path).as_posix() for file in held}
-        if others := sorted(names - {CHECKSUMS, *written}):
+        names = {file.relative_to(path).as_posix() for file in held} - {CHECKSUMS}
+        edited = {
+            name
+            for name in names & written.keys()
+            if "/" not in name and files.sha256(path / name) != written[name]
+        }
+        if others := sorted(edited | (names - written.keys())):
             raise BadInput(
                 f"--export_dir={path}: move {others[0]} out of it, for all in it is "
                 "replaced, and no export wrote that."
@@ -238,12 +243,13 @@ def _write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def _written_files(folder: Path) -> list[str]:
-    """Returns the files that a module's checksums name; [] of an earlier version."""
+def _written_files(folder: Path) -> dict[str, str]:
+    """Returns a module's files and their checksums; {} of an earlier version."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        lines = (folder / CHECKSUMS).read_text(encoding="utf-8").splitlines()
-        return [line.partition("  ")[2] for line in lines]
-    return []
+        text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
+        parts = (line.partition("  ") for line in text.splitlines())
+        return {name: checksum for checksum, _, name in parts}
+    return {}
 
 
 def missing_files(folder: Path) -> list[str]:

@@ -649,7 +649,11 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     (target / "variables" / "mine").touch()
     with pytest.raises(BadInput, match="move variables/mine out of it, for all in it"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
-    assert (target / "variables" / "mine").exists()
+    (target / "variables" / "mine").unlink()
+    (target / "README.md").write_text("edited")
+    with pytest.raises(BadInput, match="move README.md out of it, for all in it"):
+        saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+    assert (target / "README.md").read_text() == "edited"
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)

@@ -92,7 +92,7 @@ def export(
     Args:
         model_dir: of a run of `train`.
         export_dir: a new folder; by default `export` in the model directory, where it
-            replaces an earlier one, unless there are other files in it.
+            replaces an earlier one, unless there are other or edited files in it.
         bindings: of the room `export` alone, as in `train`.
         checkpoint: "latest", or "best" by its score.
         with_discriminator: adds D, as `module.discriminator`.
