@@ -8,7 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -83,17 +83,29 @@ class Checkpoints:
                 "same command to go on; the checkpoints before it are whole."
             ) from error
 
-    def keep_best(self, step: int, name: str, value: float, lower: bool) -> None:
-        """Writes the state to the folder `best` if no score of this name was better.
+    def keep_best(
+        self, step: int, name: str, value: float, lower: bool, protocol: dict[str, Any]
+    ) -> None:
+        """Writes the state to the folder `best` if no score that compares was better.
 
-        With `lower`, lower scores are better.
+        Those of the same name and protocol compare. Otherwise what is there is moved to
+        `best-STEP`, with a line. With `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
+        record = {"step": step, "score": name, "value": value, "protocol": protocol}
         best = _best(folder)
-        if best and best["score"] == name and sign * (best["value"] - value) <= 0:
+        if best and (best["score"], best.get("protocol", protocol)) != (name, protocol):
+            apart = folder.with_name(f"best-{best['step']}")
+            print(
+                f"{folder} is now {apart.name}, for its {best['score']} and those from "
+                "now on do not compare",
+                flush=True,
+            )
+            shutil.rmtree(apart, ignore_errors=True)
+            folder.rename(apart)
+        elif best and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
-        record = {"step": step, "score": name, "value": value}
         files.write_json(folder / "best.json", record)
         _delete(path for path in _found(folder) if step_of(path) != step)
 
@@ -245,7 +257,7 @@ def _best(folder: Path) -> dict | None:
     try:
         best = files.read_json(path)
         known = {"step": int(best["step"]), "value": float(best["value"])}
-        return {**known, "score": str(best["score"])}
+        return {**best, **known, "score": str(best["score"])}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"{path} is damaged ({error}): put a copy back, or delete the folder."

@@ -33,7 +33,7 @@ class Logs:
         gan: Gan,
         folder: Path,
         evaluator: Evaluator | None,
-        keep_best: Callable[[int, str, float, bool], None],
+        keep_best: Callable[[int, str, float, bool, dict], None],
     ):
         self._gan = gan
         train, options = plan.train, plan.monitor

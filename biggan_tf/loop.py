@@ -152,6 +152,10 @@ class _Loop:
             run.take_over(path, gan, plan.train.keep_moments)
             checkpoints.save(int(gan.step.numpy()))
             restored = str(path)
+        elif restored and continue_from is not None:
+            print(
+                f"{restored} is there, so --continue_from={continue_from} is not read"
+            )
         step = self._workers.largest(int(gan.step.numpy()) if restored else -1)
         if step < 0:
             step = 0

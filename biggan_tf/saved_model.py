@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import itertools
 import os
@@ -241,6 +242,14 @@ def _write_checksums(folder: Path) -> None:
     held = [name for name in names if (folder / name).is_file()]
     lines = [f"{files.sha256(folder / name)}  {name.as_posix()}\n" for name in held]
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def sha256(folder: Path) -> str:
+    """Returns the hash of what a module computes: its graph, variables and assets."""
+    whole = hashlib.sha256((folder / "saved_model.pb").read_bytes())
+    for part in ("variables", "assets"):
+        whole.update(files.sha256(folder / part).encode())
+    return whole.hexdigest()
 
 
 def _written_files(folder: Path) -> dict[str, str]:

@@ -340,3 +340,20 @@ def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
     bind(path, "monitor.held_out_every_steps = 2")
     with pytest.raises(BadInput, match=r"--model_dir=.*/run: the run trains on all"):
         plan.make_plan(tmp_path / "run")
+
+
+@pytest.mark.parametrize("ending", [".bmp", ".TIF", ".ppm", ".png"])
+def test_a_pixel_that_changed_changes_the_fingerprint(tmp_path, ending):
+    root = tmp_path / "images"
+    for index in range(8):
+        path = root / "a" / f"{index}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (90, 90), "red").save(path)
+    before = load(str(root)).fingerprint("train")
+    assert load(str(root)).fingerprint("train") == before
+    for index in range(8):
+        with Image.open(root / "a" / f"{index}{ending}") as image:
+            changed = image.copy()
+        changed.putpixel((0, 0), (254, 1, 1))
+        changed.save(root / "a" / f"{index}{ending}")
+    assert load(str(root)).fingerprint("train") != before

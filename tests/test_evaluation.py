@@ -403,13 +403,13 @@ def test_the_columns_of_the_paper_and_the_curve(tmp_path):
     assert picture.std() > 5
 
 
-def test_the_best_checkpoint_survives_a_restart(tmp_path):
+def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     module = tf.Module()
     module.value = tf.Variable(0.0)
     (tmp_path / "best" / "ckpt-1_temp").mkdir(parents=True)  # of a killed process
     for step, score in [(1, 5.0), (2, 3.0), (3, 4.0)]:  # a process each
         module.value.assign(step)
-        Checkpoints(tmp_path, module).keep_best(step, "fid", score, lower=True)
+        Checkpoints(tmp_path, module).keep_best(step, "fid", score, True, {"a": 1})
 
     def restore(path):
         tf.train.Checkpoint(gan=module).read(str(path)).assert_consumed()
@@ -417,7 +417,16 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path):
     read_best(tmp_path, restore)
     assert module.value == 2
     assert len(list((tmp_path / "best").glob("*.index"))) == 1
-    Checkpoints(tmp_path, module).keep_best(4, "is", 1.0, lower=False)
+    # A score of another name or protocol does not push it out.
+    module.value.assign(4)
+    Checkpoints(tmp_path, module).keep_best(4, "fid", 1.0, True, {"a": 2})
+    read_best(tmp_path, restore)
+    assert module.value == 4
+    restore(tmp_path / "best-2" / "ckpt-2")
+    assert module.value == 2
+    assert "best is now best-2" in capsys.readouterr().out
+    Checkpoints(tmp_path, module).keep_best(5, "is", 1.0, False, {"a": 2})
+    assert (tmp_path / "best-4" / "ckpt-4.index").exists()
     with pytest.raises(BadInput, match="no best checkpoint"):
         read_best(tmp_path / "other", restore)
 
@@ -501,8 +510,11 @@ def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changed}))
     arguments = [f"--model_dir={tmp_path / 'run'}", "--split=held_out"]
     other = [*arguments, "--data=folder:/nowhere"]
+    same = [*arguments, "--data=folder:/my/../my/images/"]
     both = [arguments[0], "--sweep=1,inf", "--truncation=1"]
-    refused, looked_for, decided = called("biggan_tf.evaluate", arguments, other, both)
+    lines = arguments, same, other, both
+    refused, likewise, looked_for, decided = called("biggan_tf.evaluate", *lines)
+    assert likewise.complaint == refused.complaint
     assert "--sweep=1,inf: leave out --truncation; the sweep" in decided.complaint
     assert "--split=held_out: take --split=train, or" in refused.complaint
     assert "/nowhere is no folder" in looked_for.complaint

@@ -147,8 +147,14 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     large = dataclasses.replace(SAMPLER, image_size=2000)
     with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
         api.film(large, path, walks=97)
-    with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
-        api.sample(large, columns=10**6)
+    wide = dataclasses.replace(SAMPLER, latent_size=1000)
+    for draw in (
+        lambda: api.sample(large, columns=10**6),
+        lambda: api.film(wide, path, walks=100, seconds=600, rate=100),
+        lambda: api.film(large, tmp_path / "x.gif", seconds=600, rate=50),
+    ):
+        with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
+            draw()
     with pytest.raises(BadInput, match=r"x\.jpg: it would have .* on a side"):
         api.sample(large, "a", columns=40, output=tmp_path / "x.jpg")
     with pytest.raises(BadInput, match="walk.avi: give the name of a .mp4 or"):

@@ -12,7 +12,7 @@ from PIL import Image
 from test_films import SAMPLER
 from test_saved_model import CLASSES, Trained, export
 
-from biggan_tf import api, files, sample_folder, saved_model, sheets
+from biggan_tf import api, sample_folder, saved_model, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
@@ -173,7 +173,7 @@ def check_folders(path, tmp_path, module, printed):
         f"0003_d_00000{number}.png" for number in (0, 1)
     ]
 
-    module = dataclasses.replace(module, weights_sha256=files.sha256(path))
+    module = dataclasses.replace(module, weights_sha256=saved_model.sha256(path))
 
     def write(count, **changes):
         options = {"labels": range(10), "per_class": None, "truncation": np.inf}

@@ -99,16 +99,19 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path):
+def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
     """Frozen G, another rate for D, its moments reset: what was asked for wins."""
-    start(
-        tmp_path,
+    params = (
         "gan.freeze_generator = True",
         "gan.discriminator_learning_rate = 3e-4",
         "train.keep_moments = False",
         "train.total_steps = 4",
-        source=trained,
     )
+    for _ in range(2):  # the same command again goes on here, and says so
+        assert "is not read" not in capsys.readouterr().out
+        start(tmp_path, *params, source=trained)
+    told = f"checkpoints/ckpt-4 is there, so --continue_from={trained} is not read"
+    assert told in capsys.readouterr().out
     before, after = variables(trained), variables(tmp_path)
     assert before.keys() == after.keys()
     assert after["gan/step/.ATTRIBUTES/VARIABLE_VALUE"] == 4

@@ -161,7 +161,7 @@ def test_a_damaged_best_json_is_one_sentence(folder, content):
     (folder / "best" / "best.json").write_text(content)
     for use in (
         lambda: read_best(folder, print),
-        lambda: Checkpoints(folder, Weights()).keep_best(8, "fid", 1.0, lower=True),
+        lambda: Checkpoints(folder, Weights()).keep_best(8, "fid", 1.0, True, {}),
     ):
         with pytest.raises(BadInput, match=r"best\.json is damaged \(.*\): put a"):
             use()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from biggan_tf import files, given, images, latents, saved_model, sheets
+from biggan_tf import given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path, check_apart
 from biggan_tf.checks import LARGEST_SEED, as_number, as_numbers, as_whole, listed
@@ -36,7 +36,8 @@ def load_hashed(module: PathLike) -> Sampler:
     sampler = load(module)
     if _is_url(module):
         return sampler
-    return dataclasses.replace(sampler, weights_sha256=files.sha256(as_path(module)))
+    weights = saved_model.sha256(as_path(module))
+    return dataclasses.replace(sampler, weights_sha256=weights)
 
 
 def opened(module: PathLike | Sampler) -> Sampler:
@@ -100,12 +101,10 @@ def sample(
 def _check_memory(sampler: Sampler, count: int) -> None:
     """Raises BadInput if so many images have no room in memory."""
     # Of each value a float32, and bytes of the picture and of what is returned.
-    needed, free = count * sampler.image_size**2 * 3 * 6, memory.available()
-    if needed > free:
-        raise BadInput(
-            f"columns: {count:,} images need {needed / 2**30:,.1f} GiB of memory, and "
-            f"{free / 2**30:,.1f} are free; draw fewer, or write a folder."
-        )
+    needed = count * sampler.image_size**2 * 3 * 6
+    memory.check_room(
+        needed, f"columns: {count:,} images", "draw fewer, or write a folder"
+    )
 
 
 def _check_size(

@@ -230,15 +230,19 @@ def _real_images(
     given = {"before": of_model, "held_out_for": " and ".join(readers)}
     if isinstance(named, os.PathLike):
         named = f"folder:{os.fspath(named)}"
-    if named:
-        return datasets.named(named, of_model.image_size, "--data", **given)
-    if of_model.source == "folder" and not of_model.held_out_images:
+    its_own = named is None or (
+        named.startswith("folder:")
+        and os.path.realpath(named[len("folder:") :]) == os.path.realpath(of_model.name)
+    )
+    if its_own and of_model.source == "folder" and not of_model.held_out_images:
         if split == "held_out":
             raise BadInput(
                 "--split=held_out: take --split=train, or other images with "
                 f"--data=folder:PATH; the run was trained on all of {of_model.name}."
             )
         given["held_out_for"] = ""
+    if named is not None:
+        return datasets.named(named, of_model.image_size, "--data", **given)
     return datasets.load(**given)
 
 

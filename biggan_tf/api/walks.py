@@ -11,6 +11,7 @@ from biggan_tf import films, given, images, latents, sheets
 from biggan_tf.api.arguments import PathLike, as_path, check_apart
 from biggan_tf.api.samples import as_classes, opened
 from biggan_tf.checks import LARGEST_SEED, as_number, as_whole
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
@@ -50,6 +51,7 @@ def film(
         raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
     images.check_size(path, sampler.image_size, walks // columns, columns)
+    _check_memory(sampler, frames * max(4, len(classes)), walks, path)
     walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
     return _film(sampler, walk, columns, rate, path)
 
@@ -81,6 +83,7 @@ def walk(
         raise BadInput(
             "--latents: to walk, give those of 2 to 100 images at one truncation."
         )
+    _check_memory(sampler, frames * len(rows[0].z), 1, path)
     return _film(sampler, walk_through(rows[0], frames), 1, rate, path)
 
 
@@ -109,6 +112,15 @@ def _frames(seconds: float, rate: int) -> int:
     if not 1 <= frames <= 6e4:
         raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
     return frames
+
+
+def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None:
+    """Raises BadInput if so many frames have no room in memory."""
+    # z and y, which are made in parts; and Pillow keeps all frames of a GIF.
+    needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)
+    if path.suffix.lower() == ".gif":
+        needed += frames * tiles * sampler.image_size**2
+    memory.check_room(needed, f"seconds: {frames:,} frames", "take fewer, or less rate")
 
 
 def _film(

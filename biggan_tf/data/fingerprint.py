@@ -4,11 +4,14 @@ import hashlib
 import multiprocessing.pool
 from collections.abc import Sequence
 
-_BYTES = 4096  # that are read of each file
+_BYTES = 4096  # that are read of a compressed file, where a change moves all after it
+_UNCOMPRESSED = (".bmp", ".pgm", ".pnm", ".ppm", ".tif", ".tiff")  # as a rule
 
 
 def fingerprint(files: Sequence[tuple[str, str]]) -> str:
     """Returns a sha256 of files: of what is told of each, its size and its middle.
+
+    Of files that are not compressed, whose pixels may change each alone, it takes all.
 
     Takes what is told, such as its name below the root, and the path. A file that
     cannot be read counts as empty.
@@ -25,8 +28,9 @@ def _digest(told_and_path: tuple[str, str]) -> bytes:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
-            file.seek(max(0, (size - _BYTES) // 2))
-            middle = file.read(_BYTES)
+            count = size if path.lower().endswith(_UNCOMPRESSED) else _BYTES
+            file.seek(max(0, (size - count) // 2))
+            middle = file.read(count)
     except OSError:
         size, middle = 0, b""
     return hashlib.sha256(repr((told, size)).encode() + middle).digest()

@@ -26,6 +26,19 @@ def available() -> int:
     return min(found)
 
 
+def check_room(needed: int, what: str, right: str) -> None:
+    """Raises BadInput unless so many bytes are free.
+
+    It begins with what needs them, such as "columns: 9 images", and ends with what is
+    right.
+    """
+    if needed > (free := available()):
+        raise BadInput(
+            f"{what} need {needed / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} "
+            f"are free; {right}."
+        )
+
+
 @contextlib.contextmanager
 def room_or(told: str) -> Iterator[None]:
     """Raises a BadInput of these words if what is inside runs out of memory."""

@@ -11,7 +11,7 @@ from biggan_tf import features, metrics
 from biggan_tf.checks import SPLITS
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
-from biggan_tf.evaluation.records import write_record
+from biggan_tf.evaluation.records import comparable, write_record
 from biggan_tf.evaluation.reference import check
 from biggan_tf.evaluation.scoring import Evaluator
 from biggan_tf.features import FeatureNetwork
@@ -71,7 +71,7 @@ class PeriodicEvaluation:
     sample: Callable[[int], Sampler]  # returns the sampler of a step
     folder: Path  # the model directory
     write_scalars: Callable[[int, dict[str, float]], None]  # to TensorBoard
-    keep_best: Callable[[int, str, float, bool], None]  # see `Checkpoints.keep_best`
+    keep_best: Callable[[int, str, float, bool, dict], None]  # of `Checkpoints`
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         del scalars
@@ -84,4 +84,5 @@ class PeriodicEvaluation:
         print(f"step {step}: {shown}", flush=True)
         best = self.evaluator.main_score(best_by)
         lower = METRICS[best_by].lower_is_better
-        self.keep_best(step, best, scores[best], lower)
+        protocol = comparable(record["protocol"])
+        self.keep_best(step, best, scores[best], lower, protocol)
