@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -137,12 +138,20 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
         quality=8,
         output_params=["-f", "mp4", "-movflags", "+faststart"],
     )
-    with contextlib.closing(writer):
-        writer.send(None)
-        for frame in itertools.chain([first], frames):
-            below, right = height - frame.shape[0], width - frame.shape[1]
-            padded = np.pad(frame, [[0, below], [0, right], [0, 0]], mode="edge")
-            writer.send(padded.tobytes())
+    count = written = 0
+    # ffmpeg does not tell of a full disk: it ends, or leaves frames out.
+    with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.closing(writer):
+            writer.send(None)
+            for frame in itertools.chain([first], frames):
+                below, right = height - frame.shape[0], width - frame.shape[1]
+                padded = np.pad(frame, [[0, below], [0, right], [0, 0]], mode="edge")
+                count += 1
+                writer.send(padded.tobytes())
+        written, _ = _ffmpeg().count_frames_and_secs(str(path))
+    if written != count:
+        told = f"{written} of {count} frames could be written"
+        raise OSError(errno.ENOSPC, told, str(path))
 
 
 def _write_animation(

@@ -71,6 +71,8 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
 
 def _load(path: Any, told: str) -> Mapping[str, np.ndarray]:
     try:
+        if not os.path.isfile(path):  # a pipe would never end
+            raise FileNotFoundError(path)
         with open(path, "rb") as file:
             found = np.load(file)
             names = getattr(found, "files", ())  # a .npy is one array without a name

@@ -70,11 +70,12 @@ class Logs:
             return sampled(gan.averaged_generator(), step)
 
         samplers = {"generator": generator, "average": average}
-        sheets = monitor.SampleSheets(samplers, options, gan, folder / "samples", board)
+        made = samplers, options, gan, folder / "samples", board
+        self._sheets = monitor.SampleSheets(*made)
         # These add to the scalars, so they come before those that write them.
         self._actions: list[tuple[int, monitor.Action]] = [
             (options.spectra_every_steps, self._spectra),
-            (options.samples_every_steps, sheets),
+            (options.samples_every_steps, self._sheets),
         ]
         if options.held_out_every_steps:
             held_out = monitor.HeldOut(gan, plan.data, options.held_out_images)
@@ -88,7 +89,8 @@ class Logs:
             self._actions.append((train.tick_steps, action))
 
     def rewind(self, step: int) -> None:
-        """Drops the lines logged after `step`; the run goes on from there."""
+        """Drops what was logged after `step`; the run goes on from there."""
+        self._sheets.rewind(step)
         self._spectra.rewind(step)
         self.watch.start(self._scalars.rewind(step), self._spectra.lines)
         self.progress.start(step)

@@ -147,6 +147,8 @@ class _Loop:
         """
         plan, gan, checkpoints = self._plan, self._gan, self._checkpoints
         restored = checkpoints.restore_latest() if self._logs else None
+        if self._logs and not restored:
+            run.forget_rewind(self._folder)  # of checkpoints that are gone
         if self._logs and not restored and continue_from is not None:
             _, path = run.locate(continue_from)
             run.take_over(path, gan, plan.train.keep_moments)
@@ -201,6 +203,12 @@ class _Loop:
             self._logs.tick(self.step, scalars)
         if due(self.step, train.checkpoint_every_steps, train.total_steps):
             self._checkpoints.save(self.step)
+            if self._logs and not (self._folder / "config.gin").is_file():
+                raise BadInput(
+                    f"--model_dir={self._folder}: its config.gin is gone, as if the "
+                    "folder was moved or deleted; put it back, with the checkpoint of "
+                    f"step {self.step} that is there now."
+                )
         watched = self._logs and self._plan.alarms.reaction != "report"
         return "; ".join(self._logs.watch.ringing.values()) if watched else ""
 

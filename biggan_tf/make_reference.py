@@ -55,6 +55,8 @@ def main() -> None:
         split=_SPLIT.value,
         reference=_OUTPUT.value,
     )
+    if not flags.FLAGS.gin_file:  # recipes say more than is read here
+        config.refuse_dead_bindings(config.ROOMS)
     print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
 
 

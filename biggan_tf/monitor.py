@@ -326,6 +326,12 @@ class SampleSheets:
             self._board.image(step, f"samples/{name}", sheet)
             images.write(self._folder / f"{step:07d}_{name}.png", sheet)
 
+    def rewind(self, step: int) -> None:
+        """Deletes the sheets after `step`, which are of a training that is given up."""
+        for path in self._folder.glob("[0-9]*.png"):
+            if (number := path.name.partition("_")[0]).isdigit() and int(number) > step:
+                path.unlink()
+
 
 def diversity(samples: np.ndarray, columns: int) -> float:
     """Returns the mean distance between two samples of the same class, 0 to 2.
@@ -362,7 +368,8 @@ class HeldOut:
             ("train", data.train_batches(batch, seed=0)),
             ("held_out", data.shard("held_out", 0, every).batch(batch)),
         ):
-            batches = batches.take(count // batch)
-            logits = [self._judge(x, y).numpy() for x, y in batches]
-            real = [batch > self._threshold for batch in logits]
-            scalars[f"accuracy/{name}"] = float(np.mean(np.concatenate(real)))
+            batches = batches.take(-(-count // batch))
+            logits = np.concatenate([self._judge(x, y).numpy() for x, y in batches])
+            scalars[f"accuracy/{name}"] = float(
+                (logits[:count] > self._threshold).mean()
+            )

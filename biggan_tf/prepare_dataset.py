@@ -6,8 +6,9 @@ r"""Writes a data set, cropped and resized once and for all, as a TFDS data set.
 
 Training then reads it as any other: data.name = 'imagenet2012_128' and data.data_dir =
 '/fast/disk'. The tool takes all data.* bindings, and every source; the images are those
-that training would see, rounded to uint8, as PNG. Decoding, resizing and encoding
-run on all cores; with --beam_options they run where Apache Beam runs them:
+that training would see, rounded to uint8, as PNG; data.flip mirrors in training alone.
+Decoding, resizing and encoding run on all cores; with --beam_options they run where
+Apache Beam runs them:
 
     --beam_options="--runner=DirectRunner,--direct_num_workers=8"
 

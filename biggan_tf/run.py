@@ -380,6 +380,11 @@ def was_rewound(folder: Path) -> bool:
     return (folder / "rewind.json").is_file()
 
 
+def forget_rewind(folder: Path) -> None:
+    """Deletes `rewind.json`, if it is there, of a run that begins anew."""
+    (folder / "rewind.json").unlink(missing_ok=True)
+
+
 def record_rewind(folder: Path, at_step: int, to_step: int, alarm: str) -> None:
     """Writes `rewind.json`, which makes every later start use the lowered rates."""
     record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from biggan_tf import config
+from biggan_tf.config.door import _one_line
 from biggan_tf.config.options import current, declared
 from biggan_tf.errors import BadInput
 
@@ -702,3 +704,10 @@ def test_a_directory_of_an_earlier_version_is_claimed_by_what_it_means(tmp_path)
         BadInput, match=r"\(discriminator.width is 4 there and 8 here\)"
     ):
         config.claim(tmp_path)
+
+
+def test_a_full_disk_is_one_line(capsys):
+    with pytest.raises(SystemExit), _one_line():
+        raise OSError(errno.ENOSPC, "No space left on device", "x.png")
+    told = "error: x.png: cannot be written (No space left on device): make room."
+    assert capsys.readouterr().err == f"{told}\n"

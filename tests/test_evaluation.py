@@ -503,6 +503,16 @@ def test_a_sweep_killed_at_any_time_goes_on_and_ends_the_same(tmp_path):
     assert curves[0].read_bytes() == curves[1].read_bytes()
 
 
+def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
+    arguments = ["--data=embedded", "--image_size=32", "--network=lite0_32"]
+    arguments.append(f"--output={tmp_path / 'x.npz'}")
+    flip = [*arguments, "--gin_param=data.flip = True"]
+    (flipped,) = called("biggan_tf.make_reference", flip)
+    assert "nothing in this run uses it; remove it" in flipped.complaint
+    assert flipped.complaint.startswith("data.flip ")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
     path = tmp_path / "run" / "data.json"

@@ -9,6 +9,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
+from test_survival import full_disk
 
 from biggan_tf import api, films, images, sheets
 from biggan_tf.errors import BadInput
@@ -178,3 +179,13 @@ def test_a_film_that_fails_leaves_the_one_before(tmp_path):
             films.write(path.with_suffix(ending), breaking(), 10)
     assert [p.name for p in tmp_path.iterdir()] == ["walk.webp"]
     assert path.read_text() == "before"
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".webp", ".gif"])
+def test_a_film_that_does_not_fit_on_the_disk_leaves_the_one_before(tmp_path, ending):
+    path = tmp_path / f"walk{ending}"
+    path.write_bytes(b"before")
+    with full_disk(500), pytest.raises(OSError, match="written|too large"):
+        api.film(SAMPLER, path, walks=4, seconds=0.3)
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import config, data, loop, losses, monitor
+from biggan_tf import config, data, files, loop, losses, monitor, run
 from biggan_tf.alarms import AlarmOptions, Watch
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.gan import Gan
@@ -107,9 +107,13 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
         "train.keep_moments = False",
         "train.total_steps = 4",
     )
+    run.record_rewind(tmp_path, 9, 5, "of a run that is no longer there")
+    sheet = tmp_path / "samples" / "0000009_average.png"  # so is this
     for _ in range(2):  # the same command again goes on here, and says so
         assert "is not read" not in capsys.readouterr().out
+        files.write_text(sheet, "")
         start(tmp_path, *params, source=trained)
+        assert not sheet.exists()
     told = f"checkpoints/ckpt-4 is there, so --continue_from={trained} is not read"
     assert told in capsys.readouterr().out
     before, after = variables(trained), variables(tmp_path)
@@ -272,6 +276,9 @@ def test_held_out_images_are_of_all_classes():
     for even in (hinge, least_squares):
         loss, scalars = losses.ADVERSARIAL[even.__name__], {}
         gan = types.SimpleNamespace(discriminator=even, loss=loss)
-        monitor.HeldOut(gan, data.load(image_size=32), 128)(1, scalars)
+        monitor.HeldOut(gan, data.load(image_size=32), 101)(1, scalars)
+        for split in ("train", "held_out"):  # neither fewer nor more
+            right = scalars[f"accuracy/{split}"] * 101
+            assert right == pytest.approx(round(right), abs=1e-3)
         assert 0.35 < scalars["accuracy/train"] < 0.65
         assert 0.35 < scalars["accuracy/held_out"] < 0.65

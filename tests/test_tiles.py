@@ -1,6 +1,7 @@
 """Given latents, mixed classes, and single tiles of a sheet."""
 
 import dataclasses
+import os
 import zipfile
 from pathlib import Path
 
@@ -183,10 +184,12 @@ def test_given_latents_that_do_not_fit_are_refused(tmp_path):
         lambda: np.savez(path, z=np.array([{}], object)),
         lambda: write_header(path, b"{'descr': '<f8', 'shape': (10000000000000,)}"),
         lambda: write_header(path, b"{'descr': '<f8', 'shape': ("),
+        lambda: (path.unlink(), os.mkfifo(path)),
     ):
         write()
         with pytest.raises(BadInput, match="x.npz: give a .npz file that"):
             api.redraw(SAMPLER, path)
+    path.unlink()
     np.savez(path, z=right["z"], labels=right["labels"])
     np.save(tmp_path / "x.npy", right["z"])
     for file, name in ((path, "truncation"), (tmp_path / "x.npy", "z")):

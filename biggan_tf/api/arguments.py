@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -36,6 +37,8 @@ def as_path(given: PathLike) -> Path:
         os.fspath(path).encode()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.lstat()
+            if stat.S_ISFIFO(path.stat().st_mode):
+                raise ValueError("it is a pipe, which cannot be read twice")
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"{given!r} is no path of a file ({reason}).") from error

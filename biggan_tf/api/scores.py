@@ -283,12 +283,12 @@ def _score(
     known = evaluation.known_scores(path, protocol, names)
     scores = known if sampler.weights_sha256 else None
     print(f"step {sampler.step}, truncation {truncation:g}:", "known" * bool(scores))
-    if not scores:
-        scores = evaluator.score(sampler, truncation)
-        record = evaluator.record(sampler, truncation, scores)
-        evaluation.write_record(path, record)
+    scores = scores or evaluator.score(sampler, truncation)
     for name, value in scores.items():
         print(f"  {name} = {value:.5g}", flush=True)
+    if scores is not known:
+        record = evaluator.record(sampler, truncation, scores)
+        evaluation.write_record(path, record)
     return scores
 
 

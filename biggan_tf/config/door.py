@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import errno
 import importlib
 import os
 import re
@@ -86,11 +87,17 @@ def _import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Ends the program with a line and status 2 if there is a `BadInput` inside."""
+    """Ends the program with a line and status 2 on a `BadInput` or a full disk."""
     try:
         yield
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        told = f"{error.filename}: cannot be written ({error.strerror}): make room"
+        print(f"error: {told}.", file=sys.stderr)
         sys.exit(2)
 
 
