@@ -48,6 +48,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Waits until no other process or thread is inside with the same folder."""
+    with contextlib.ExitStack() as stack:
+        if fcntl is not None:
+            opened = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, opened)
+            with contextlib.suppress(OSError):  # where folders cannot be locked
+                fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def target_of(path: str | os.PathLike[str]) -> Path:
     """Returns the file that is replaced by writing to a path, links followed.
 

@@ -31,7 +31,7 @@ table { border-collapse: collapse; font-size: 0.85rem; display: block;
 td, th { border: 1px solid #ccc; padding: 0.2rem 0.5rem; text-align: left; }
 """
 # Of a score's protocol: what to compare it by.
-PROTOCOL = ("step", "truncation", "num_images", "network", "resize")
+PROTOCOL = ("step", "truncation", "num_images", "features", "features_resize")
 
 
 def of_run(folder: Path) -> str:

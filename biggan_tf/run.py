@@ -157,8 +157,9 @@ def lock(folder: Path) -> BinaryIO:
 
 def check_names(folder: Path) -> None:
     """Raises BadInput if a file is where a run makes a folder, or the other way."""
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise BadInput(f"--model_dir={folder}: name a folder; this is none.")
+    for above in (folder, *folder.parents):
+        if os.path.lexists(above) and not above.is_dir():
+            raise BadInput(f"--model_dir={folder}: {above} is there and is no folder.")
     for name in ("checkpoints", "samples"):
         if (folder / name).exists() and not (folder / name).is_dir():
             raise BadInput(f"--model_dir={folder}: move {name} away; it is no folder.")
@@ -279,11 +280,15 @@ def inference_generator(
     generator = InferenceGenerator(
         trained.spec, convention, truncations, export.batch_size, frequencies
     )
-    generator.set_weights(trained.weights, published.sigmas if published else None)
+    try:
+        generator.set_weights(trained.weights, published.sigmas if published else None)
+        if not measured:
+            generator.statistics.set_tables(published.means, published.variances)
+    except (KeyError, ValueError) as error:
+        told = f"{trained.folder / 'statistics.npz'} is of other networks ({error})"
+        raise BadInput(f"{told}; import again.") from error
     if measured:
         generator.measure(passes, export.seed)
-    else:
-        generator.statistics.set_tables(published.means, published.variances)
     names = trained.data.class_names
     return generator, generator.sampler(trained.step, names, origin)
 

@@ -266,6 +266,19 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in _written_files(folder) if not (folder / name).is_file()]
 
 
+def _check_whole(folder: Path, flag: str) -> None:
+    """Raises BadInput if what a module computes is not all of one export."""
+    written = _written_files(folder)
+    for name, checksum in written.items():
+        computes = name.startswith(("saved_model.pb", "variables/", "assets/"))
+        file = folder / name
+        if computes and file.is_file() and files.sha256(file) != checksum:
+            raise BadInput(
+                f"{flag}={folder}: {name} is not the file that was exported, as "
+                f"{CHECKSUMS} shows; export again, or take a whole copy."
+            )
+
+
 def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
     """Opens an exported module; BadInput, which names `flag`, if it is none.
 
@@ -281,6 +294,8 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
             f"{flag}={handle}: give the folder that biggan_tf.export wrote; there is "
             "no saved_model.pb in this one."
         )
+    if "://" not in handle:
+        _check_whole(Path(handle), flag)
     try:
         module = hub.load(handle)
     except Exception as error:  # of many kinds: the network, archives, TensorFlow

@@ -75,13 +75,13 @@ def load_published(folder: Path, step: int) -> PublishedStatistics | None:
         convention, truncations = str(arrays["convention"]), arrays["truncations"]
         if arrays["step"] != step:
             return None
+        tables: dict[str, dict] = {"means": {}, "variances": {}, "sigmas": {}}
+        for name, array in arrays.items():
+            table, _, path_in_network = name.partition("/")
+            if path_in_network:
+                tables[table][path_in_network] = array
     except Exception as error:  # a broken archive can raise anything
         raise BadInput(f"{path} is damaged ({error}); import again.") from error
-    tables: dict[str, dict] = {"means": {}, "variances": {}, "sigmas": {}}
-    for name, array in arrays.items():
-        table, _, path_in_network = name.partition("/")
-        if path_in_network:
-            tables[table][path_in_network] = array
     return PublishedStatistics(convention, truncations, **tables)
 
 

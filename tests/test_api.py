@@ -166,6 +166,11 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         (lambda: biggan_tf.train("test.gin", ""), "'' is no path.*is empty"),
         (lambda: biggan_tf.train("test.gin", "x", continue_from=""), "'' is no path"),
         (lambda: biggan_tf.export("x", ""), "'' is no path"),
+        (lambda: biggan_tf.dry_run([""], "x"), "one of the names is empty"),
+        (
+            lambda: biggan_tf.dry_run("test.gin", f"{__file__}/x"),
+            "test_api.py is there",
+        ),
     ],
 )
 def test_what_is_wrong_is_bad_input(tmp_path, monkeypatch, call, sentence):

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -501,6 +502,24 @@ def test_a_sweep_killed_at_any_time_goes_on_and_ends_the_same(tmp_path):
     assert found == ["inf", *map(float, truncations[1:])]
     curves = [tmp_path / name / "truncation_curve.csv" for name in ("whole", "killed")]
     assert curves[0].read_bytes() == curves[1].read_bytes()
+
+
+def test_records_that_are_written_at_once_are_all_there(tmp_path):
+    path, protocol = tmp_path / "metrics.jsonl", {"step": 1}
+    path.write_text("")
+
+    def write(name):
+        for index in range(20):
+            record = {f"{name}{index}": 1.0, "protocol": protocol}
+            evaluation.write_record(path, record)
+
+    threads = [threading.Thread(target=write, args=[name]) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (record,) = evaluation.read_records(path)
+    assert len(record) == 41
 
 
 def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):

@@ -42,6 +42,7 @@ def run_folder(tmp_path):
         sheet = np.full([66, 900, 3], value)
         images.write(folder / f"samples/{index:07d}_average.png", sheet)
     protocol = {"step": 500, "truncation": "inf", "num_images": 1000, "data": "x<y>"}
+    protocol |= {"features": "lite0", "features_resize": "bilinear", "split": "test"}
     record = {"step": 500, "fid_lite0_64": 77.7, "fid_se_lite0_64": 1.5}
     evaluation.write_record(folder / "metrics.jsonl", {**record, "protocol": protocol})
     return folder
@@ -86,7 +87,7 @@ def test_a_page_shows_the_run_and_needs_nothing_else(run_folder):
             "/my/<images>: 300 images, 2 classes, 32 px",
             "Step 500. TensorFlow",
         ),
-        *("# <script>", "fid_lite0_64", "77.7 ± 1.5", "x<y>"),
+        *("# <script>", "fid_lite0_64", "77.7 ± 1.5", "x<y>, test", "bilinear"),
     ):
         assert fact in page.text, fact
     sheet, *charts = page.pictures

@@ -3,9 +3,11 @@
 import dataclasses
 import math
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -573,6 +575,16 @@ def test_readme_says_what_it_is(path):
     assert "Keep `m`" in text
     with pytest.raises(AssertionError, match="have been deleted"):
         hub.load(str(path)).generate([0], 0.5, 3)
+
+
+def test_a_module_of_two_exports_is_refused(path, tmp_path):
+    mixed = Path(shutil.copytree(path, tmp_path / "mixed"))
+    (mixed / "README.md").write_text("somebody's own")
+    assert saved_model.load(mixed).step == 7
+    with (mixed / "variables" / "variables.index").open("ab") as file:
+        file.write(b"of another")
+    with pytest.raises(BadInput, match="variables.index is not the file that was exp"):
+        saved_model.load(mixed)
 
 
 def test_a_card_has_the_scores_of_its_step(path):

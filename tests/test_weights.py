@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pickle
 import subprocess
@@ -342,6 +343,10 @@ def test_statistics_are_measured_on_request(imported):
     options = ExportOptions(accumulate=True, passes=1, batch_size=2)
     _, sampler = run.inference_generator(trained, options)
     assert sampler.truncations == pytest.approx(RESAMPLE_GRID)
+    others = dataclasses.replace(trained.published, means={})
+    strange = dataclasses.replace(trained, published=others)
+    with pytest.raises(BadInput, match="statistics.npz is of other networks .*import"):
+        run.inference_generator(strange, ExportOptions())
 
 
 def test_the_average_is_what_is_exported(imported, files):

@@ -71,6 +71,8 @@ def file_names(files: Files) -> list[str]:
     found = [os.fspath(f) if isinstance(f, os.PathLike) else f for f in listed(files)]
     for name in found:
         check_text("gin_files", name)
+        if not name:
+            raise BadInput(f"gin_files = {files!r}: one of the names is empty.")
     return found
 
 

@@ -19,7 +19,14 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     Scores of the same protocol, which says the step, share a line; the last of the same
     name stays. A line that a killed process left unfinished goes.
     """
-    text = Path(path).read_bytes() if Path(path).exists() else b""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.one_at_a_time(path.parent):
+        _write(path, record)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    text = path.read_bytes() if path.exists() else b""
     lines, protocol = [], json.loads(json.dumps(record["protocol"]))
     for line, old in files.json_lines(path):
         if old.get("protocol") == protocol:
