@@ -23,7 +23,7 @@ from doors import ENVIRONMENT, ROOT, Door, called
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from biggan_tf import config, data, evaluation, features, latents, loop, metrics
+from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
@@ -195,6 +195,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
         **made.reference_protocol,
         "reference": str(path),
         "reference_images": 2000,
+        "reference_sha256": files.sha256(path),
         "biggan_tf": record["protocol"]["biggan_tf"],
         "tensorflow": tf.__version__,
         "numpy": np.__version__,

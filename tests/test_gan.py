@@ -202,7 +202,7 @@ def test_a_checkpoint_restores_every_replica_s_copy(tmp_path):
         before, after = (make(regularisers=some, **options) for _ in range(2))
         for index, variable in enumerate(state(before)):
             variable.assign(tf.cast(tf.fill(variable.shape, index + 3), variable.dtype))
-    Checkpoints(tmp_path, before).save(1)
+    Checkpoints(tmp_path, before).save(int(before.step.numpy()))
     assert Checkpoints(tmp_path, after).restore_latest()
     for index, variable in enumerate(state(after)):
         for copy in values(strategy.experimental_local_results(variable)):
@@ -606,7 +606,7 @@ def test_an_overflow_halves_the_scale_and_moves_nothing(network, replicas, tmp_p
     assert any(changed(scaled_state(gan), before))
     assert (scale.value.numpy(), scale.good_updates.numpy()) == (2.0**10, 1)
 
-    Checkpoints(tmp_path, gan).save(1)
+    Checkpoints(tmp_path, gan).save(0)
     scale.value.assign(7.0)
     Checkpoints(tmp_path, gan).restore_latest()
     assert scale.value.numpy() == 2.0**10
