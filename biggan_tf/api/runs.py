@@ -103,14 +103,14 @@ def export(
     check_checkpoint(checkpoint)
     with_discriminator = as_bool("with_discriminator", with_discriminator)
     model_dir = as_folder(model_dir, "--model_dir")
-    export_dir = model_dir / "export" if export_dir is None else export_dir
-    path = as_folder(export_dir, "--export_dir")
+    replace = export_dir is None
+    path = as_folder(model_dir / "export" if replace else export_dir, "--export_dir")
     with config.apart(), memory.room_or("take a smaller export.batch_size"):
         config.read_back(model_dir)
         bind(gin_files, bindings, ["export"])
         options = ExportOptions()
         config.refuse_dead_bindings(["export"])
-        saved_model.check_free(path, replace=export_dir is None)
+        saved_model.check_free(path, replace)
         trained = run.restore(model_dir, checkpoint == "best")
         discriminator = _discriminator(trained) if with_discriminator else None
         generator, sampler = run.inference_generator(trained, options)
@@ -129,7 +129,7 @@ def export(
         "README.md": text.encode(),
         "samples.png": model_card.picture(sampler, signatures["generate"]),
     }
-    saved_model.write(module, signatures, path, beside, replace=export_dir is None)
+    saved_model.write(module, signatures, path, beside, replace)
     print(
         f"step {trained.step} is in {path}: hub.load({str(path)!r}) opens it, and its "
         "README.md says how to call it"
