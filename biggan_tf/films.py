@@ -139,15 +139,16 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
         output_params=["-f", "mp4", "-movflags", "+faststart"],
     )
     count = written = 0
-    # ffmpeg does not tell of a full disk: it ends, or leaves frames out.
-    with contextlib.suppress(OSError, RuntimeError):
-        with contextlib.closing(writer):
-            writer.send(None)
-            for frame in itertools.chain([first], frames):
-                below, right = height - frame.shape[0], width - frame.shape[1]
-                padded = np.pad(frame, [[0, below], [0, right], [0, 0]], mode="edge")
-                count += 1
+    with contextlib.closing(writer):
+        writer.send(None)
+        for frame in itertools.chain([first], frames):
+            below, right = height - frame.shape[0], width - frame.shape[1]
+            padded = np.pad(frame, [[0, below], [0, right], [0, 0]], mode="edge")
+            count += 1
+            with contextlib.suppress(OSError, StopIteration):  # it has ended, see below
                 writer.send(padded.tobytes())
+    # ffmpeg does not tell of a full disk: it ends, or leaves frames out.
+    with contextlib.suppress(RuntimeError):
         written, _ = _ffmpeg().count_frames_and_secs(str(path))
     if written != count:
         told = f"{written} of {count} frames could be written"
