@@ -64,11 +64,11 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", 0, LARGEST
 
 def main() -> None:
     truncation = _TRUNCATION.value
-    if _SWEEP.value is not None:
+    if _SWEEP.value:
         sweep = ",".join(_SWEEP.value)
         config.leave_out(["truncation"], f"--sweep={sweep}", "the sweep names all")
         try:
-            truncation = [float(text) for text in sweep.split(",")]
+            truncation = [float(text) for text in _SWEEP.value]
         except ValueError:
             raise BadInput(f"--sweep={sweep}: take numbers.") from None
     api.evaluate(

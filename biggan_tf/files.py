@@ -125,7 +125,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the lines of a file that hold a JSON object, and it; none if no file.
 
-    Python reads no whole number of thousands of digits, so such a line is none of them.
+    A number of thousands of digits, which Python does not read, leaves a line out.
     """
     path = Path(path)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -145,8 +145,10 @@ def _write_mp4(path: Path, frames: Iterator[np.ndarray], rate: int) -> None:
             below, right = height - frame.shape[0], width - frame.shape[1]
             padded = np.pad(frame, [[0, below], [0, right], [0, 0]], mode="edge")
             count += 1
-            with contextlib.suppress(OSError, StopIteration):  # it has ended, see below
+            try:
                 writer.send(padded.tobytes())
+            except (OSError, StopIteration):  # it has ended
+                break
     # ffmpeg does not tell of a full disk: it ends, or leaves frames out.
     with contextlib.suppress(RuntimeError):
         written, _ = _ffmpeg().count_frames_and_secs(str(path))

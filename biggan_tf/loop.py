@@ -149,11 +149,11 @@ class _Loop:
         restored = checkpoints.restore_latest() if self._logs else None
         if self._logs and not restored:
             run.forget_rewind(self._folder)  # of checkpoints that are gone
-        if self._logs and not restored and continue_from is not None:
-            _, path = run.locate(continue_from)
-            run.take_over(path, gan, plan.train.keep_moments)
-            checkpoints.save(int(gan.step.numpy()))
-            restored = str(path)
+            if continue_from is not None:
+                _, path = run.locate(continue_from)
+                run.take_over(path, gan, plan.train.keep_moments)
+                checkpoints.save(int(gan.step.numpy()))
+                restored = str(path)
         elif restored and continue_from is not None:
             print(
                 f"{restored} is there, so --continue_from={continue_from} is not read"

@@ -164,7 +164,7 @@ def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) 
 
 
 def _check_relations(plan: Plan) -> None:
-    """BadInput on options that contradict each other, most of several rooms."""
+    """Raises BadInput on options that contradict each other."""
     train, alarms, monitor = plan.train, plan.alarms, plan.monitor
     images = plan.gan.augment_images
     if plan.gan.augment_target is None and images != GanOptions.augment_images:

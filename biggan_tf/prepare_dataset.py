@@ -153,6 +153,8 @@ def main() -> None:
             f"--name={_NAME.value}: take another name, such as {_NAME.value}_64; under "
             "this one training would look for the data set that TFDS has."
         )
+    if _BEAM.value is None:
+        config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()
     for name in found.spec.class_names:
@@ -166,9 +168,7 @@ def main() -> None:
     print(*found.remarks(), sep="\n", flush=True)
     config.refuse_dead_bindings(("data",))
     download = None
-    if _BEAM.value is None:
-        config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
-    else:
+    if _BEAM.value is not None:
         options = tfds.core.lazy_imports.apache_beam.options.pipeline_options
         download = tfds.download.DownloadConfig(
             beam_options=options.PipelineOptions(_BEAM.value)

@@ -323,8 +323,8 @@ def check_takes_over(
 ) -> None:
     """Raises BadInput unless networks fit the checkpoint that --continue_from names.
 
-    Also if classes of that run have other numbers here, for embeddings go by number.
-    Prints a line if there are other classes, as many, in their places.
+    Also if a class has another number here than there, for embeddings go by number.
+    Prints a line if other classes have taken the places of those there.
     """
     folder, path = locate(source)
     there, here = read_data_spec(folder)[0].class_names, spec.class_names

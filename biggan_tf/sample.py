@@ -125,9 +125,9 @@ def main() -> None:
     labels, truncation, seed = _LABELS.value, _TRUNCATION.value, _SEED.value
     if is_folder:
         api.sample_files(module, output, *counts, labels, truncation, seed)
-    elif is_film and _LATENTS.present:
+    elif is_film and _LATENTS.value:
         api.walk(module, output, _LATENTS.value, _SECONDS.value, _RATE.value)
-    elif _LATENTS.present:
+    elif _LATENTS.value:
         api.redraw(module, _LATENTS.value, _COLUMNS.value, output)
     elif is_film:
         pace = _WALKS.value, _SECONDS.value, _RATE.value
@@ -144,13 +144,13 @@ def _check_together(is_folder: bool, is_film: bool) -> None:
     decides, read = _OUTPUT, (*_OF_SHEETS, "mix")
     if is_folder:
         read = _OF_FOLDERS
-    elif _LATENTS.present:
+    elif _LATENTS.value:
         decides, read = _LATENTS, ("seconds", "rate") if is_film else ("columns",)
     elif is_film:
         read = _OF_FILMS
-    elif _TRUNCATIONS.present:
+    elif _TRUNCATIONS.value:
         decides, read = _TRUNCATIONS, ("labels", "seed", "columns", "mix")
-    elif _INTERPOLATE.present:
+    elif _INTERPOLATE.value:
         decides, read = _INTERPOLATE, _OF_SHEETS
     value = decides.value
     typed = ",".join(value) if isinstance(value, list) else value
@@ -162,12 +162,10 @@ def _check_together(is_folder: bool, is_film: bool) -> None:
 
 
 def _numbers(flag: flags.FlagHolder) -> list[float]:
-    if not flag.present:
-        return []
-    text = ",".join(flag.value)
     try:
-        return [float(word) for word in text.split(",")]
+        return [float(text) for text in flag.value or ()]
     except ValueError:
+        text = ",".join(flag.value)
         raise BadInput(f"--{flag.name}={text}: take numbers.") from None
 
 

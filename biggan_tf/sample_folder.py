@@ -79,7 +79,7 @@ class SampleFolder:
             "labels": list(self.labels),
             "truncation": repr(self.truncation),
             "step": sampler.step,
-            "weights_sha256": sampler.weights_sha256,
+            "module_sha256": sampler.weights_sha256,
         }
 
     def _labels(self, sampler: Sampler, start: int, count: int) -> np.ndarray:
@@ -111,10 +111,11 @@ class SampleFolder:
             before = {}
         except (OSError, ValueError) as error:
             raise BadInput(f"--output={path}: it cannot be used ({error}).") from error
-        if "weights_sha256" not in before:  # of an earlier version
-            settings = {**settings, "truncation": f"{self.truncation:g}"}
-            del settings["weights_sha256"]
-        if settings.get("weights_sha256") and before.get("weights_sha256"):
+        if "module_sha256" not in before:  # of an earlier version
+            settings = {k: v for k, v in settings.items() if k != "module_sha256"}
+            if "weights_sha256" not in before:  # of an earlier one still
+                settings["truncation"] = f"{self.truncation:g}"
+        if settings.get("module_sha256") and before.get("module_sha256"):
             settings = {**settings, "module": before.get("module")}  # it may have moved
         for name, now in settings.items():
             if name not in before:

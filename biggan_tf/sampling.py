@@ -68,7 +68,7 @@ class Sampler:
     step: int  # of the training
     statistics: str  # in words, where the batch-norm statistics come from
     class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
-    weights_sha256: str = ""  # of what draws; "" if it was not looked at
+    weights_sha256: str = ""  # of what draws; "": not known, as of a module elsewhere
     directions: np.ndarray | None = None  # of a module; see `directions`
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:

@@ -244,14 +244,6 @@ def _write_checksums(folder: Path) -> None:
     (folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 
-def sha256(folder: Path) -> str:
-    """Returns the hash of what a module computes: its graph, variables and assets."""
-    whole = hashlib.sha256((folder / "saved_model.pb").read_bytes())
-    for part in ("variables", "assets"):
-        whole.update(files.sha256(folder / part).encode())
-    return whole.hexdigest()
-
-
 def _written_files(folder: Path) -> dict[str, str]:
     """Returns a module's files and their checksums; {} of an earlier version."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -266,17 +258,22 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in _written_files(folder) if not (folder / name).is_file()]
 
 
-def _check_whole(folder: Path, flag: str) -> None:
-    """Raises BadInput if what a module computes is not all of one export."""
-    written = _written_files(folder)
-    for name, checksum in written.items():
-        computes = name.startswith(("saved_model.pb", "variables/", "assets/"))
-        file = folder / name
-        if computes and file.is_file() and files.sha256(file) != checksum:
+def _sha256(folder: Path, flag: str) -> str:
+    """Returns the hash of what a module computes: its graph, variables and assets.
+
+    BadInput if they are not all of one export.
+    """
+    written, whole = _written_files(folder), hashlib.sha256()
+    parts = (sorted((folder / name).rglob("*")) for name in ("variables", "assets"))
+    for file in (folder / "saved_model.pb", *itertools.chain(*parts)):
+        name, checksum = file.relative_to(folder).as_posix(), files.sha256(file)
+        if written.get(name, checksum) != checksum:
             raise BadInput(
                 f"{flag}={folder}: {name} is not the file that was exported, as "
                 f"{CHECKSUMS} shows; export again, or take a whole copy."
             )
+        whole.update(f"{checksum}  {name}\n".encode())
+    return whole.hexdigest()
 
 
 def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
@@ -294,8 +291,7 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
             f"{flag}={handle}: give the folder that biggan_tf.export wrote; there is "
             "no saved_model.pb in this one."
         )
-    if "://" not in handle:
-        _check_whole(Path(handle), flag)
+    weights = "" if "://" in handle else _sha256(Path(handle), flag)
     try:
         module = hub.load(handle)
     except Exception as error:  # of many kinds: the network, archives, TensorFlow
@@ -327,4 +323,5 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
         "standing, of the module",
         frequencies,
         directions=None if found is None else found.numpy(),
+        weights_sha256=weights,
     )

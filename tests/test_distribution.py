@@ -148,6 +148,8 @@ WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
         "[]",
         "{}",
         {"cluster": WORKERS},
+        "9" * 5000,
+        "[" * 100_000,
         {"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}},
         {"cluster": {"worker": ["host"]}, "task": {"type": "worker", "index": 0}},
         {"cluster": WORKERS, "task": {"type": "ps", "index": 0}},

@@ -622,7 +622,7 @@ def test_the_influence_of_an_image_on_fid_is_its_slope(random):
         weights = weights / weights.sum()
         mean = weights @ rows
         spread = (rows - mean).T * weights @ (rows - mean)
-        fake = metrics.FeatureStatistics.of_moments({}, mean=mean, spread=spread)
+        fake = metrics.FeatureStatistics.of_moments(mean, spread, {})
         return metrics.frechet_distance(real, fake)
 
     steps = 1e-3 * np.eye(200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 from collections.abc import Sequence
@@ -29,15 +28,6 @@ def load(module: PathLike) -> Sampler:
     return saved_model.load(
         module if _is_url(module) else as_folder(module, "--module")
     )
-
-
-def load_hashed(module: PathLike) -> Sampler:
-    """Does as `load`; `weights_sha256` is set if the module lies in a folder here."""
-    sampler = load(module)
-    if _is_url(module):
-        return sampler
-    weights = saved_model.sha256(as_path(module))
-    return dataclasses.replace(sampler, weights_sha256=weights)
 
 
 def opened(module: PathLike | Sampler) -> Sampler:
@@ -271,7 +261,7 @@ def sample_files(
     folder = as_path(folder)
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
-    sampler = load_hashed(module)
+    sampler = load(module)
     classes = as_classes(labels, sampler)
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     count = count or per_class * len(classes)

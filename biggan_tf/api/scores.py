@@ -34,7 +34,7 @@ from biggan_tf.api.arguments import (
     bind,
     check_checkpoint,
 )
-from biggan_tf.api.samples import load_hashed
+from biggan_tf.api.samples import load
 from biggan_tf.checks import (
     LARGEST_SEED,
     SPLITS,
@@ -210,7 +210,7 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
 
 
 def _module(module: PathLike) -> _Model:
-    loaded = load_hashed(module)
+    loaded = load(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None if "://" in str(module) else as_path(module).absolute().parent

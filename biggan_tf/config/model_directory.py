@@ -107,10 +107,10 @@ def keep(model_dir: str | os.PathLike[str], name: str) -> None:
 
 def _bindings(path: Path) -> dict[str, bindings.Bound]:
     """Returns what a `config.gin` binds, by the names that options have today."""
-    found, text = {}, parsing.read(path)
-    if not text.strip():
+    found, lines = {}, parsing.read(path).splitlines()
+    if not any(line.strip() for line in lines):
         raise BadInput(f"{path}: it is empty; take the file as training wrote it.")
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         if not line:
             continue
         name, _, text = line.partition(" = ")

@@ -11,8 +11,7 @@ _UNCOMPRESSED = (".bmp", ".pgm", ".pnm", ".ppm", ".tif", ".tiff")  # as a rule
 def fingerprint(files: Sequence[tuple[str, str]]) -> str:
     """Returns a sha256 of files: of what is told of each, its size and its middle.
 
-    Of files that are not compressed, whose pixels may change each alone, it takes all.
-
+    A file that is not compressed, in which a pixel may change alone, is read whole.
     Takes what is told, such as its name below the root, and the path. A file that
     cannot be read counts as empty.
     """

@@ -22,23 +22,19 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.one_at_a_time(path.parent):
-        _write(path, record)
-
-
-def _write(path: Path, record: dict[str, Any]) -> None:
-    text = path.read_bytes() if path.exists() else b""
-    lines, protocol = [], json.loads(json.dumps(record["protocol"]))
-    for line, old in files.json_lines(path):
-        if old.get("protocol") == protocol:
-            scores = {key: value for key, value in old.items() if key != "protocol"}
-            record = {**scores, **record}
-        else:
-            lines.append(line)
-    if text == "".join(f"{line}\n" for line in lines).encode():  # another may add one
-        files.append_json(path, record)
-        return
-    lines.append(json.dumps(record))
-    files.write_text(path, "".join(f"{line}\n" for line in lines))
+        text = path.read_bytes() if path.exists() else b""
+        lines, protocol = [], json.loads(json.dumps(record["protocol"]))
+        for line, old in files.json_lines(path):
+            if old.get("protocol") == protocol:
+                scores = {key: value for key, value in old.items() if key != "protocol"}
+                record = {**scores, **record}
+            else:
+                lines.append(line)
+        if text == "".join(f"{line}\n" for line in lines).encode():
+            files.append_json(path, record)
+            return
+        lines.append(json.dumps(record))
+        files.write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def known_scores(
@@ -46,7 +42,7 @@ def known_scores(
 ) -> dict[str, float] | None:
     """Returns scores of exactly this protocol; None unless all are in the file.
 
-    What is no number is not there.
+    A score that is no number counts as missing.
     """
     protocol = json.loads(json.dumps(protocol))
     for _, record in files.json_lines(path):

@@ -125,8 +125,8 @@ def moments(
                     f"{file[covariance].shape}; {network.name} has features of size "
                     f"{size}."
                 )
-            pair = {name: file[name] for name in (mean, covariance)}
-            found.append(FeatureStatistics.of_moments(protocol, **pair))
+            given = file[mean], file[covariance], protocol, (mean, covariance)
+            found.append(FeatureStatistics.of_moments(*given))
     found[0].spatial = found[1] if len(found) > 1 else None
     return found[0]
 

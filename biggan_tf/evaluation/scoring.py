@@ -43,7 +43,7 @@ class Evaluator:
             Without a file they stay in memory.
         seed: of latents, labels and the choice of real images.
         frequencies: of the classes, as the generators draw them; None: equal.
-        room: with which names of options begin in messages, such as "evaluation.".
+        room: what stands before the names of options in messages: "evaluation." or "".
     """
 
     def __init__(
@@ -300,10 +300,14 @@ class Evaluator:
             "reference_images": count,
         }
         if self._is_given and self._path.is_file():
-            told["reference_sha256"] = files.sha256(self._path)
+            told["reference_sha256"] = self._reference_sha256
         if statistics and "images" in statistics.protocol:  # other people's
             told["reference_holds"] = statistics.protocol["images"]
         return told
+
+    @functools.cached_property
+    def _reference_sha256(self) -> str:
+        return files.sha256(self._path)
 
     def real(
         self, split: str = "train", ordered: bool = False, most: float = math.inf

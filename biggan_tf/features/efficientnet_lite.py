@@ -11,11 +11,7 @@ import tensorflow as tf
 
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
-from biggan_tf.features.network import (
-    LARGEST_SIDE,
-    FeatureNetwork,
-    feature_network,
-)
+from biggan_tf.features.network import LARGEST_SIDE, FeatureNetwork, feature_network
 from biggan_tf.features.torch_layers import TorchLayers
 from biggan_tf.keras import keras
 

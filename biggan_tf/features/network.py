@@ -127,7 +127,7 @@ def load(name: str) -> FeatureNetwork:
 def find(name: str) -> Callable[[], FeatureNetwork]:
     """Returns what makes the feature network of a name; BadInput if nothing does.
 
-    So if its images would be too large.
+    Also if the images that it would look at are too large.
     """
     for pattern, make in NETWORKS.values():
         if match := re.fullmatch(pattern, name):

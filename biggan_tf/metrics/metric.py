@@ -37,7 +37,7 @@ class Request(NamedTuple):
     logits_size: int = 1000  # k of the feature network; 0: it has none
     logits_of: np.ndarray | None = None  # each class's logit, int [classes], if known
     split: str = "train"  # of the real images, or "held_out"
-    room: str = ""  # with which names of options begin in messages
+    room: str = ""  # what stands before the names of options in messages
 
 
 class Reference(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,29 +33,13 @@ def finite_rows(features: np.ndarray) -> np.ndarray:
     return features
 
 
-def _check_real(**arrays: np.ndarray) -> None:
-    """Raises ValueError, which names it, unless an array holds finite real numbers."""
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"{name} is {array.dtype} and no real numbers")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds NaN or infinity")
-
-
-def _float_moments(**moments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns float64; ValueError unless they are a mean and then its covariance."""
-    _check_real(**moments)
-    of_mean, of_spread = moments
-    mean, spread = (array.astype(np.float64) for array in moments.values())
-    if mean.ndim != 1 or spread.shape != (len(mean),) * 2:
-        raise ValueError(
-            f"{of_mean} has shape {mean.shape} and {of_spread} {spread.shape}"
-        )
-    if (least := np.diag(spread).min(initial=0)) < 0:
-        raise ValueError(f"{of_spread} has the variance {least:.3g}, which is below 0")
-    if (np.abs(spread - spread.T) > _ASYMMETRY * np.abs(spread).max(initial=0)).any():
-        raise ValueError(f"{of_spread} is not symmetric")
-    return mean, spread
+def _real(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns float64; ValueError, which names it, unless all are finite and real."""
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} is {array.dtype} and no real numbers")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinity")
+    return array.astype(np.float64)
 
 
 class RandomRows:
@@ -160,16 +144,32 @@ class FeatureStatistics:
 
     @classmethod
     def of_moments(
-        cls, protocol: Mapping[str, Any], **moments: np.ndarray
+        cls,
+        mean: np.ndarray,
+        covariance: np.ndarray,
+        protocol: Mapping[str, Any],
+        names: Sequence[str] = ("mean", "covariance"),
     ) -> FeatureStatistics:
         """Takes what is known of an unknown number of images.
 
-        `moments` are a mean, [d], and then a covariance, [d, d], by the names that a
-        ValueError gives them, if they are none.
+        Raises ValueError, which calls them by the `names`, unless they are a mean, [d],
+        and its covariance, [d, d].
         """
         made = cls(protocol)
         made.count = None
-        made.mean, made._scatter = _float_moments(**moments)
+        made.mean, spread = map(_real, names, (mean, covariance))
+        if made.mean.ndim != 1 or spread.shape != (len(made.mean),) * 2:
+            raise ValueError(
+                f"{names[0]} has shape {mean.shape} and {names[1]} {spread.shape}"
+            )
+        if (least := np.diag(spread).min(initial=0)) < 0:
+            raise ValueError(
+                f"{names[1]} has the variance {least:.3g}, which is below 0"
+            )
+        asymmetry = np.abs(spread - spread.T).max(initial=0)
+        if asymmetry > _ASYMMETRY * np.abs(spread).max(initial=0):
+            raise ValueError(f"{names[1]} is not symmetric")
+        made._scatter = spread
         return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -195,19 +195,19 @@ class FeatureStatistics:
         try:
             with open(path, "rb") as opened, np.load(opened) as file:
                 arrays = dict(file)
-                moments = {name: arrays[name] for name in ("mean", "covariance")}
                 protocol = json.loads(arrays["protocol"].item())
-                statistics = cls.of_moments(protocol, **moments)
+                moments = arrays["mean"], arrays["covariance"]
+                statistics = cls.of_moments(*moments, protocol)
                 statistics.count = int(arrays["count"])
                 statistics._scatter *= statistics.count - 1.0
                 features = arrays["features"]
-                _check_real(features=features)
+                _real("features", features)
                 statistics._kept = RandomRows(len(features))
                 statistics._kept.add(features, np.arange(len(features)))
-                spatial = ("spatial_mean", "spatial_covariance")
-                if spatial[0] in arrays:
-                    moments = {name: arrays[name] for name in spatial}
-                    statistics.spatial = cls.of_moments({}, **moments)
+                names = ("spatial_mean", "spatial_covariance")
+                if names[0] in arrays:
+                    moments = (arrays[name] for name in names)
+                    statistics.spatial = cls.of_moments(*moments, {}, names)
         except _NOT_OURS as error:
             raise BadInput(
                 f"{path} is no file of reference statistics ({error})."
