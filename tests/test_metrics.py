@@ -226,7 +226,7 @@ def test_fid_below_0_by_more_than_rounding_is_refused(random):
     real = statistics(features(random, 30, 8))
     for trace in (-9.0, np.nan, np.inf):
         fake = statistics(features(random, 30, 8))
-        fake._scatter[0, 0] = trace * np.trace(fake._scatter)
+        fake._scatter[0, 0] = trace * np.trace(fake.covariance) * 29
         with pytest.raises(
             BadInput, match="FID would be -|NaN or infinity have no FID"
         ):

@@ -49,17 +49,13 @@ class Look:
     ) -> Iterator[Batch]:
         """Yields the first `count` images of batches, seen by the feature network."""
         look = self._looks.setdefault(draw, self._look_function(draw))
-        options = tf.data.Options()
-        off = tf.data.experimental.AutoShardPolicy.OFF
-        options.experimental_distribute.auto_shard_policy = off
-        batches = batches.take(-(-count // BATCH_SIZE)).map(_filled)
-        batches = batches.with_options(options).prefetch(2)
+        batches = _untuned(batches.take(-(-count // BATCH_SIZE)).map(_filled))
         truncation = tf.constant(truncation, tf.float32)
         local, left = self._strategy.experimental_local_results, count
         bar = tqdm(total=count, desc=title, unit=" images", disable=None)
         with features.without_tf32(), bar:
-            for x, labels in self._strategy.experimental_distribute_dataset(batches):
-                seen = look(x, labels, truncation)
+            for x, labels in batches:
+                seen = look(*self._shared_out(x, labels), truncation)
                 *seen, fine = (np.concatenate(local(each)) for each in seen)
                 batch = Batch(*(each[:left] for each in seen))
                 if not fine.all():
@@ -70,6 +66,16 @@ class Look:
                 left -= len(batch.labels)
                 bar.update(len(batch.labels))
                 yield batch
+
+    def _shared_out(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Gives each replica its slice of a batch."""
+
+        def of_replica(replica: tf.distribute.ValueContext) -> tuple[tf.Tensor, ...]:
+            index, of = replica.replica_id_in_sync_group, replica.num_replicas_in_sync
+            start, end = (BATCH_SIZE * at // of for at in (index, index + 1))
+            return tuple(each[start:end] for each in batch)
+
+        return self._strategy.experimental_distribute_values_from_function(of_replica)
 
     def _look_function(self, draw: Draw) -> Callable:
         classes = self._num_classes
@@ -97,6 +103,18 @@ class Look:
 def as_it_is(image: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
     del y, truncation
     return image
+
+
+def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Prefetches batches, with no thread that tunes the pipeline.
+
+    The end of an iterator waits until that thread wakes, which can take as long as the
+    iterator lived, up to a minute: cancellation tells it to go before it may. That of
+    a distributed dataset has such a thread of its own.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(2).with_options(options)
 
 
 def _filled(x: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -30,7 +30,7 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
     """Returns FID, and the standard deviation of the influence of b's images on it.
 
     The influence (infinitesimal jackknife, Jaeckel 1972) is the slope of FID in an
-    image's weight. The overlap's slope at y = F_b c is (c^T V S V^T c - tr S) / 2, with
+    image's weight. The overlap's slope at y = F_b V c is (c^T S c - tr S) / 2, with
     U S V^T = F_a^T F_b. It needs images whose features b keeps; without them it is NaN.
     """
     if a.mean.shape != b.mean.shape:
@@ -39,8 +39,7 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
             f"{len(b.mean)}."
         )
     shift = a.mean - b.mean
-    factor = _factor(b.covariance)
-    product = _factor(a.covariance).T @ factor
+    product = a.factor.T @ b.factor
     _, overlaps, rows = np.linalg.svd(product, full_matrices=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     distance = float(shift @ shift + traces - 2 * overlaps.sum())
@@ -50,19 +49,10 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
             "of these are no mean and covariance."
         )
     y = b.features - b.mean
-    c = y @ (factor / (factor**2).sum(0))
+    c = y @ (b.factor / (b.factor**2).sum(0) @ rows.T)
     # But for what is the same for all images.
-    influence = (y**2).sum(1) - 2 * y @ shift - (c @ rows.T) ** 2 @ overlaps
+    influence = (y**2).sum(1) - 2 * y @ shift - c**2 @ overlaps
     return max(0.0, distance), float(influence.std()) if len(y) else float("nan")
-
-
-def _factor(covariance: np.ndarray) -> np.ndarray:
-    """Returns F, F F^T = covariance: a column for each eigenvalue above rounding."""
-    if not np.isfinite(covariance).all():
-        raise BadInput("features whose covariance holds NaN or infinity have no FID.")
-    values, vectors = np.linalg.eigh(covariance)
-    true = values > len(values) * np.finfo(np.float64).eps * values[-1]
-    return vectors[:, true] * np.sqrt(values[true])
 
 
 class Fid(Metric):

@@ -13,6 +13,7 @@ import numpy as np
 from biggan_tf import files
 from biggan_tf.errors import BadInput
 
+_ROWS_AT_ONCE = 1024  # whose products are one matrix product
 _ASYMMETRY = 1e-4  # of a covariance, beside its largest entry: rounding is less
 
 # What numpy raises on a file that is missing, truncated, or of another kind.
@@ -94,12 +95,21 @@ class FeatureStatistics:
         self._kept = RandomRows(keep, seed)
         self.count: int | None = 0  # images so far; None: of a file that does not say
         self.spatial: FeatureStatistics | None = None  # of what sFID is made of
-        self.mean = np.zeros(0)  # float64 [d]
+        self._waiting: list[np.ndarray] = []  # features not yet in what follows
+        self._mean = np.zeros(0)
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
+        self._factor: np.ndarray | None = None
+
+    @property
+    def mean(self) -> np.ndarray:
+        """float64 [d]."""
+        self._take_in()
+        return self._mean
 
     @property
     def covariance(self) -> np.ndarray:
         """float64 [d, d], with count - 1 as the divisor."""
+        self._take_in()
         if self.count is None:
             return self._scatter
         if self.count < 2:
@@ -107,31 +117,61 @@ class FeatureStatistics:
         return self._scatter / (self.count - 1)
 
     @property
+    def factor(self) -> np.ndarray:
+        """float64 [d, rank], F: F F^T is the covariance, its columns are orthogonal.
+
+        It has a column for each eigenvalue above rounding, and is computed once.
+        """
+        if self._factor is None:
+            covariance = self.covariance
+            if not np.isfinite(covariance).all():
+                raise BadInput(
+                    "features whose covariance holds NaN or infinity have no FID."
+                )
+            values, vectors = np.linalg.eigh(covariance)
+            true = values > len(values) * np.finfo(np.float64).eps * values[-1]
+            self._factor = vectors[:, true] * np.sqrt(values[true])
+        return self._factor
+
+    @property
     def features(self) -> np.ndarray:
         """float32 [n, d], of the images that were kept, in random order."""
         rows = self._kept.rows
-        return rows.reshape(len(rows), len(self.mean))
+        return rows.reshape(len(rows), len(self._mean))
 
     def update(self, features: np.ndarray) -> None:
         """Takes in the features, [n, d], of further images."""
         features = finite_rows(features)
         if self._kept.count:
             self._kept.update(features)
-        count, mean = len(features), features.mean(0)
+        size = features.shape[1]
         if self.count == 0:
-            self.mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean),) * 2)
-        if mean.shape != self.mean.shape:
+            self._mean, self._scatter = np.zeros(size), np.zeros((size, size))
+        if size != len(self._mean):
             raise BadInput(
-                f"features of size {len(mean)} after features of size {len(self.mean)}."
+                f"features of size {size} after features of size {len(self._mean)}."
             )
-        # Chan, Golub and LeVeque (1979): sums of deviations from each batch's own mean,
-        # so that a mean far from zero costs no digits.
-        total, shift = self.count + count, mean - self.mean
-        between = shift * np.sqrt(self.count * count / total)
+        self.count += len(features)
+        self._factor = None
+        self._waiting.append(features)
+        if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Lets the features that wait count in mean and covariance.
+
+        Chan, Golub and LeVeque (1979): sums of deviations from the mean of these alone,
+        so that a mean far from zero costs no digits.
+        """
+        if not self._waiting:
+            return
+        features, self._waiting = np.concatenate(self._waiting), []
+        count, mean = len(features), features.mean(0)
+        share, shift = count / self.count, mean - self._mean
+        between = shift * np.sqrt((1 - share) * count)
         rows = np.concatenate([features - mean, [between]])
         self._scatter += rows.T @ rows
-        self.mean = self.mean + shift * (count / total)
-        self.count = total
+        self._mean += shift * share
 
     def differences(self, protocol: Mapping[str, Any]) -> str:
         """Says what of `protocol` is otherwise in that of these; "" if nothing is."""
@@ -157,8 +197,8 @@ class FeatureStatistics:
         """
         made = cls(protocol)
         made.count = None
-        made.mean, spread = map(_real, names, (mean, covariance))
-        if made.mean.ndim != 1 or spread.shape != (len(made.mean),) * 2:
+        made._mean, spread = map(_real, names, (mean, covariance))
+        if made._mean.ndim != 1 or spread.shape != (len(made._mean),) * 2:
             raise ValueError(
                 f"{names[0]} has shape {mean.shape} and {names[1]} {spread.shape}"
             )
