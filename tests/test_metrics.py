@@ -67,6 +67,18 @@ def test_statistics_are_those_of_numpy_however_they_are_batched(random):
     assert chosen <= {tuple(row) for row in rows.astype(np.float32)}
 
 
+def test_statistics_may_be_read_between_two_batches(random):
+    rows = 1e3 + features(random, 1300, 5)
+    found = metrics.FeatureStatistics()
+    for start in range(0, 1300, 300):
+        found.update(rows[start : start + 300])
+        found.keep_factor()  # of these images alone
+        expected = rows[: start + 300]
+        np.testing.assert_allclose(found.mean, expected.mean(0), rtol=1e-13)
+        for covariance in (found.covariance, found.factor @ found.factor.T):
+            np.testing.assert_allclose(covariance, np.cov(expected.T), rtol=1e-8)
+
+
 def test_the_features_that_stay_are_chosen_from_all(random):
     """Images may come class by class."""
     rows = np.repeat(np.arange(10.0), 500)[:, None]

@@ -8,7 +8,7 @@ import numpy as np
 
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
-from biggan_tf.metrics.statistics import FeatureStatistics, finite_rows
+from biggan_tf.metrics.statistics import ROWS_AT_ONCE, FeatureStatistics, finite_rows
 
 _MOST_CLASS_BYTES = 2**33  # of the covariances of all classes
 _ROUNDING = 1e-6  # of FID, in parts of the two traces
@@ -39,7 +39,8 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
             f"{len(b.mean)}."
         )
     shift = a.mean - b.mean
-    product = a.factor.T @ b.factor
+    factor = b.factor
+    product = a.factor.T @ factor
     _, overlaps, rows = np.linalg.svd(product, full_matrices=False)
     traces = np.trace(a.covariance) + np.trace(b.covariance)
     distance = float(shift @ shift + traces - 2 * overlaps.sum())
@@ -49,7 +50,7 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
             "of these are no mean and covariance."
         )
     y = b.features - b.mean
-    c = y @ (b.factor / (b.factor**2).sum(0) @ rows.T)
+    c = y @ (factor / (factor**2).sum(0) @ rows.T)
     # But for what is the same for all images.
     influence = (y**2).sum(1) - 2 * y @ shift - c**2 @ overlaps
     return max(0.0, distance), float(influence.std()) if len(y) else float("nan")
@@ -71,6 +72,7 @@ class Fid(Metric):
 
     def __init__(self, request: Request, reference: Reference):
         self._real, self._fake = reference.statistics, FeatureStatistics(keep=_KEPT)
+        self._real.keep_factor()
 
     def update(self, batch: Batch) -> None:
         self._fake.update(batch.features)
@@ -97,6 +99,7 @@ class FidInfinity(Metric):
 
     def __init__(self, request: Request, reference: Reference):
         self._real, self._fake = reference.statistics, FeatureStatistics(keep=_KEPT)
+        self._real.keep_factor()
         self._ends = np.linspace(request.num_images / 4, request.num_images, 7)
         self._ends = self._ends.astype(int)
         self._found: list[tuple[float, float]] = []  # distance and deviation
@@ -144,6 +147,7 @@ class Sfid(Metric):
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.statistics.spatial
         self._fake = FeatureStatistics(keep=_KEPT)
+        self._real.keep_factor()
 
     def update(self, batch: Batch) -> None:
         self._fake.update(batch.spatial)
@@ -178,7 +182,8 @@ class IntraFid(Metric):
     @classmethod
     def check(cls, request: Request) -> None:
         classes, size = len(request.class_names), request.feature_size
-        if 16 * classes * size**2 > _MOST_CLASS_BYTES:
+        real_and_generated = 2 * 8 * classes * size * (size + ROWS_AT_ONCE)
+        if real_and_generated > _MOST_CLASS_BYTES:
             raise BadInput(
                 f"intra_fid of {classes} classes and {size} features: leave it out of "
                 "the metrics, for its covariances do not fit in memory."

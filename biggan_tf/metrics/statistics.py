@@ -13,7 +13,7 @@ import numpy as np
 from biggan_tf import files
 from biggan_tf.errors import BadInput
 
-_ROWS_AT_ONCE = 1024  # whose products are one matrix product
+ROWS_AT_ONCE = 512  # whose products are one matrix product
 _ASYMMETRY = 1e-4  # of a covariance, beside its largest entry: rounding is less
 
 # What numpy raises on a file that is missing, truncated, or of another kind.
@@ -98,7 +98,7 @@ class FeatureStatistics:
         self._waiting: list[np.ndarray] = []  # features not yet in what follows
         self._mean = np.zeros(0)
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
-        self._factor: np.ndarray | None = None
+        self._factor: np.ndarray | None = None  # if it is kept
 
     @property
     def mean(self) -> np.ndarray:
@@ -120,18 +120,22 @@ class FeatureStatistics:
     def factor(self) -> np.ndarray:
         """float64 [d, rank], F: F F^T is the covariance, its columns are orthogonal.
 
-        It has a column for each eigenvalue above rounding, and is computed once.
+        It has a column for each eigenvalue above rounding.
         """
-        if self._factor is None:
-            covariance = self.covariance
-            if not np.isfinite(covariance).all():
-                raise BadInput(
-                    "features whose covariance holds NaN or infinity have no FID."
-                )
-            values, vectors = np.linalg.eigh(covariance)
-            true = values > len(values) * np.finfo(np.float64).eps * values[-1]
-            self._factor = vectors[:, true] * np.sqrt(values[true])
-        return self._factor
+        if self._factor is not None:
+            return self._factor
+        covariance = self.covariance
+        if not np.isfinite(covariance).all():
+            raise BadInput(
+                "features whose covariance holds NaN or infinity have no FID."
+            )
+        values, vectors = np.linalg.eigh(covariance)
+        true = values > len(values) * np.finfo(np.float64).eps * values[-1]
+        return vectors[:, true] * np.sqrt(values[true])
+
+    def keep_factor(self) -> None:
+        """Computes `factor` once for many scores, until further images come."""
+        self._factor = self.factor
 
     @property
     def features(self) -> np.ndarray:
@@ -154,7 +158,7 @@ class FeatureStatistics:
         self.count += len(features)
         self._factor = None
         self._waiting.append(features)
-        if sum(map(len, self._waiting)) >= _ROWS_AT_ONCE:
+        if sum(map(len, self._waiting)) >= ROWS_AT_ONCE:
             self._take_in()
 
     def _take_in(self) -> None:
