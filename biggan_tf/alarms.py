@@ -12,8 +12,9 @@ Line = dict[str, float]  # of scalars.jsonl or spectra.jsonl
 class AlarmOptions:
     """The signs that are watched (None: not watched), and what is done at an alarm.
 
-    A NaN in a loss is always an alarm. "rewind" goes back, once, to an earlier
-    checkpoint and lowers the learning rates; a later alarm stops the run.
+    A NaN or infinity in a loss or gradient is always an alarm, and stops the run unless
+    it rewinds. "rewind" goes back, once, to an earlier checkpoint and lowers the
+    learning rates; a later alarm stops the run.
     """
 
     real_loss_band: tuple[float, float] | None = option(

@@ -52,7 +52,8 @@ def cutout(x: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     side = x.shape[1]
     rows, columns, _ = _columns(uniform)
     middles = (_integer(u, 0, side) for u in (rows, columns))
-    inside = [tf.abs(tf.range(side) - middle) * 4 < side for middle in middles]
+    offsets = [4 * (tf.range(side) - middle) for middle in middles]
+    inside = [(-side <= offset) & (offset < side) for offset in offsets]
     hole = inside[0][:, :, None] & inside[1][:, None, :]
     return tf.where(hole[..., None], tf.zeros_like(x), x)
 

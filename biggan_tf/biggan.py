@@ -11,11 +11,12 @@ D makes a logit from an image and a class. Its blocks halve the side and have no
 norm. Their features are summed over the image, and the sum is compared with an
 embedding of y.
 
-In both networks self-attention follows the stages of `spec.attention`, and kernels have
-spectral norm (but not G's class embeddings). Channels are `spec.width` times the
-factors in `architecture.CHANNELS`. A block takes `units`, its number of output
-channels, and two dicts of arguments: `kernel` for each convolution inside, `norm` for
-each conditional batch norm (cBN). conv3 is a 3x3 convolution.
+In both networks self-attention stands behind the stages whose output has a side in
+`spec.attention`, and kernels have spectral norm (but not G's class embeddings).
+Channels are `spec.width` times the factors in `architecture.CHANNELS`. A block takes
+`units`, its number of output channels, and two dicts of arguments: `kernel` for each
+convolution inside, `norm` for each conditional batch norm (cBN). conv3 is a 3x3
+convolution.
 """
 
 from __future__ import annotations

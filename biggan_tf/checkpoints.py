@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -86,7 +87,7 @@ class Checkpoints:
     def keep_best(
         self, step: int, name: str, value: float, lower: bool, protocol: dict[str, Any]
     ) -> None:
-        """Writes the state to the folder `best` if no score that compares was better.
+        """Writes the state to the folder `best` if it beats the score there.
 
         Those of the same name and protocol compare. Otherwise what is there is moved to
         `best-STEP`, with a line. With `lower`, lower scores are better.
@@ -212,6 +213,15 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
 def read_average(path: Path) -> dict[str, np.ndarray]:
     """Returns the variables of G, its weights averaged; see `read_weights`."""
     return read_weights(path, "average")
+
+
+def sha256(weights: dict[str, np.ndarray]) -> str:
+    """Returns a hash of what `read_average` returns."""
+    whole = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        whole.update(name.encode())
+        whole.update(np.ascontiguousarray(value))
+    return whole.hexdigest()
 
 
 def _open(path: Path) -> tf.train.CheckpointReader:

@@ -68,12 +68,12 @@ def is_several(value: object) -> bool:
 
 
 def listed(value: object) -> list:
-    """Returns what a list, an array or the like holds; of anything else a list."""
+    """Returns what an array or the like holds, as a list; or anything else in one."""
     return [plain(each) for each in (value if is_several(value) else [value])]
 
 
 def as_numbers(name: str, value: object) -> list[float]:
-    """Returns a number or several as a list; BadInput if it is none, or another."""
+    """Returns one number or several as a list; BadInput if one is none, or of none."""
     found = [as_number(name, each) for each in listed(value)]
     if not found:
         raise BadInput(f"{name} = {value!r}: take a number, or several.")

@@ -8,7 +8,8 @@ r"""Scores an exported module, or a training run's newest or best checkpoint.
 The truncation curve, FID and IS at each threshold: `truncation_curve.csv` and `.png`,
 in TensorBoard, and as the four columns of the paper's Table 2. A run's batch-norm
 statistics are measured at each threshold (those of published weights are kept, unless
-export.accumulate = True). A module must have statistics for each threshold.
+export.accumulate = True, or the convention is not theirs). A module must have
+statistics for each threshold.
 
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000

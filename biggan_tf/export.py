@@ -9,9 +9,9 @@ r"""Exports a trained model as a module that `hub.load` opens.
 The module holds the moving average of G's weights from the newest checkpoint, divided
 by sigma, and standing statistics of batch norm, measured for a grid of truncations.
 Statistics that came with imported weights are used as they are, unless
-`export.accumulate = True`. The module's README.md says how to call it. Without
-`--export_dir` it goes to `export` in the model directory, and replaces an earlier one,
-unless there are other or edited files in it.
+`export.accumulate = True`, or the truncation convention is not theirs. The module's
+README.md says how to call it. Without `--export_dir` it goes to `export` in the model
+directory, and replaces an earlier one, unless there are other or edited files in it.
 """
 
 from absl import flags

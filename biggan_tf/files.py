@@ -125,7 +125,7 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the lines of a file that hold a JSON object, and it; none if no file.
 
-    A number of thousands of digits, which Python does not read, leaves a line out.
+    A line with a number of thousands of digits, which Python does not read, is skipped.
     """
     path = Path(path)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
@@ -219,7 +219,7 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def refuse_failed(file: Path, told: str) -> None:
     """Raises BadInput if there is something else in place of what was to be downloaded.
 
-    So if the file cannot be opened. The error begins with what it is `told` as, such as
+    Also if the file cannot be opened. The error begins with `told`, such as
     "--path=x.pth".
     """
     try:

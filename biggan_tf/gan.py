@@ -66,7 +66,7 @@ class GanOptions:
     freeze_discriminator: bool = option(False, "nothing of D moves")
 
     def check(self) -> None:
-        """Raises BadInput if nothing would train."""
+        """Raises BadInput if nothing would train, or a target has no augmentations."""
         if self.freeze_generator and self.freeze_discriminator:
             raise BadInput(
                 "gan.freeze_generator = True with gan.freeze_discriminator = True: "
@@ -140,8 +140,8 @@ class Gan(tf.Module):
         stride = batch_size / options.augment_images
         self.augment = Augmenter(options.augment, options.augment_target, stride)
         self.augmented_share = self.augment.share
-        state = generator.non_trainable_variables, discriminator.non_trainable_variables
-        state = [*state[0], *state[1], *self.averages]
+        state = [*generator.non_trainable_variables, *self.averages]
+        state += discriminator.non_trainable_variables
         batch = {"batch_size": batch_size, "micro_batches": micro_batches}
         batch |= {"state": state, "jit_compile": jit_compile}
         self.update_discriminator = Update(

@@ -59,7 +59,7 @@ def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndar
     picture = picture.transpose(0, 2, 1, 3, 4)
     picture = picture.reshape(rows * height, columns * width, channels)
     picture = picture[: rows * height - line, : columns * width - line]
-    if row_labels:
+    if any(row_labels):
         margin = _margin(row_labels, picture.shape[0], height, height - line)
         picture = np.concatenate([margin, picture], axis=1)
     return picture
@@ -80,7 +80,7 @@ def check_size(
     """
     tile = side * max(1, -(-SMALLEST_TILE // side))
     height, width = (n * (tile + tile // 32) - tile // 32 for n in (rows, columns))
-    if row_labels:
+    if any(row_labels):
         width += _texts(row_labels, tile)[1]
     check_pixels(path, height, width)
 

@@ -30,6 +30,7 @@ Where the data has another number of classes, class embeddings start afresh.
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -73,7 +74,9 @@ _PATH = flags.DEFINE_string(
 
 def main() -> None:
     if not _SOURCE.value or not _MODEL_DIR.value:
-        raise BadInput("--source and --model_dir: give both, who made what, and where.")
+        raise BadInput(
+            "--source and --model_dir: give both, who made the files and a new folder."
+        )
     model_dir = Path(_MODEL_DIR.value)
     if model_dir.exists():
         raise BadInput(f"--model_dir={model_dir}: is there already; name a new folder.")
@@ -91,7 +94,8 @@ def _read() -> weights.Published:
     if source == "biggan_pytorch":
         if path:
             raise BadInput(f"--path={path}: leave it out; this source takes files.")
-        return weights.biggan_pytorch.read(**files, optimizers=_OPTIMIZERS.value)
+        optimizers = [*map(os.path.expanduser, _OPTIMIZERS.value)]
+        return weights.biggan_pytorch.read(**files, optimizers=optimizers)
     if files or _OPTIMIZERS.value:
         raise BadInput(
             f"--{next(iter(files), 'optimizers')}: leave it out; --source={source} "
@@ -149,7 +153,7 @@ def _build(published: weights.Published, data: DataSpec) -> Gan:
     latents = LatentOptions(counts=data.class_counts)
     gan = run.build_gan(*specs, run.TrainOptions(), latents)
     ExportOptions()  # kept in config.gin for the export
-    config.refuse_dead_bindings(list(config.ROOMS))
+    config.refuse_dead_bindings(config.ROOMS)
     return gan
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from biggan_tf.checks import is_whole
@@ -20,8 +21,13 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
     name of a class means that class, and "index:2" the class of that index, whatever
     other classes are called, unless one is called just so, "index:2".
 
+    Letters with accents may be written in either of Unicode's two ways.
+
     Raises BadInput, which names `flag`, if a word means no class, or may mean several.
     """
+    composed = [unicodedata.normalize("NFC", name) for name in class_names]
+    if len({*composed}) == len({*class_names}):
+        text, class_names = unicodedata.normalize("NFC", text), composed
     try:
         words = next(csv.reader([text], skipinitialspace=True, strict=True))
     except (csv.Error, StopIteration):

@@ -62,7 +62,7 @@ def labels(count: int, frequencies: Sequence[float], seed: tf.Tensor) -> tf.Tens
         return tf.random.stateless_uniform([count], seed, 0, classes, tf.int32)
     ends = np.cumsum(frequencies)  # class i is drawn from ends[i - 1] to ends[i]
     inner = np.round(2**30 * ends[:-1] / ends[-1]).astype(np.int32)
-    # Of integers, for XLA draws other floats.
+    # Integers, because XLA would draw other floats.
     numbers = tf.random.stateless_uniform([count], seed, 0, 2**30, tf.int32)
     return tf.searchsorted(inner, numbers, side="right")
 
@@ -175,7 +175,7 @@ class LatentOptions:
     counts: tuple[int, ...] = ()
 
     def check(self) -> None:
-        """Raises BadInput if steps or counts are missing, or steps are too many."""
+        """BadInput if steps or counts are missing, or nothing takes the steps."""
         unbalanced = self.counts and max(self.counts) > BALANCED * min(self.counts)
         settle(self, "labels", "data" if unbalanced else "uniform")
         if self.labels == "data" and not self.counts:
@@ -274,14 +274,14 @@ class Draws:
         return self._slice(options.draw(shape, fold(self.seed, 0), step))
 
     def labels(self, frequencies: Sequence[float]) -> tf.Tensor:
-        """Returns labels, int32 [slice], as frequent as `labels` draws them."""
+        """Returns labels, int32 [slice], drawn in proportion to the frequencies."""
         return self._slice(labels(self.batch_size, frequencies, fold(self.seed, 1)))
 
     def uniform(self, key: int, size: int, batches: int = 1) -> tf.Tensor:
         """Returns `size` numbers in [0, 1) per image, float32 [batches * slice, size].
 
-        Every use has a key of its own, 2 or more. They are for `batches` batches of
-        images, one after the other.
+        Every use has a key of its own: 2 or more, but not the 5 of `further`. The
+        numbers are for `batches` batches of images, one after the other.
         """
         shape, seed = [self.batch_size, size], fold(self.seed, key)
         seeds = [fold(seed, index) for index in range(batches)]

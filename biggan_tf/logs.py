@@ -89,7 +89,7 @@ class Logs:
             self._actions.append((train.tick_steps, action))
 
     def rewind(self, step: int) -> None:
-        """Drops what was logged after `step`; the run goes on from there."""
+        """Drops scalars, spectra and sheets after `step`, where the run goes on."""
         self._sheets.rewind(step)
         self._spectra.rewind(step)
         self.watch.start(self._scalars.rewind(step), self._spectra.lines)

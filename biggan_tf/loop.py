@@ -39,9 +39,12 @@ def sentences() -> Iterator[None]:
         with data.sentences(), memory.room_or(SMALLER):
             yield
     except OSError as error:
-        file, why = error.filename or "--model_dir", error.strerror or error
+        file = error.filename or "--model_dir, or what is printed,"
         misplaced = isinstance(error, (FileExistsError, IsADirectoryError))
         what = "move it away" if misplaced else "make room"
+        if isinstance(error, BrokenPipeError):
+            file, what = "standard output", "let something read it"
+        why = error.strerror or error
         told = f"{file} cannot be written ({why}): {what}, and {again}."
         raise BadInput(told) from error
     except distribution.LOST_WORKER_ERRORS as error:

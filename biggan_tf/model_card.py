@@ -18,7 +18,7 @@ from PIL import Image
 
 from biggan_tf import images, latents
 from biggan_tf.evaluation import compared_with, told
-from biggan_tf.sampling import ExportOptions, Sampler
+from biggan_tf.sampling import OF_A_MODULE, ExportOptions, Sampler
 
 README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
 MOST_ROWS, COLUMNS = 8, 6  # of the picture
@@ -48,7 +48,8 @@ def readme(
     Args:
         sampler: of the module.
         options, with_discriminator: of the export.
-        records: of scores, as in `metrics.jsonl`; those of this step count.
+        records: of scores, as in `metrics.jsonl`; those of this step count, unless
+            they are known to be of other weights.
         facts: `name` of the module's folder, `family` of its networks, `data`, the name
             of the data set, and `config`, the configuration of the training.
     """
@@ -63,7 +64,8 @@ def readme(
     facts["license"] = _quoted(options.license)
     facts["truncation"] = f"{_truncation(sampler):g}"
     facts["scores"] = (
-        _table(records, sampler.step) or "Nothing was scored at this step."
+        _table(one for one in records if _is_of(sampler, one["protocol"]))
+        or "Nothing was scored at this step."
     )
     return README.format(sampler=sampler, options=options, **facts)
 
@@ -102,15 +104,23 @@ def _truncation(sampler: Sampler) -> float:
     return np.inf if sampler.convention in latents.DISCRETE else 0.5
 
 
-def _table(records: Iterable[dict[str, Any]], step: int) -> str:
-    """Returns the scores of a step as a table of Markdown; "" without any."""
+def _is_of(sampler: Sampler, protocol: dict[str, Any]) -> bool:
+    """Returns whether scores are those of a run's sampler, as far as is known."""
+    if protocol.get("step") != sampler.step:
+        return False
+    if protocol.get("statistics") == OF_A_MODULE:  # whose hash is of other files
+        return True
+    return protocol.get("weights_sha256") in (None, "", sampler.weights_sha256)
+
+
+def _table(records: Iterable[dict[str, Any]]) -> str:
+    """Returns scores as a table of Markdown; "" without any."""
     lines = []
     for record in records:
         protocol = record["protocol"]
-        if protocol.get("step") == step:
-            of = [str(protocol.get(key, "")) for key in ("truncation", "num_images")]
-            of.append(compared_with(protocol))
-            lines += [f"| {' | '.join([*cells, *of])} |" for cells in told(record)]
+        of = [str(protocol.get(key, "")) for key in ("truncation", "num_images")]
+        of.append(compared_with(protocol))
+        lines += [f"| {' | '.join([*cells, *of])} |" for cells in told(record)]
     head = (
         "| score | value ± standard error | truncation | images | compared with |",
         "|---" * 5 + "|",

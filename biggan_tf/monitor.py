@@ -70,7 +70,7 @@ class MonitorOptions:
 
 
 class ScalarLog:
-    """`scalars.jsonl`: one line a tick, {"step": n, name: value, ...}."""
+    """`scalars.jsonl` or `spectra.jsonl`: lines {"step": n, name: value, ...}."""
 
     def __init__(self, path: str | os.PathLike[str]):
         self._path = Path(path)
@@ -280,10 +280,11 @@ class Spectra:
             found, _, _ = layers.largest_singular(matrices)
             sigmas.update(zip(map(id, group), tf.unstack(found)))
         for layer in every:
-            divisors.append(tf.ones([]))
+            divisor = tf.ones([])
             if layer.spectral_norm:
                 given = layer.matrix(), tf.convert_to_tensor(layer.u), layer.sn_epsilon
-                divisors[-1] = layers.power_iteration(*given)[-1]
+                divisor = layers.power_iteration(*given)[-1]
+            divisors.append(divisor)
         return [sigmas[id(layer)] for layer in every], divisors
 
 
@@ -308,9 +309,8 @@ class SampleSheets:
         self._columns = options.sample_columns
         spec = gan.generator.spec
         rows = min(options.sample_classes, spec.num_classes)
-        chosen = [row * spec.num_classes // rows for row in range(rows)]
-        self._chosen = chosen
-        self._labels = tf.repeat(tf.constant(chosen, tf.int32), self._columns)
+        self._chosen = [row * spec.num_classes // rows for row in range(rows)]
+        self._labels = tf.repeat(tf.constant(self._chosen, tf.int32), self._columns)
         seed = latents.fold(latents.root_seed(gan.seed), 2**31 - 1)
         shape = [len(self._labels), spec.latent_size]
         self._z = gan.latent_options.draw(shape, seed)

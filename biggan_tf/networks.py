@@ -54,7 +54,7 @@ def variables(spec: NetworkSpec) -> dict[str, tuple[tuple[int, ...], bool]]:
 
     # A plain tf.Graph would turn all Keras layers of the process into those of Keras 1.
     graph = tf.__internal__.FuncGraph("without_values")
-    # Layers need no AutoGraph, and Keras takes three quarters of the time to apply it.
+    # Layers need no AutoGraph; applying it would take three quarters of the time.
     plainly = tf.autograph.experimental.do_not_convert(build)
     with tf.variable_creator_scope(without_value), graph.as_default():
         network = plainly(spec)

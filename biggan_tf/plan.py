@@ -143,7 +143,7 @@ def make_plan(
     turned_on(gan.frozen)
     _check_relations(plan)
     _check_moments(plan, continue_from)
-    config.refuse_dead_bindings(list(config.ROOMS))
+    config.refuse_dead_bindings(config.ROOMS)
     if continue_from and not checkpoints.every(Path(model_dir) / "checkpoints"):
         run.check_takes_over(
             continue_from, source.spec, plan.generator, plan.discriminator
@@ -182,6 +182,13 @@ def _check_relations(plan: Plan) -> None:
             "'one_device'; XLA cannot compile an update of "
             f"{plan.strategy.num_replicas_in_sync} replicas on CPUs."
         )
+    half = "mixed_float16" in (plan.generator.precision, plan.discriminator.precision)
+    alone = isinstance(plan.strategy, tf.distribute.OneDeviceStrategy)
+    if train.jit_compile and half and not alone:
+        raise BadInput(
+            "train.jit_compile = True with precision = 'mixed_float16': take False, or "
+            "distribution.kind = 'one_device'; XLA cannot skip an update of replicas."
+        )
     for alarm, needed in (
         ("sigma0_growth", "spectra_every_steps"),
         ("accuracy_gap", "held_out_every_steps"),
@@ -203,7 +210,7 @@ def _check_relations(plan: Plan) -> None:
 
 
 def _check_moments(plan: Plan, continue_from: str | os.PathLike[str] | None) -> None:
-    """BadInput if Adam's moments are to be left behind, and that cannot be."""
+    """Raises BadInput if train.keep_moments = False, and the run cannot do that."""
     if plan.train.keep_moments:
         return
     if continue_from is None:

@@ -80,12 +80,12 @@ def draw(model_dir: Path, output: Path) -> None:
         figure.savefig(temporary, dpi=100, format=output.suffix[1:].lower())
 
 
-def time_of(folder: Path, steps: int = 40) -> None:
+def time_of(folder: Path) -> None:
     """Prints seconds of 100 steps, of logging spectra once, and their ratio.
 
     Logs to a folder that is of no other use.
     """
-    plan = loop.make_plan()
+    plan, steps = loop.make_plan(), 40
     gan, batches = plan.build(), loop.train_batches(plan, 0)
     board = TensorBoard(folder)
     spectra = Spectra(gan, folder, board)
@@ -107,10 +107,12 @@ def time_of(folder: Path, steps: int = 40) -> None:
 @data.sentences()
 def main() -> None:
     if _TIME.value:
+        config.leave_out(["model_dir", "output"], "--time", "it measures a recipe")
         config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
         with tempfile.TemporaryDirectory() as folder:
             time_of(Path(folder))
     else:
+        config.leave_out(["gin_file", "gin_param"], "no --time", "--time reads it")
         if not _MODEL_DIR.value:
             raise BadInput("--model_dir is missing: the run whose spectra to draw.")
         draw(Path(_MODEL_DIR.value), Path(_OUTPUT.value))

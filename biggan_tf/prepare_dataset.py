@@ -144,8 +144,8 @@ def verify(folder: Path, spec: data.DataSpec) -> str:
 
 @data.sentences()
 def main() -> None:
-    if not re.fullmatch(r"[A-Za-z]\w*", _NAME.value, re.ASCII):
-        told = "take a letter, and then letters, digits and underscores"
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", _NAME.value):
+        told = "take a small letter, and then small letters, digits and underscores"
         raise BadInput(f"--name={_NAME.value}: {told}.")
     with contextlib.suppress(tfds.core.DatasetNotFoundError):
         tfds.builder_cls(_NAME.value)
@@ -165,7 +165,7 @@ def main() -> None:
                 "names of one line, without blanks at their ends."
             )
     found.check_ready()
-    print(*found.remarks(), sep="\n", flush=True)
+    print(*found.found(), sep="\n", flush=True)
     config.refuse_dead_bindings(("data",))
     download = None
     if _BEAM.value is not None:

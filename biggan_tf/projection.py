@@ -62,7 +62,7 @@ def search(
     """
     picture = to_network(picture).numpy()
     classes = tf.one_hot(labels, sampler.num_classes)
-    # The logits of a start: that of its class, and those of all others.
+    # The logit of a start's own class; those of the others are 0.
     own = math.log(DRAWN_SHARE / (1 - DRAWN_SHARE) * max(1, len(labels) - 1))
     drawn = np.random.default_rng(seed).integers(len(labels), size=DRAWN)
     z = sampler.latents(DRAWN, truncation, seed)

@@ -282,7 +282,7 @@ class Sigma0(Regulariser):
 
 @options("embedding_decay")
 class EmbeddingDecay(Regulariser):
-    """|E|^2 / 2 of the class embeddings of both networks (Appendix H)."""
+    """|E|^2 / 2 of D's class embedding and of G's shared one, if any (Appendix H)."""
 
     weight: float = option(0.0, "of the penalty; the paper's cure is 1e-6", high=1e3)
 

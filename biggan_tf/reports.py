@@ -143,10 +143,12 @@ def _scores(path: Path) -> str:
     """Returns the records of `metrics.jsonl` as a table; "" without any."""
     rows = []
     for record in evaluation.read_records(path):
-        of = [str(record["protocol"].get(key, "")) for key in PROTOCOL]
-        of.append(evaluation.compared_with(record["protocol"]))
+        protocol = record["protocol"]
+        of = [str(protocol.get(key, "")) for key in PROTOCOL]
+        of.append(str(protocol.get("weights_sha256", ""))[:8])
+        of.append(evaluation.compared_with(protocol))
         rows += [[*cells, *of] for cells in evaluation.told(record)]
-    names = ("score", "value ± se", *PROTOCOL, "compared with")
+    names = ("score", "value ± se", *PROTOCOL, "weights", "compared with")
     head = "".join(f"<th>{name}</th>" for name in names)
     body = (
         f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>"

@@ -91,7 +91,7 @@ def build_gan(
 
 
 def write_data_spec(folder: Path, spec: DataSpec, images_sha256: str = "") -> None:
-    """Writes `data.json`: what an export needs of the data; TensorFlow's version.
+    """Writes `data.json`: the data, the hash of its images, and TensorFlow's version.
 
     Prints a line if the run was trained on images of another hash.
     """
@@ -156,7 +156,7 @@ def lock(folder: Path) -> BinaryIO:
 
 
 def check_names(folder: Path) -> None:
-    """Raises BadInput if a file is where a run makes a folder, or the other way."""
+    """BadInput if files and folders are in each other's place, or a file is missing."""
     for above in (folder, *folder.parents):
         if os.path.lexists(above) and not above.is_dir():
             raise BadInput(f"--model_dir={folder}: {above} is there and is no folder.")
@@ -289,8 +289,8 @@ def inference_generator(
         raise BadInput(f"{told}; import again.") from error
     if measured:
         generator.measure(passes, export.seed)
-    names = trained.data.class_names
-    return generator, generator.sampler(trained.step, names, origin)
+    about = trained.data.class_names, origin, checkpoints.sha256(trained.weights)
+    return generator, generator.sampler(trained.step, *about)
 
 
 # --- going on from another run --------------------------------------------------------
@@ -352,8 +352,9 @@ def check_takes_over(
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
     """Restores networks, G's average, optimisers and step from another run.
 
-    Averages of regularisers start anew. Without `keep_moments` both optimisers start as
-    at step 0. Raises BadInput if the checkpoint at `path` does not fit.
+    Averages of regularisers, loss scales and the share of augmented images start anew.
+    Without `keep_moments` both optimisers start as at step 0. BadInput if the
+    checkpoint at `path` does not fit.
     """
     kept = tf.train.Checkpoint(
         generator=gan.generator,

@@ -100,7 +100,9 @@ _WALKS = flags.DEFINE_integer("walks", 6, "Of a film, side by side.", 1, 100)
 _SECONDS = flags.DEFINE_float("seconds", 1.5, "Of a film, from class to class.")
 _RATE = flags.DEFINE_integer("rate", 24, "Frames a second of a film.", 1, 100)
 _COUNT = flags.DEFINE_integer("count", None, "Images in a folder.", 1, 10**8)
-_PER_CLASS = flags.DEFINE_integer("per_class", None, "The same, a class.", 1, 10**6)
+_PER_CLASS = flags.DEFINE_integer(
+    "per_class", None, "Images of each class in a folder.", 1, 10**6
+)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the latents.", 0, LARGEST_SEED)
 
 

@@ -23,7 +23,9 @@ _PNG_END = b"IEND\xaeB`\x82"
 
 @dataclasses.dataclass(frozen=True)
 class SampleFolder:
-    """PNG files `CLASS_NAME_NUMBER.png`, 8 bits, of a module; a run of it can be cut.
+    """8-bit PNG files of a module, such as `0003_Dress_000017.png`.
+
+    Writing them goes on where it was killed.
 
     Image number n is a function of n and the fields. With labels of all classes, drawn
     at random, the first `count` are those that `evaluate` scores with the same seed.
@@ -36,7 +38,7 @@ class SampleFolder:
     seed: int
 
     def write(self, path: str | os.PathLike[str], sampler: Sampler, count: int) -> int:
-        """Writes the first `count` images that are not there; returns how many.
+        """Writes those of the first `count` images that are missing; returns how many.
 
         One that was cut short is drawn again. BadInput if the folder holds others, or
         another process writes there.

@@ -24,6 +24,7 @@ from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
 STREAM_BATCH = 128  # images of `Sampler.batch`
+OF_A_MODULE = "standing, of the module"  # what a module's scores say of statistics
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 Values = Mapping[str, "tf.Variable | np.ndarray"]  # of a network's variables, by path
 
@@ -102,8 +103,8 @@ class Sampler:
         """Draws images, a few at a time to save memory.
 
         Labels are int [n], or float [n, num_classes], one-hot or soft. BadInput on
-        others, see `inputs`; and unless truncation is one of the convention, or has
-        statistics.
+        others, see `inputs`; on a truncation without statistics that the convention
+        does not allow; and if images are NaN.
         """
         z, y = map(tf.constant, self.inputs(z, y))
         truncation = as_number("truncation", truncation)
@@ -185,7 +186,7 @@ class InferenceGenerator:
         convention: of truncation, see `latents.TRUNCATIONS`.
         truncations: to measure statistics at, ascending.
         batch_size: images of a pass that measures statistics, over all replicas.
-        frequencies: of the classes in training, and so in these passes; None: equal.
+        frequencies: of the classes in training, and so in these passes.
     """
 
     def __init__(
@@ -193,14 +194,14 @@ class InferenceGenerator:
         spec: GeneratorSpec,
         convention: str,
         truncations: Sequence[float],
-        batch_size: int = 64,
-        frequencies: Sequence[float] | None = None,
+        batch_size: int,
+        frequencies: Sequence[float],
     ):
         self.network = networks.build(for_inference(spec))
         self.statistics = StandingStatistics(self.network, truncations)
         self._sn_epsilon, self._convention = spec.sn_epsilon, convention
         self._truncations = tuple(map(float, truncations))
-        self._frequencies = frequencies or latents.uniform(spec.num_classes)
+        self._frequencies = tuple(frequencies)
         self._accumulator = Accumulator(
             self.network, convention, batch_size, self._frequencies
         )
@@ -223,7 +224,11 @@ class InferenceGenerator:
         return self.network(z, y, statistics=self.statistics.at(truncation))
 
     def sampler(
-        self, step: int, class_names: Sequence[str], statistics: str
+        self,
+        step: int,
+        class_names: Sequence[str],
+        statistics: str,
+        weights_sha256: str = "",
     ) -> Sampler:
         """Returns the sampler; it changes with the weights and statistics."""
         spec = self.network.spec
@@ -232,6 +237,7 @@ class InferenceGenerator:
             *(spec.num_classes, spec.latent_size, spec.resolution),
             *(tuple(class_names), self._convention, self._truncations),
             *(step, statistics, self._frequencies),
+            weights_sha256=weights_sha256,
         )
 
 

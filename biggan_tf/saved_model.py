@@ -23,7 +23,7 @@ from biggan_tf import files, latents
 from biggan_tf.directions import directions
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
-from biggan_tf.sampling import InferenceGenerator, Sampler
+from biggan_tf.sampling import OF_A_MODULE, InferenceGenerator, Sampler
 
 CHECKSUMS = "SHA256SUMS"
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
@@ -258,7 +258,7 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in _written_files(folder) if not (folder / name).is_file()]
 
 
-def _sha256(folder: Path, flag: str) -> str:
+def _sha256(folder: Path) -> str:
     """Returns the hash of what a module computes: its graph, variables and assets.
 
     BadInput if they are not all of one export.
@@ -269,15 +269,15 @@ def _sha256(folder: Path, flag: str) -> str:
         name, checksum = file.relative_to(folder).as_posix(), files.sha256(file)
         if written.get(name, checksum) != checksum:
             raise BadInput(
-                f"{flag}={folder}: {name} is not the file that was exported, as "
+                f"--module={folder}: {name} is not the file that was exported, as "
                 f"{CHECKSUMS} shows; export again, or take a whole copy."
             )
         whole.update(f"{checksum}  {name}\n".encode())
     return whole.hexdigest()
 
 
-def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
-    """Opens an exported module; BadInput, which names `flag`, if it is none.
+def load(handle: str | os.PathLike[str]) -> Sampler:
+    """Opens an exported module; BadInput if it is none.
 
     Args:
         handle: its folder, or any other handle that `hub.load` takes.
@@ -288,19 +288,19 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
     handle = os.fspath(handle)
     if "://" not in handle and not (Path(handle) / "saved_model.pb").is_file():
         raise BadInput(
-            f"{flag}={handle}: give the folder that biggan_tf.export wrote; there is "
+            f"--module={handle}: give the folder that biggan_tf.export wrote; there is "
             "no saved_model.pb in this one."
         )
-    weights = "" if "://" in handle else _sha256(Path(handle), flag)
+    weights = "" if "://" in handle else _sha256(Path(handle))
     try:
         module = hub.load(handle)
     except Exception as error:  # of many kinds: the network, archives, TensorFlow
         reason = str(error).strip().partition("\n")[0]
-        raise BadInput(f"{flag}={handle}: cannot be loaded ({reason}).") from error
+        raise BadInput(f"--module={handle}: cannot be loaded ({reason}).") from error
     missing = [name for name in ATTRIBUTES if not hasattr(module, name)]
     if missing:
         raise BadInput(
-            f"{flag}={handle}: give a module of biggan_tf.export; this one has no "
+            f"--module={handle}: give a module of biggan_tf.export; this one has no "
             f"{', '.join(missing)}."
         )
     values = {name: getattr(module, name).numpy() for name in ATTRIBUTES}
@@ -320,7 +320,7 @@ def load(handle: str | os.PathLike[str], flag: str = "--module") -> Sampler:
         values["truncation_convention"].decode(),
         tuple(values["standing_truncations"].tolist()),
         int(values["step"]),
-        "standing, of the module",
+        OF_A_MODULE,
         frequencies,
         directions=None if found is None else found.numpy(),
         weights_sha256=weights,

@@ -36,18 +36,6 @@ def class_rows(
     return _row_per_label(sampler, labels, np.split(z, len(labels)), truncation)
 
 
-def mixed_row(
-    sampler: Sampler, y: np.ndarray, columns: int, truncation: float, seed: int
-) -> Row:
-    """Returns a row of samples of a class mixed of several.
-
-    Takes its label, float32 [num_classes], which sums up to 1.
-    """
-    z = sampler.latents(columns, truncation, seed)
-    name = title(y, sampler.class_names)
-    return Row(name, z, np.tile(y, [columns, 1]), truncation)
-
-
 def title(y: np.ndarray, class_names: Sequence[str]) -> str:
     """Returns the name of a class, or such as "0.7 Bag + 0.3 Sandal" of a mixed one.
 
@@ -150,7 +138,7 @@ def truncation_rows(
     seed: int,
 ) -> list[Row]:
     """Returns a row for each truncation: `columns` of each label (Figure 2)."""
-    y = np.concatenate([np.full(columns, label, np.int32) for label in labels])
+    y = np.repeat(np.int32(labels), columns)
     return [
         Row(f"{value:g}", sampler.latents(len(y), value, seed), y, value)
         for value in truncations
@@ -211,7 +199,6 @@ def save(
         columns, titles = max(map(len, pixels)), [row.title for row in rows]
         missing = [[[0, columns - len(x)], [0, 0], [0, 0], [0, 0]] for x in pixels]
         full = [np.pad(*pair, constant_values=255) for pair in zip(pixels, missing)]
-        titles = titles if any(titles) else ()
         images.write(path, images.sheet(np.concatenate(full), columns, titles))
         return
     truncation = np.array([row.truncation for row in rows for _ in row.z], np.float32)

@@ -72,7 +72,8 @@ class Update:
         after: is called on each replica after each update.
         jit_compile: whether XLA compiles what a replica does in one micro-batch.
         loss_scale: for float16, by which `gradients` are multiplied; else None.
-        state: other variables that an update with infinite gradients must not move.
+        state: other variables. If gradients are infinite, they go back to what they
+            were before the last micro-batch.
     """
 
     def __init__(

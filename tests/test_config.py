@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -712,3 +713,33 @@ def test_a_full_disk_is_one_line(capsys):
         raise OSError(errno.ENOSPC, "No space left on device", "x.png")
     told = "error: x.png: cannot be written (No space left on device): make room."
     assert capsys.readouterr().err == f"{told}\n"
+
+
+def test_a_pipe_that_nobody_reads_is_one_line():
+    found = _printing("with _one_line(): print('x' * 100_000, flush=True)", closed=True)
+    assert found == "error: standard output is closed; what was to be printed is lost."
+
+
+def test_a_log_on_a_full_disk_is_one_line():
+    found = _printing("config.run(lambda: print('x'))", closed=False)
+    assert found.startswith("error: standard output: cannot be written (No space")
+
+
+def _printing(program: str, closed: bool) -> str:
+    """Runs it with a standard output that fails; returns the line that says so."""
+    imports = (
+        "from biggan_tf import config; from biggan_tf.config.door import _one_line"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full", "wb") as full, open(writer, "wb") as pipe:
+        found = subprocess.run(
+            [sys.executable, "-c", f"{imports}\n{program}"],
+            stdout=pipe if closed else full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert found.returncode == 2, found.stderr
+    (line,) = found.stderr.splitlines()
+    return line

@@ -24,6 +24,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
+from biggan_tf.api import scores
 from biggan_tf.checkpoints import Checkpoints, read_best
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
@@ -548,6 +549,37 @@ def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     assert "--sweep=1,inf: leave out --truncation; the sweep" in decided.complaint
     assert "--split=held_out: take --split=train, or" in refused.complaint
     assert "/nowhere is no folder" in looked_for.complaint
+
+
+def test_images_that_a_run_was_trained_on_are_not_held_out(tmp_path, capsys):
+    ours, copy = tmp_path / "ours", tmp_path / "copy"
+    for index in range(40):
+        path = ours / "ab"[index % 2] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (index, 0, 0)).save(path)
+    shutil.copytree(ours, copy)
+
+    def model(**options):
+        found = data.load(image_size=32, source="folder", path=str(ours), **options)
+        images = found.fingerprint("train")
+        return scores._Model("", (), found.spec, None, None, images)
+
+    def look(model, folder, split):
+        return scores._real_images(model, f"folder:{folder}", split, False).spec
+
+    all_of_them, some = model(held_out_for=""), model(held_out_for="x")
+    assert look(all_of_them, copy, "train").train_images == 40
+    assert look(some, copy, "held_out").held_out_images == 4
+    assert look(some, ours, "held_out").held_out_images == 4
+    for folder in (ours, copy):
+        with pytest.raises(BadInput, match=r"held_out: take .*trained on all of"):
+            look(all_of_them, folder, "held_out")
+    assert not capsys.readouterr().out
+    Image.new("RGB", (32, 32), "blue").save(ours / "a" / "new.png")
+    look(all_of_them, ours, "train")
+    assert "the run was trained on other images than" in capsys.readouterr().out
+    with pytest.raises(BadInput, match=r"held_out: .*was trained on other images"):
+        look(some, ours, "held_out")
 
 
 def check_the_door(model_dir):

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -124,3 +125,18 @@ def test_a_class_called_as_another_one_is_said_is_asked_about():
         assert f"one class or another; write {forms}." in str(error.value)
     assert labels.parse("index:01,name:index:1,name:index:2", names, "-l") == [1, 2, 5]
     assert labels.parse("index:1", ["a", "index:1"], "-l") == [1]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_an_accent_may_be_a_letter_of_its_own_or_not(forms):
+    """Folders of a Mac have names in NFD, and keyboards write NFC."""
+    names, typed = (
+        [unicodedata.normalize(form, name) for name in ("Café", "Brötchen", "각")]
+        for form in forms
+    )
+    for index, word in enumerate(typed):
+        assert labels.parse(word, names, "--labels") == [index]
+    assert labels.parse(f"{typed[2]}, name:{typed[0]}", names, "--labels") == [2, 0]
+    both = [typed[0], names[0]]  # of one data set: two classes
+    assert [labels.parse(name, both, "--labels") for name in both] == [[0], [1]]
+    assert labels.spell([1, 0], names) == f"{names[1]},{names[0]}"

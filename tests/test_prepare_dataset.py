@@ -116,7 +116,8 @@ def test_a_name_that_tfds_has_or_cannot_have_is_refused_first(tmp_path):
     names = {
         "cifar10": "another name",
         "imagenet2012": "another name",
-        "_x": "a letter",
+        "_x": "a small letter",
+        "MyData": "a small letter",
     }
     lines = ([f"--name={name}", f"--data_dir={tmp_path}"] for name in names)
     outcomes = called("biggan_tf.prepare_dataset", *lines)

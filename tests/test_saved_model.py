@@ -20,7 +20,13 @@ from biggan_tf.architecture import FAMILIES
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import path_of
-from biggan_tf.sampling import ExportOptions, InferenceGenerator, fold, for_inference
+from biggan_tf.sampling import (
+    OF_A_MODULE,
+    ExportOptions,
+    InferenceGenerator,
+    fold,
+    for_inference,
+)
 from biggan_tf.standing import (
     RESAMPLE_GRID,
     SCALED_GRID,
@@ -595,12 +601,18 @@ def test_a_card_has_the_scores_of_its_step(path):
     records[0] |= {"fid_se_lite0_64": 1.26, "kid_lite0_64": 0.5}
     others = {"reference": "/x/adm.npz", "reference_holds": "mu and sigma"}
     records.append({"step": 7, "fid": 8, "protocol": {**protocol, **others}})
+    of_others = {**protocol, "weights_sha256": "of a run before"}
+    records.append({"step": 7, "is": 2, "protocol": of_others})
+    of_module = {**of_others, "statistics": OF_A_MODULE}
+    records.append({"step": 7, "kid": 3, "protocol": of_module})
     facts = dict.fromkeys(("name", "family", "data", "config"), "x")
     options = ExportOptions(license='a "b"')
     text = model_card.readme(sampler, options, False, records, **facts)
     assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters, test |" in text
     assert "| kid_lite0_64 | 0.5 | inf | 500 | letters, test |" in text
     assert "| fid | 8 | inf | 500 | adm.npz: mu and sigma |" in text
+    assert "| kid | 3 | inf | 500 | letters, test |" in text
+    assert "| is | " not in text
     assert r'license: "a \"b\""' in text
     odd = "".join(map(chr, (0x85, 0x9F, 0x2028, 0x2029, 0xFEFF, 0xE9, 0x1F600)))
     text = model_card.readme(sampler, ExportOptions(license=odd), False, **facts)

@@ -19,7 +19,7 @@ image, in float32, in bfloat16 and with `recompute`; it counts in the graphs, an
 no step. `--evaluation` prints how long an image takes in `evaluate`, beside what the
 generator and the feature network take alone, by turns.
 
-Every time is a median. The images are random; the input pipeline is measured
+The time of a step is a median. The images are random; the input pipeline is measured
 separately.
 """
 
@@ -349,7 +349,7 @@ def report_evaluation(plan: loop.Plan) -> None:
     if evaluator is None:
         raise BadInput("evaluation.every_steps = 0: set it, and evaluation.network.")
     made = sampling.InferenceGenerator(
-        plan.generator, plan.convention, [math.inf], frequencies=plan.frequencies
+        plan.generator, plan.convention, [math.inf], 64, plan.frequencies
     )
     made.measure(1, plan.train.seed)
     sampler = made.sampler(0, plan.data.spec.class_names, "")

@@ -84,14 +84,12 @@ def bind(
     BadInput on an option of another room than `rooms`.
     """
     files = file_names(gin_files)
-    is_dict = isinstance(bindings, Mapping)
-    for text in bindings if is_dict else listed(bindings):
+    values = bindings if isinstance(bindings, Mapping) else listed(bindings)
+    for text in values:
         check_text("bindings", text)
-    if is_dict:
-        values = {name: _plain(value) for name, value in bindings.items()}
-        config.parse(files, values, rooms)
-    else:
-        config.parse(files, listed(bindings), rooms)
+    if isinstance(values, Mapping):
+        values = {name: _plain(value) for name, value in values.items()}
+    config.parse(files, values, rooms)
 
 
 def _plain(value: Any) -> Any:

@@ -134,7 +134,7 @@ def _write(
 def _frames(
     sampler: Sampler, picture: np.ndarray, rows: Sequence[Row], rate: int
 ) -> Iterator[np.ndarray]:
-    """Yields frames: the picture, and what is found after each step."""
+    """Yields the picture beside what each step finds; the last for a second more."""
     z, y = (np.stack(arrays) for arrays in zip(*((row.z, row.y) for row in rows)))
     walk = films.Walk(z, y, rows[-1].truncation)
     beside = images.sheet(picture[None], 1)

@@ -31,7 +31,7 @@ def load(module: PathLike) -> Sampler:
 
 
 def opened(module: PathLike | Sampler) -> Sampler:
-    """Returns what `load` returns, or was given if that was opened before."""
+    """Returns a sampler as it is; opens anything else, as `load` does."""
     return module if isinstance(module, Sampler) else load(module)
 
 
@@ -79,7 +79,8 @@ def sample(
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(
-                f"truncation {row.title}: {fraction:.2%} of values are black or white"
+                f"truncation {row.truncation:g}: {fraction:.2%} of values are black or "
+                "white"
             )
     if output is not None:
         sheets.save(output, rows, drawn)
@@ -126,13 +127,13 @@ def sheet_rows(
     if layout == "class" and len(classes) < 2:
         raise BadInput(f"labels = {labels!r}: to interpolate between classes name two.")
     each = sheets.DIRECTIONS if layout == "direction" else len(truncations)
-    _check_memory(sampler, len(classes) * columns * each)
+    _check_memory(sampler, (1 if mix else len(classes)) * columns * each)
     if mix:
-        y = _mixed_label(classes, mix, sampler.num_classes)
-        rows = [sheets.mixed_row(sampler, y, columns, t, seed) for t in truncations]
-        if len(rows) == 1:
-            return rows
-        return [row._replace(title=f"{row.truncation:g}") for row in rows]
+        y = np.tile(_mixed_label(classes, mix, sampler.num_classes), [columns, 1])
+        rows = [
+            sheets.Row("", sampler.latents(columns, t, seed), y, t) for t in truncations
+        ]
+        return sheets.titled(rows, sampler.class_names)
     if len(truncations) > 1:
         return sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     return sheets.LAYOUTS[layout](sampler, classes, columns, truncations[0], seed)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from biggan_tf import (
     config,
@@ -71,6 +67,7 @@ class _Model(NamedTuple):
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
+    images_sha256: str = ""  # `Data.fingerprint` of what it was trained on, if known
 
 
 def evaluate(
@@ -132,12 +129,12 @@ def evaluate(
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
         folder = _folder(output_dir, model.folder)
-        real = _real_images(model.data, data, split, curve)
+        real = _real_images(model, data, split, curve)
         evaluation.check_classes(model.data.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
-            print(*real.remarks(), sep="\n", flush=True)
+            print(*real.found(), sep="\n", flush=True)
         with strategy.scope():
             looked_at_by = features.load(network)
         given = {"seed": seed, "frequencies": model.frequencies}
@@ -203,10 +200,12 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     frequencies = trained.latents.frequencies(trained.data.num_classes)
 
     def sampler(truncations: Sequence[float]) -> Sampler:
-        made = run.inference_generator(trained, export, truncations)[1]
-        return dataclasses.replace(made, weights_sha256=_hash(trained.weights))
+        return run.inference_generator(trained, export, truncations)[1]
 
-    return _Model(convention, frequencies, trained.data, trained.folder, sampler)
+    images = files.read_json(trained.folder / "data.json").get("images_sha256", "")
+    return _Model(
+        convention, frequencies, trained.data, trained.folder, sampler, images
+    )
 
 
 def _module(module: PathLike) -> _Model:
@@ -219,12 +218,14 @@ def _module(module: PathLike) -> _Model:
 
 
 def _real_images(
-    of_model: datasets.DataSpec, named: PathLike | None, split: str, curve: bool
+    model: _Model, named: PathLike | None, split: str, curve: bool
 ) -> datasets.Data:
     """Returns the data to compare with, its labels those of the model.
 
-    BadInput if images are to be held out of those that a run was trained on.
+    BadInput if images are to be held out of those that a run was trained on. A printed
+    line says so if a run's own data are not as they were.
     """
+    of_model = model.data
     readers = [f"--split={split}"] if split == "held_out" else []
     readers += ["--sweep"] if curve else []
     given = {"before": of_model, "held_out_for": " and ".join(readers)}
@@ -234,16 +235,36 @@ def _real_images(
         named.startswith("folder:")
         and os.path.realpath(named[len("folder:") :]) == os.path.realpath(of_model.name)
     )
-    if its_own and of_model.source == "folder" and not of_model.held_out_images:
-        if split == "held_out":
+
+    def real(**changes: str) -> datasets.Data:
+        options = {**given, **changes}
+        if named is not None:
+            return datasets.named(named, of_model.image_size, "--data", **options)
+        return datasets.load(**options)
+
+    held_out_none = of_model.source == "folder" and not of_model.held_out_images
+    if split == "held_out" and held_out_none:
+        whole = "" if its_own else real(held_out_for="").fingerprint("train")
+        if its_own or (whole and whole == model.images_sha256):
             raise BadInput(
                 "--split=held_out: take --split=train, or other images with "
-                f"--data=folder:PATH; the run was trained on all of {of_model.name}."
+                f"--data=folder:PATH; the run was trained on all of {of_model.name}"
+                f"{'' if its_own else f', which are those of --data={named}'}."
             )
-        given["held_out_for"] = ""
-    if named is not None:
-        return datasets.named(named, of_model.image_size, "--data", **given)
-    return datasets.load(**given)
+    found = real(held_out_for="") if its_own and held_out_none else real()
+    images = its_own and model.images_sha256 and found.fingerprint("train")
+    if images and images != model.images_sha256:
+        others = (
+            f"was trained on other images than {found.spec.name} has to train on now "
+            "(other files, or another data.held_out_fraction)"
+        )
+        if split == "held_out":
+            raise BadInput(
+                "--split=held_out: take --split=train, or other images with --data; "
+                f"the run {others}, so it may have seen what is held out now."
+            )
+        print(f"the run {others}", flush=True)
+    return found
 
 
 def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
@@ -301,14 +322,6 @@ def _show_neighbours(
         path = folder / f"neighbours_{name}.png"
         images.write(path, sheet)
         print(path)
-
-
-def _hash(weights: dict[str, np.ndarray]) -> str:
-    whole = hashlib.sha256()
-    for name, value in sorted(weights.items()):
-        whole.update(name.encode())
-        whole.update(np.ascontiguousarray(value))
-    return whole.hexdigest()
 
 
 def _show_curve(

@@ -31,7 +31,7 @@ def film(
     Args:
         module: an exported module, or what `load` returned.
         output: a file, .mp4 (needs the extra `film`), .webp or .gif.
-        labels: as in `sample`; a single class is walked in four latents.
+        labels: as in `sample`, 100 at most; a single class is walked in four latents.
         walks: side by side, each with latents of its own.
         seconds: from one class to the next.
         rate: frames a second; 50 at most of a .gif.
@@ -68,7 +68,7 @@ def walk(
     Args:
         module: an exported module, or what `load` returned.
         output: a file, as in `film`.
-        latents: two or more, as in `redraw`, of one truncation.
+        latents: 2 to 100, as in `redraw`, of one truncation.
         seconds: from one to the next.
         rate: frames a second; 50 at most of a .gif.
 
@@ -119,7 +119,9 @@ def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None
     # z and y, which are made in parts; and Pillow keeps all frames of a GIF.
     needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)
     if path.suffix.lower() == ".gif":
-        needed += frames * tiles * sampler.image_size**2
+        side = sampler.image_size
+        side *= max(1, -(-images.SMALLEST_TILE // side))  # as `images.sheet` enlarges
+        needed += frames * tiles * side**2
     memory.check_room(needed, f"seconds: {frames:,} frames", "take fewer, or less rate")
 
 

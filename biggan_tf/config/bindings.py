@@ -21,7 +21,7 @@ class Bound(NamedTuple):
 
 
 def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
-    """Binds {"room.option": value} of `rooms`; a name without a room is of a macro.
+    """Binds {"room.option": value} of `rooms`; a name without a room is a macro's.
 
     Raises:
       BadInput: an unknown room or option, or one of another room; a macro that is not

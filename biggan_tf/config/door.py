@@ -51,6 +51,7 @@ def run(main: Callable[[], None]) -> None:
         _import_tensorflow()
         with _one_line():
             main()
+            sys.stdout.flush()
 
     def parser(arguments: Sequence[str]) -> list[str]:
         with _one_line():
@@ -72,7 +73,13 @@ def _import_tensorflow() -> None:
     They are shown only if the import fails.
     """
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as printed:
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, stderr)
+        try:
+            printed = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # a full disk: let them be seen
+            return
+        stack.callback(os.dup2, stderr, 2)
         os.dup2(printed.fileno(), 2)
         try:
             importlib.import_module("tensorflow")
@@ -80,25 +87,34 @@ def _import_tensorflow() -> None:
             printed.seek(0)
             os.write(stderr, printed.read())
             raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """Ends the program with a line and status 2 on a `BadInput` or a full disk."""
+    """Ends the program with a line and status 2 on a `BadInput` or a full disk.
+
+    So if nobody reads any more what is printed.
+    """
     try:
         yield
     except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
+    except BrokenPipeError:
+        _end("standard output is closed; what was to be printed is lost.")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        told = f"{error.filename}: cannot be written ({error.strerror}): make room"
-        print(f"error: {told}.", file=sys.stderr)
-        sys.exit(2)
+        file = error.filename or "standard output"
+        _end(f"{file}: cannot be written ({error.strerror}): make room.")
+
+
+def _end(told: str) -> None:
+    print(f"error: {told}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # nor could Python at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(2)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:

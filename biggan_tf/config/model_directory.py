@@ -48,7 +48,7 @@ def claim(model_dir: str | os.PathLike[str]) -> None:
 
 
 def check_claim(model_dir: str | os.PathLike[str]) -> bool:
-    """Returns whether the operative config is not what the `config.gin` there says.
+    """Returns whether the `config.gin` there is missing, or not the operative config.
 
     Raises BadInput, which lists the options, if some differ that may not change between
     two runs there.

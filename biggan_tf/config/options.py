@@ -188,16 +188,12 @@ def check_value(room: str, name: str, value: Any, where: str = "") -> None:
     """Raises BadInput, which begins with `where`, unless the option takes `value`."""
     field = declared(ROOMS[room])[name]
     if value is gin.REQUIRED:
-        raise BadInput(where + no_value(f"{room}.{name}"))
+        how = f'--gin_param="{room}.{name} = ..."'
+        told = f"{room}.{name} has no value: bind it in a gin file, or with {how}."
+        raise BadInput(where + told)
     problem = field.metadata["option"].problem(value, field.type)
     if problem:
         raise BadInput(f"{where}{room}.{name} = {value!r}: {problem}")
-
-
-def no_value(binding: str) -> str:
-    """Returns how to give a binding the value that it lacks."""
-    how = f'--gin_param="{binding} = ..."'
-    return f"{binding} has no value: bind it in a gin file, or with {how}."
 
 
 def free_bindings() -> set[str]:

@@ -27,7 +27,7 @@ class Embedded(pipeline.Data):
     READS_BATCHES = True
 
     def __init__(self, options: pipeline.DataOptions) -> None:
-        """Reads the file: 8 MB, a quarter of a second."""
+        """Unpacks the file: 8 MB of pixels, in a quarter of a second."""
         by_class = np.split(_images(), [TRAIN_PER_CLASS], axis=1)
         train, held_out = (images.shape[1] for images in by_class)
         self._splits = dict(zip(SPLITS, map(_labelled, by_class)))

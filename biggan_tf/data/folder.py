@@ -54,7 +54,7 @@ class Folder(pipeline.Data):
                 f"data.path = {options.path!r}: none can be held out for "
                 f"{held_out_for}; give two images or more of a class, or do without."
             )
-        told = f"{fraction:.0%} of each class, by a hash of the file name"
+        told = f"{100 * fraction:g}% of each class, by a hash of the file name"
         labels = [label for _, label in self._splits["train"]]
         super().__init__(
             options,
@@ -68,7 +68,7 @@ class Folder(pipeline.Data):
             listing=listing.rules,
         )
 
-    def _found(self) -> list[str]:
+    def found(self) -> list[str]:
         spec, size = self.spec, self.spec.image_size
         count, parts = spec.train_images + spec.held_out_images, "all to train on"
         if spec.held_out_images:
@@ -232,10 +232,10 @@ def _held_out_for(options: pipeline.DataOptions, classes: dict) -> str:
     """Returns what the held-out images are for; "" holds none out."""
     before = options.before
     goes_on = before and (before.source, before.class_names) == ("folder", (*classes,))
-    if options.held_out_for or not goes_on or not before.held_out_images:
-        by_option = "data.held_out_fraction" if options.held_out_fraction else ""
-        return options.held_out_for or by_option
-    return "this run, as when it began"
+    if goes_on and before.held_out_images and not options.held_out_for:
+        return "this run, as when it began"
+    by_option = "data.held_out_fraction" if options.held_out_fraction else ""
+    return options.held_out_for or by_option
 
 
 def _held_out(files: list[str], fraction: float) -> set[str]:

@@ -190,9 +190,9 @@ class Data:
 
         Some of them are known only after `check_ready`.
         """
-        return [*self._found(), *self._memory()]
+        return [*self.found(), *self._memory()]
 
-    def _found(self) -> list[str]:
+    def found(self) -> list[str]:
         """Returns lines that say what was found, left out and held out."""
         spec = self.spec
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"

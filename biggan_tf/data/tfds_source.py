@@ -125,7 +125,7 @@ class Tfds(pipeline.Data):
     def _epoch(self, epoch: tf.Tensor, seed: int, source: Callable) -> tf.data.Dataset:
         """Returns all training records in the order of one epoch, or their numbers.
 
-        That is what `source`, one of the two below, makes of each file.
+        `source`, which is `_records` or `_numbers`, makes them from each file.
         """
         # shuffle() mixes in the global seed; here, in the graph of flat_map, that is a
         # seed of this graph alone. (With 0 it cannot take a tensor.)
@@ -145,13 +145,9 @@ class Tfds(pipeline.Data):
     def _files(self, split: str) -> list[tuple[str, str]]:
         if split not in self._splits:
             return []
-        files = self._splits[split].file_instructions
         return [
-            (
-                f"{os.path.basename(file.filename)} {file.skip} {file.take}",
-                file.filename,
-            )
-            for file in files
+            (f"{os.path.basename(f.filename)} {f.skip} {f.take}", f.filename)
+            for f in self._splits[split].file_instructions
         ]
 
     def _spans(self, split: str) -> tf.data.Dataset:

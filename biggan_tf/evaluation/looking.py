@@ -86,6 +86,7 @@ class Look:
             images = draw(x, tf.one_hot(labels, classes), truncation)
             # NaN is not below anything. tanh in bfloat16 reaches 1 at most.
             fine = tf.reduce_all(tf.abs(images) <= 1.0 + 1e-5)
+            # Of NaN this is anything, but such images go no further.
             pixels = tf.saturate_cast(tf.floor((images + 1) * 128), tf.uint8)
             seen = self._network(pixels)
             count = tf.shape(pixels)[0]
@@ -94,7 +95,6 @@ class Look:
             features, logits = seen["features"], seen["logits"]
             return pixels, features, logits, labels, spatial, fine[None]
 
-        # saturate_cast of NaN is anything, but such images go no further.
         return tf.function(
             lambda *args: self._strategy.run(on_replica, args), autograph=False
         )
@@ -109,8 +109,8 @@ def _untuned(batches: tf.data.Dataset) -> tf.data.Dataset:
     """Prefetches batches, with no thread that tunes the pipeline.
 
     The end of an iterator waits until that thread wakes, which can take as long as the
-    iterator lived, up to a minute: cancellation tells it to go before it may. That of
-    a distributed dataset has such a thread of its own.
+    iterator lived, up to a minute: what should end it wakes it before it may end, and
+    it sleeps again. A distributed dataset would start such a thread.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

@@ -66,9 +66,10 @@ def _problem(
     wanted = {key: value for key, value in protocol.items() if key != left_out}
     if told := statistics.differences(wanted):
         return f"was made with another protocol: {told}"
-    needing = [one.name for one in metrics if one.needs_features]
-    if needing and not len(statistics.features):
-        return f"keeps no features, which {', '.join(needing)} needs"
+    kept = len(statistics.features)
+    single = [one for one in metrics if one.needs_features]
+    if few := [one.name for one in single if kept < one.fewest_images(0)]:
+        return f"keeps the features of {kept} images, too few for {', '.join(few)}"
     if not statistics.spatial and any(one.needs_spatial for one in metrics):
         return "keeps no spatial features, which sfid needs"
     return ""

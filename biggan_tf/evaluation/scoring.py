@@ -23,7 +23,7 @@ from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
 from biggan_tf.sampling import Sampler, stream_labels
 
-KEPT = 10_000  # real images of KID; real and generated images of PRDC
+KEPT = 10_000  # images that a metric keeps, or that a linear head is fitted to
 
 
 class Evaluator:

@@ -46,7 +46,7 @@ class Shown(NamedTuple):
 
 
 def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
-    """Serves the page of a module, as commands name it, until Ctrl-C or SIGTERM."""
+    """Serves a page until Ctrl-C or SIGTERM; commands call the sampler `module`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Gradio looks whether it reaches itself, which should not be by way of a proxy.
     os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},{host}"
@@ -76,7 +76,7 @@ class Explorer:
                     self._make_controls()
                 with gr.Column(scale=7, min_width=340, elem_id="stage"):
                     self._make_stage()
-                with gr.Column(scale=3, min_width=270, elem_id="beside"):
+                with gr.Column(scale=3, min_width=270):
                     self._make_kept()
             self._connect()
 

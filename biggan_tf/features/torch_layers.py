@@ -9,17 +9,20 @@ import tensorflow as tf
 
 from biggan_tf.keras import keras
 
+_EPSILON = 1e-3  # of all batch norms
+
 
 class TorchLayers:
     """Makes layers, float32 NHWC, of a state dict, and knows which weights they took.
 
+    Batch norms are folded into the convolutions before them.
+
     Args:
         weights: arrays by their names, as `torch_file.read` returns them.
-        epsilon: of all batch norms, which are folded into the convolutions before them.
     """
 
-    def __init__(self, weights: Mapping[str, np.ndarray], epsilon: float):
-        self._weights, self._epsilon = weights, epsilon
+    def __init__(self, weights: Mapping[str, np.ndarray]):
+        self._weights = weights
         self.unused = {n for n in weights if not n.endswith(".num_batches_tracked")}
 
     def take(self, name: str) -> np.ndarray:
@@ -39,7 +42,7 @@ class TorchLayers:
         """Returns a convolution of x without bias, and then a batch norm."""
         # PyTorch's order: [out, in, h, w], and [channels, 1, h, w] if depthwise.
         kernel = self.take(f"{name}.weight")
-        variance = self.take(f"{norm}.running_var") + self._epsilon
+        variance = self.take(f"{norm}.running_var") + _EPSILON
         gain = self.take(f"{norm}.weight") / np.sqrt(variance)
         bias = self.take(f"{norm}.bias") - self.take(f"{norm}.running_mean") * gain
         kernel = kernel * gain[:, None, None, None]

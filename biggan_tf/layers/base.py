@@ -38,5 +38,5 @@ class Layer(keras.layers.Layer):
         return config
 
     def add_weight(self, *args: Any, **kwargs: Any) -> tf.Variable:
-        """Adds a variable that stays float32 when the layer computes in bfloat16."""
+        """Adds a variable that stays float32 when the layer computes in 16 bits."""
         return super().add_weight(*args, experimental_autocast=False, **kwargs)

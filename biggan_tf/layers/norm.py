@@ -59,7 +59,7 @@ class BatchNorm(Layer):
     def call(
         self, x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, statistics: Statistics
     ) -> tf.Tensor:
-        """x: [batch, h, w, channels]; scale, offset: broadcastable to x, float32."""
+        """x: [batch, h, w, channels]; scale, offset: broadcastable to x."""
         mean, variance = statistics(self, x)
         scale = tf.cast(scale, mean.dtype) * tf.math.rsqrt(variance + self.epsilon)
         offset = tf.cast(offset, mean.dtype) - mean * scale

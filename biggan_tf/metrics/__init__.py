@@ -4,7 +4,8 @@ Knows no GAN, no data set and no feature network. A metric is a subclass of `Met
 found by its name in `METRICS`; its memory does not grow with the number of images. To
 add one, write the class, import it here and name it in base.gin.
 
-Inception Score, KID, PRDC and PRD need generated images in random order, labels too.
+Inception Score, FID-infinity, KID, PRDC and PRD need generated images in random order,
+of mixed classes.
 Features or logits that are not finite are `BadInput` everywhere.
 """
 

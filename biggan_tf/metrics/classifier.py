@@ -177,7 +177,7 @@ class Cas(Metric):
 
     A head is fitted to features of generated images and the labels they were made for;
     the score is its accuracy on held-out real images, beside that of a head which was
-    fitted to as many real images.
+    fitted to real ones of the training split.
     """
 
     name = "cas"

@@ -1,4 +1,4 @@
-"""Distances of two distributions of features: FID, intra-class FID and KID."""
+"""Distances of two distributions of features: FID and its variants, and KID."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _frechet(a: FeatureStatistics, b: FeatureStatistics) -> tuple[float, float]:
         )
     y = b.features - b.mean
     c = y @ (factor / (factor**2).sum(0) @ rows.T)
-    # But for what is the same for all images.
+    # Up to a constant, which the standard deviation does not see.
     influence = (y**2).sum(1) - 2 * y @ shift - c**2 @ overlaps
     return max(0.0, distance), float(influence.std()) if len(y) else float("nan")
 

@@ -125,7 +125,7 @@ class Metric(abc.ABC):
 def check_enough_images(
     told: str, count: int, metrics: Iterable[type[Metric]], feature_size: int
 ) -> None:
-    """Raises BadInput, with what the count is told as, if a metric needs more."""
+    """Raises BadInput, which begins with `told`, if a metric needs more images."""
     for metric in metrics:
         fewest = metric.fewest_images(feature_size)
         if count < fewest:

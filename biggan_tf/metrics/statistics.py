@@ -178,7 +178,7 @@ class FeatureStatistics:
         self._mean += shift * share
 
     def differences(self, protocol: Mapping[str, Any]) -> str:
-        """Says what of `protocol` is otherwise in that of these; "" if nothing is."""
+        """Says where the stored protocol differs from `protocol`; "" if nowhere."""
         wanted = json.loads(json.dumps(dict(protocol)))
         return ", ".join(
             f"{key} = {json.dumps(self.protocol.get(key))} instead of {json.dumps(one)}"

@@ -56,6 +56,9 @@ def read(
     first = next(iter(files))
     if discriminator:
         files["discriminator"] = discriminator
+    if len(optimizers) > 2:
+        told = ",".join(map(str, optimizers))
+        raise BadInput(f"--optimizers={told}: give G's state, or G's and D's.")
     states = dict(zip(("generator", "discriminator"), optimizers))
     for name, path in states.items():
         if name not in files:

@@ -29,7 +29,7 @@ MOMENTS = ("/moving_mean", "/moving_variance")  # how the paths of batch norm's 
 
 
 def rename(path: str, words: Mapping[str, str], separator: str = ".") -> str:
-    """Returns the name of a variable, "block0/norm1/norm/u" say, in another code base.
+    """Returns the name of a variable, "block0/norm1/gain/u" say, in another code base.
 
     `words` maps our words to theirs, or to "" for none; other words stay. A key may be
     several words, as "norm1/norm"; the longest that fits counts.
