@@ -110,17 +110,16 @@ def make_plan(
     train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
     monitor, evaluated = MonitorOptions(), EvaluationOptions()
-    source = data.load(
-        before=run.data_before(model_dir, continue_from),
-        held_out_for=_readers_of_held_out(monitor, evaluated),
-    )
+    before = run.data_before(model_dir, continue_from)
+    held_out_for = _readers_of_held_out(monitor, evaluated)
+    source = data.load(before=before, held_out_for=held_out_for)
+    if before:
+        _check_held_out(before, source.spec, model_dir, continue_from)
     sizes = source.spec.image_size, source.spec.num_classes
     if model_dir:
         run.check_names(Path(model_dir))
         config.keep(model_dir, "latents.labels")
     latent_options = LatentOptions(counts=source.spec.class_counts)
-    with distribution.of_this_process(strategy).scope():
-        feature_network = evaluation.load_network(evaluated)
     plan = Plan(
         strategy=strategy,
         data=source,
@@ -138,7 +137,7 @@ def make_plan(
             train.batch_size // train.micro_batches,
             "train.batch_size / train.micro_batches",
         ),
-        feature_network=feature_network,
+        feature_network=None,
     )
     turned_on(gan.frozen)
     _check_relations(plan)
@@ -151,7 +150,9 @@ def make_plan(
     if model_dir:
         run.check_goes_on(Path(model_dir), source.spec)
         config.check_claim(model_dir)
-    return plan
+    with distribution.of_this_process(strategy).scope():  # slow, so it comes last
+        network = evaluation.load_network(evaluated)
+    return dataclasses.replace(plan, feature_network=network)
 
 
 def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) -> str:
@@ -161,6 +162,28 @@ def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) 
         "evaluation.split": evaluated.every_steps and evaluated.split == "held_out",
     }
     return " and ".join(name for name, reads in readers.items() if reads)
+
+
+def _check_held_out(
+    before: data.DataSpec,
+    now: data.DataSpec,
+    model_dir: str | os.PathLike[str] | None,
+    continue_from: str | os.PathLike[str] | None,
+) -> None:
+    """Raises BadInput if images are held out that the run was trained on."""
+    begun = model_dir is not None and (Path(model_dir) / "data.json").is_file()
+    if not begun and os.path.realpath(before.name) != os.path.realpath(now.name):
+        return
+    on_all = before.source == "folder" and not before.held_out_images
+    if on_all and now.held_out_images:
+        told = f"--continue_from={continue_from}"
+        if begun:
+            told = f"--model_dir={model_dir}"
+        raise BadInput(
+            f"{told}: the run trains on all images, so it cannot hold some out; leave "
+            "monitor.held_out_every_steps = 0 and evaluation.split = 'train', or begin "
+            "another run."
+        )
 
 
 def _check_relations(plan: Plan) -> None:

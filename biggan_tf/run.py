@@ -175,7 +175,7 @@ def check_names(folder: Path) -> None:
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:
-    """Raises BadInput if the run was trained on other classes, or on held-out images.
+    """Raises BadInput if the run was trained on other classes.
 
     Prints a line if it was trained with another TensorFlow.
     """
@@ -187,13 +187,6 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
             f"--model_dir={folder}: give the {there.num_classes} classes of "
             f"{there.name}, on which it was trained, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
-        )
-    trained_on_all = there.source == "folder" and not there.held_out_images
-    if trained_on_all and spec.held_out_images:
-        raise BadInput(
-            f"--model_dir={folder}: the run trains on all images, so it cannot hold "
-            "some out; leave monitor.held_out_every_steps = 0 and evaluation.split = "
-            "'train', or take another --model_dir."
         )
     if version.split(".")[:2] != tf.__version__.split(".")[:2]:
         print(

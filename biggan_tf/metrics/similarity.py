@@ -121,10 +121,10 @@ class MsSsim(Metric):
 
     @classmethod
     def check(cls, request: Request) -> None:
-        if request.drawn().max() < 2:
+        if (request.drawn() // 2).sum() < 2:  # a standard error needs two
             raise BadInput(
-                f"num_images = {request.num_images}: take more, for ms_ssim needs 2 of "
-                "a class."
+                f"num_images = {request.num_images}: take more, for ms_ssim needs two "
+                "pairs of images of a class."
             )
 
     def __init__(self, request: Request, reference: Reference):
