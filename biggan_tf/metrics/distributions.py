@@ -10,7 +10,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.metrics.metric import Batch, Metric, Reference, Request
 from biggan_tf.metrics.statistics import ROWS_AT_ONCE, FeatureStatistics, finite_rows
 
-_MOST_CLASS_BYTES = 2**33  # of the covariances of all classes
+_MOST_CLASS_BYTES = 3 * 2**32  # of the covariances of all classes
 _ROUNDING = 1e-6  # of FID, in parts of the two traces
 _KEPT = 2000  # generated images whose influence on FID makes its standard error
 
