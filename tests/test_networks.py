@@ -259,13 +259,18 @@ def test_the_released_rgb_kernel_adds_its_unused_channels(resolution, published)
 
 SWITCHES = [
     {},
-    {"skip_z": False},
     {"skip_z": False, "latent_size": 7},
-    {"embedding_size": None},
+    {
+        "embedding_size": None,
+        "generator_attention": (),
+        "discriminator_attention": (),
+    },
     {"embedding_size": None, "skip_z": False},  # the SA-GAN baseline of Table 1
-    {"generator_attention": (), "discriminator_attention": ()},
-    {"generator_attention": [8, 16, 32], "discriminator_attention": [8, 16]},
-    {"num_classes": 1},
+    {
+        "num_classes": 1,
+        "generator_attention": [8, 16, 32],
+        "discriminator_attention": [8, 16],
+    },
     {"generator_width": 5, "discriminator_width": 7},
 ]
 
