@@ -45,7 +45,7 @@ def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndar
     the left of the rows, if any.
     """
     tiles = np.asarray(tiles)
-    factor = max(1, -(-SMALLEST_TILE // tiles.shape[1]))
+    factor = side_in_sheet(tiles.shape[1]) // tiles.shape[1]
     tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
     count, height, width, channels = tiles.shape
     rows, left_over = divmod(count, columns)
@@ -65,6 +65,11 @@ def sheet(tiles: np.ndarray, columns: int, row_labels: Sequence = ()) -> np.ndar
     return picture
 
 
+def side_in_sheet(side: int) -> int:
+    """Returns the side of a tile of `sheet`, in pixels, which enlarges small images."""
+    return side * max(1, -(-SMALLEST_TILE // side))
+
+
 def check_size(
     path: str | os.PathLike[str],
     side: int,
@@ -78,7 +83,7 @@ def check_size(
         path: as typed with --output.
         side: of a tile, in pixels.
     """
-    tile = side * max(1, -(-SMALLEST_TILE // side))
+    tile = side_in_sheet(side)
     height, width = (n * (tile + tile // 32) - tile // 32 for n in (rows, columns))
     if any(row_labels):
         width += _texts(row_labels, tile)[1]

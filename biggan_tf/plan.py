@@ -174,15 +174,12 @@ def _check_held_out(
     begun = model_dir is not None and (Path(model_dir) / "data.json").is_file()
     if not begun and os.path.realpath(before.name) != os.path.realpath(now.name):
         return
-    on_all = before.source == "folder" and not before.held_out_images
-    if on_all and now.held_out_images:
-        told = f"--continue_from={continue_from}"
-        if begun:
-            told = f"--model_dir={model_dir}"
+    if before.holds_none_out and now.held_out_images:
+        there = f"model_dir={model_dir}" if begun else f"continue_from={continue_from}"
         raise BadInput(
-            f"{told}: the run trains on all images, so it cannot hold some out; leave "
-            "monitor.held_out_every_steps = 0 and evaluation.split = 'train', or begin "
-            "another run."
+            f"--{there}: the run trains on all images, so it cannot hold some out; "
+            "leave monitor.held_out_every_steps = 0 and evaluation.split = 'train', or "
+            "begin another run."
         )
 
 

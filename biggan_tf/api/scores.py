@@ -242,8 +242,7 @@ def _real_images(
             return datasets.named(named, of_model.image_size, "--data", **options)
         return datasets.load(**options)
 
-    held_out_none = of_model.source == "folder" and not of_model.held_out_images
-    if split == "held_out" and held_out_none:
+    if split == "held_out" and of_model.holds_none_out:
         whole = "" if its_own else real(held_out_for="").fingerprint("train")
         if its_own or (whole and whole == model.images_sha256):
             raise BadInput(
@@ -251,7 +250,7 @@ def _real_images(
                 f"--data=folder:PATH; the run was trained on all of {of_model.name}"
                 f"{'' if its_own else f', which are those of --data={named}'}."
             )
-    found = real(held_out_for="") if its_own and held_out_none else real()
+    found = real(held_out_for="") if its_own and of_model.holds_none_out else real()
     images = its_own and model.images_sha256 and found.fingerprint("train")
     if images and images != model.images_sha256:
         others = (

@@ -119,9 +119,7 @@ def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None
     # z and y, which are made in parts; and Pillow keeps all frames of a GIF.
     needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)
     if path.suffix.lower() == ".gif":
-        side = sampler.image_size
-        side *= max(1, -(-images.SMALLEST_TILE // side))  # as `images.sheet` enlarges
-        needed += frames * tiles * side**2
+        needed += frames * tiles * images.side_in_sheet(sampler.image_size) ** 2
     memory.check_room(needed, f"seconds: {frames:,} frames", "take fewer, or less rate")
 
 

@@ -130,6 +130,11 @@ class DataSpec:
     listing: int = 1  # which version of the rules found the images of a folder
     rounded: bool = False  # resized to whole 8-bit levels; early runs keep fractions
 
+    @property
+    def holds_none_out(self) -> bool:
+        """Whether all images of a folder are to train on."""
+        return self.source == "folder" and not self.held_out_images
+
 
 @contextlib.contextmanager
 def sentences() -> Iterator[None]:
