@@ -226,44 +226,65 @@ def _real_images(
     line says so if a run's own data are not as they were.
     """
     of_model = model.data
-    readers = [f"--split={split}"] if split == "held_out" else []
-    readers += ["--sweep"] if curve else []
-    given = {"before": of_model, "held_out_for": " and ".join(readers)}
     if isinstance(named, os.PathLike):
         named = f"folder:{os.fspath(named)}"
+    source, _, path = (named or "").partition(":")
     its_own = named is None or (
-        named.startswith("folder:")
-        and os.path.realpath(named[len("folder:") :]) == os.path.realpath(of_model.name)
+        source == "folder" and os.path.realpath(path) == os.path.realpath(of_model.name)
+    )
+    readers = [f"--split={split}"] if split == "held_out" else []
+    readers += ["--sweep"] if curve else []
+    held_out_for = " and ".join(readers)
+    if of_model.holds_none_out:
+        if split == "held_out":
+            _check_unseen(model, named, its_own)
+        if its_own:
+            held_out_for = ""
+    real = _load(of_model, named, held_out_for)
+    if its_own:
+        _check_unchanged(model, real, split)
+    return real
+
+
+def _load(
+    of_model: datasets.DataSpec, named: str | None, held_out_for: str
+) -> datasets.Data:
+    given = {"before": of_model, "held_out_for": held_out_for}
+    if named is None:
+        return datasets.load(**given)
+    return datasets.named(named, of_model.image_size, "--data", **given)
+
+
+def _check_unseen(model: _Model, named: str | None, its_own: bool) -> None:
+    """Raises BadInput if these are the images of a run that was trained on all."""
+    told = "" if its_own else f", which are those of --data={named}"
+    if not its_own:
+        whole = _load(model.data, named, "").fingerprint("train")
+        if not whole or whole != model.images_sha256:
+            return
+    raise BadInput(
+        "--split=held_out: take --split=train, or other images with "
+        f"--data=folder:PATH; the run was trained on all of {model.data.name}{told}."
     )
 
-    def real(**changes: str) -> datasets.Data:
-        options = {**given, **changes}
-        if named is not None:
-            return datasets.named(named, of_model.image_size, "--data", **options)
-        return datasets.load(**options)
 
-    if split == "held_out" and of_model.holds_none_out:
-        whole = "" if its_own else real(held_out_for="").fingerprint("train")
-        if its_own or (whole and whole == model.images_sha256):
-            raise BadInput(
-                "--split=held_out: take --split=train, or other images with "
-                f"--data=folder:PATH; the run was trained on all of {of_model.name}"
-                f"{'' if its_own else f', which are those of --data={named}'}."
-            )
-    found = real(held_out_for="") if its_own and of_model.holds_none_out else real()
-    images = its_own and model.images_sha256 and found.fingerprint("train")
-    if images and images != model.images_sha256:
-        others = (
-            f"was trained on other images than {found.spec.name} has to train on now "
-            "(other files, or another data.held_out_fraction)"
+def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
+    """Prints that a run's images are others now; BadInput if held-out ones are asked.
+
+    A run that did not write down which images it had counts as unchanged.
+    """
+    if model.images_sha256 in ("", real.fingerprint("train")):
+        return
+    others = (
+        f"was trained on other images than {real.spec.name} has to train on now "
+        "(other files, or another data.held_out_fraction)"
+    )
+    if split == "held_out":
+        raise BadInput(
+            "--split=held_out: take --split=train, or other images with --data; "
+            f"the run {others}, so it may have seen what is held out now."
         )
-        if split == "held_out":
-            raise BadInput(
-                "--split=held_out: take --split=train, or other images with --data; "
-                f"the run {others}, so it may have seen what is held out now."
-            )
-        print(f"the run {others}", flush=True)
-    return found
+    print(f"the run {others}", flush=True)
 
 
 def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:

@@ -180,6 +180,7 @@ class Data:
         self._flip, self._rounded = options.flip, self.spec.rounded
         self._memory_share = options.memory_share
         self._kept: dict[str, memory.Kept] = {}  # "train", once they are in memory
+        self._fingerprints: dict[str, str] = {}  # of splits, once they are known
 
     def unflipped(self) -> Data:
         """Returns the same images to judge by: none is mirrored, all are rounded."""
@@ -260,10 +261,12 @@ class Data:
     def fingerprint(self, split: str) -> str:
         """Returns a hash of the images of one of `checks.SPLITS`, and of their labels.
 
-        It is the same wherever they lie, and "" if they are not there.
+        It is the same wherever they lie, and "" if they are not there. The files are
+        read once.
         """
-        files = self._files(split)
-        return fingerprint(files) if files else ""
+        if split not in self._fingerprints and (files := self._files(split)):
+            self._fingerprints[split] = fingerprint(files)
+        return self._fingerprints.get(split, "")
 
     def _files(self, split: str) -> list[tuple[str, str]]:
         """Returns the files of a split: what is told of each, and its path."""
