@@ -148,7 +148,7 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
             "without .* in its path",
         ),
         (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
-        (lambda: biggan_tf.report(module="m\udc80"), "is no path of a file"),
+        (lambda: biggan_tf.report(module="m\udc80"), "--module=.*is no path of a file"),
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
@@ -159,10 +159,10 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         ),
         (lambda: biggan_tf.train("n" * 256, "x"), "there is no file n"),
         (lambda: biggan_tf.export("~no-such-user/x"), "'~no-such-user/x' is no path"),
-        (lambda: biggan_tf.export(5), "5 is no path"),
+        (lambda: biggan_tf.export(5), "--model_dir=5 is no path"),
         (lambda: biggan_tf.load("~no-such-user/x"), "'~no-such-user/x' is no path"),
         (lambda: biggan_tf.sample("x", output="a\0.png"), "is no path"),
-        (lambda: biggan_tf.sample("x", output=""), "'' is no path.*is empty"),
+        (lambda: biggan_tf.sample("x", output=""), "--output='' is no path.*is empty"),
         (lambda: biggan_tf.train("test.gin", ""), "'' is no path.*is empty"),
         (lambda: biggan_tf.train("test.gin", "x", continue_from=""), "'' is no path"),
         (lambda: biggan_tf.export("x", ""), "'' is no path"),
@@ -206,7 +206,7 @@ def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
     first = {"evaluate": [], "sample": [], "film": [tmp_path / "x.gif"]}
     name = next(iter(wrong))
     given = {"data": "embedded", **wrong} if call == "evaluate" else wrong
-    with pytest.raises(biggan_tf.BadInput, match=f"{name}|is no path|Is a directory"):
+    with pytest.raises(biggan_tf.BadInput, match=f"{name}|Is a directory"):
         getattr(biggan_tf, call)("nowhere", *first.get(call, [tmp_path]), **given)
     assert not list(tmp_path.iterdir())
 

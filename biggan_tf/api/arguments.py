@@ -25,7 +25,7 @@ PATHS = {
 }
 
 
-def as_path(given: PathLike) -> Path:
+def as_path(given: PathLike, flag: str) -> Path:
     """Returns a path as it is meant; a leading ~ is the home folder.
 
     BadInput if no file can have it: it is empty, a name too long, or ~name no user.
@@ -41,7 +41,8 @@ def as_path(given: PathLike) -> Path:
                 raise ValueError("it is a pipe, which cannot be read twice")
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"{given!r} is no path of a file ({reason}).") from error
+        told = f"{flag}={given!r} is no path of a file ({reason})."
+        raise BadInput(told) from error
     return path
 
 
@@ -50,7 +51,7 @@ def as_folder(given: PathLike, flag: str) -> Path:
 
     It takes [ and \\ in a path for a pattern, and does not find what it wrote there.
     """
-    path, text = as_path(given), os.fspath(given)
+    path, text = as_path(given, flag), os.fspath(given)
     if wrong := [part for part in ("://", "[", "\\") if part in text]:
         raise BadInput(
             f"{flag}={text}: name a folder of this machine's file system without "

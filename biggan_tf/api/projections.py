@@ -65,7 +65,7 @@ def project(
     if network is not None:
         check_text("network", network)
         features.find(network)
-    file = as_path(picture)
+    file = as_path(picture, "--picture")
     if path:
         check_apart(path, file, "--picture")
     sampler = opened(module)
@@ -94,7 +94,7 @@ def project(
 
 def _output(output: PathLike, rate: int) -> tuple[Path, int]:
     """Returns the path, and the rate of a film; BadInput if it cannot be written."""
-    path = as_path(output)
+    path = as_path(output, "--output")
     if path.suffix.lower() in images.FILM_FORMATS:
         return film_path(output, rate)
     formats = (*images.FORMATS, ".npz", *images.FILM_FORMATS)

@@ -53,9 +53,9 @@ def train(
 
     Returns the model directory. Raises BadInput before any work if something is wrong.
     """
-    with _configured(gin_files, bindings, continue_from, model_dir):
+    with _configured(gin_files, bindings, continue_from, model_dir) as start:
         folder = _run_folder(gin_files, model_dir)
-        loop.train(folder, continue_from and as_path(continue_from))
+        loop.train(folder, start)
     return folder
 
 
@@ -69,10 +69,10 @@ def dry_run(
 
     Raises BadInput as `train` does, also if data is missing; nothing is trained.
     """
-    with _configured(gin_files, bindings, continue_from, model_dir):
+    with _configured(gin_files, bindings, continue_from, model_dir) as start:
         folder = _run_folder(gin_files, model_dir)
         with memory.room_or(loop.SMALLER):
-            plan = make_plan(folder, continue_from and as_path(continue_from))
+            plan = make_plan(folder, start)
             print(plan.describe())
             plan.data.check_ready()
             print(*plan.data.remarks(), sep="\n")
@@ -143,12 +143,18 @@ def _configured(
     bindings: Bindings,
     continue_from: PathLike | None,
     model_dir: PathLike | None,
-) -> Iterator[None]:
-    """Inside, the configuration of a training is bound, and nothing else."""
+) -> Iterator[Path | None]:
+    """Inside, the configuration of a training is bound, and nothing else.
+
+    Yields the path of `continue_from`.
+    """
     with config.apart():
+        start = None
         if continue_from is not None:
-            there, _ = run.locate(as_folder(continue_from, "--continue_from"))
-            if not model_dir or there.resolve() == as_path(model_dir).resolve():
+            start = as_folder(continue_from, "--continue_from")
+            there, _ = run.locate(start)
+            own = model_dir and as_path(model_dir, "--model_dir")
+            if not own or there.resolve() == own.resolve():
                 raise BadInput(
                     f"--model_dir={model_dir or ''}: name a new one with "
                     "--continue_from."
@@ -157,7 +163,7 @@ def _configured(
         elif not gin_files:
             raise BadInput("--gin_file is missing: name a recipe, such as demo.gin.")
         bind(gin_files, bindings)
-        yield
+        yield start
 
 
 def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:

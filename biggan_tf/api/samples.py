@@ -223,7 +223,7 @@ def redraw(
 
 
 def _sheet_path(output: PathLike) -> Path:
-    path = as_path(output)
+    path = as_path(output, "--output")
     images.check_output(str(path), "--output", (*images.FORMATS, ".npz"))
     return path
 
@@ -259,7 +259,7 @@ def sample_files(
         per_class = as_whole("per_class", per_class, 1, 10**6)
     truncation = as_number("truncation", truncation)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
-    folder = as_path(folder)
+    folder = as_path(folder, "--output")
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
     sampler = load(module)

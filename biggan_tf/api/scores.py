@@ -183,7 +183,7 @@ def _reference(
     reference: PathLike | None, data: object, network: object
 ) -> Path | None:
     """Returns the reference's path; BadInput if an argument can name nothing."""
-    file = None if reference is None else as_path(reference)
+    file = None if reference is None else as_path(reference, "--reference")
     if file:
         evaluation.check_reference(file)
     if data is not None and not isinstance(data, os.PathLike):
@@ -195,7 +195,7 @@ def _reference(
 
 def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     export = ExportOptions()
-    trained = run.restore(as_path(model_dir), checkpoint == "best")
+    trained = run.restore(as_path(model_dir, "--model_dir"), checkpoint == "best")
     convention = trained.latents.convention(export.truncation_convention)
     frequencies = trained.latents.frequencies(trained.data.num_classes)
 
@@ -212,7 +212,9 @@ def _module(module: PathLike) -> _Model:
     loaded = load(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
-    folder = None if "://" in str(module) else as_path(module).absolute().parent
+    folder = None
+    if "://" not in str(module):
+        folder = as_path(module, "--module").absolute().parent
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
 
@@ -303,7 +305,7 @@ def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
 def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
     if not output_dir and not default:
         raise BadInput("--output_dir is missing: the module lies in no folder here.")
-    folder = as_path(output_dir or default)
+    folder = as_path(output_dir or default, "--output_dir")
     try:
         files.check_writable(folder / "metrics.jsonl")
     except OSError as error:

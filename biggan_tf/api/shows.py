@@ -30,13 +30,14 @@ def report(
     """
     if bool(model_dir) == bool(module):
         raise BadInput("--model_dir and --module: name what to show by one of them.")
-    folder = as_path(model_dir or module)
     flag = "--model_dir" if model_dir else "--module"
+    folder = as_path(model_dir or module, flag)
     if not folder.is_dir():
         raise BadInput(f"{flag}={folder}: there is no such folder.")
     beside = folder.absolute()
     page = "report.html" if model_dir else f"../{beside.name}.html"
-    path = as_path(os.path.normpath(beside / page) if output is None else output)
+    output = os.path.normpath(beside / page) if output is None else output
+    path = as_path(output, "--output")
     images.check_output(str(path), "--output", (".html", *images.FILM_FORMATS))
     if path.suffix.lower() == ".html":
         text = reports.of_run(folder) if model_dir else reports.of_module(folder)

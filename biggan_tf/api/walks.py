@@ -99,7 +99,7 @@ def walk_through(stops: sheets.Row, frames: int) -> films.Walk:
 def film_path(output: PathLike, rate: int) -> tuple[Path, int]:
     """Returns the path of a film, and its rate; BadInput if it cannot be written."""
     rate = as_whole("rate", rate, 1, 100)  # frames a second
-    path = as_path(output)
+    path = as_path(output, "--output")
     images.check_output(str(path), "--output", images.FILM_FORMATS)
     films.check_writer(path, rate)
     return path, rate
