@@ -237,7 +237,8 @@ def allowed(
     if convention == "scaled":
         fits = (truncation >= 0) & (truncation <= 1)
         return fits, "0 to 1, by which the model scales z"
-    return truncation > 0, "a threshold above 0; inf does not truncate"
+    smallest = np.finfo(np.float32).tiny  # TensorFlow takes smaller ones for 0
+    return truncation >= smallest, "a threshold above 0; inf does not truncate"
 
 
 def check_truncation(convention: str, truncation: float, flag: str) -> None:

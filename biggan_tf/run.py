@@ -90,19 +90,19 @@ def build_gan(
 # --- the data of a run ----------------------------------------------------------------
 
 
-def write_data_spec(folder: Path, spec: DataSpec, images_sha256: str = "") -> None:
+def write_data_spec(folder: Path, spec: DataSpec, content_sha256: str = "") -> None:
     """Writes `data.json`: the data, the hash of its images, and TensorFlow's version.
 
     Prints a line if the run was trained on images of another hash.
     """
     path = folder / "data.json"
-    before = files.read_json(path).get("images_sha256") if path.is_file() else ""
-    if before and before != images_sha256:
+    before = files.read_json(path).get("content_sha256") if path.is_file() else ""
+    if before and before != content_sha256:
         print(
             f"{folder} was trained on other images; it goes on with the "
             f"{spec.train_images:,} that are in {spec.name} now"
         )
-    more = {"images_sha256": images_sha256, "tensorflow": tf.__version__}
+    more = {"content_sha256": content_sha256, "tensorflow": tf.__version__}
     files.write_json(path, {**dataclasses.asdict(spec), **more})
 
 
@@ -114,7 +114,8 @@ def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
     try:
         values = files.read_json(folder / "data.json")
         version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
-        values.pop("images_sha256", None)
+        for name in ("content_sha256", "images_sha256"):  # the latter in earlier runs
+            values.pop(name, None)
         for name in ("image_size", "num_classes", "train_images", "held_out_images"):
             if type(values[name]) is not int:
                 raise ValueError(f"{name} is no whole number")

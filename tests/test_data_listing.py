@@ -13,6 +13,7 @@ from PIL import Image
 
 from biggan_tf import config, data, latents, plan, run
 from biggan_tf.checks import SPLITS
+from biggan_tf.data import fingerprint
 from biggan_tf.errors import BadInput
 
 IMAGE = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
@@ -348,21 +349,39 @@ def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
         plan.make_plan(tmp_path / "new", tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    ("ending", "level"),
-    [(".bmp", 6), (".TIF", 6), (".ppm", 6), (".png", 6), (".png", 0)],
-)
-def test_a_pixel_that_changed_changes_the_fingerprint(tmp_path, ending, level):
-    root = tmp_path / "images"
-    for index in range(8):
-        path = root / "a" / f"{index}{ending}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (90, 90), "red").save(path, compress_level=level)
-    before = load(str(root)).fingerprint("train")
-    assert load(str(root)).fingerprint("train") == before
-    for index in range(8):
-        with Image.open(root / "a" / f"{index}{ending}") as image:
-            changed = image.copy()
-        changed.putpixel((0, 0), (254, 1, 1))
-        changed.save(root / "a" / f"{index}{ending}", compress_level=level)
-    assert load(str(root)).fingerprint("train") != before
+@pytest.mark.parametrize("whole", [fingerprint.WHOLE, 0])
+@pytest.mark.parametrize("place", [0, 70_000, -1])
+def test_files_that_changed_in_place_change_the_fingerprint(
+    tmp_path, monkeypatch, place, whole
+):
+    monkeypatch.setattr(fingerprint, "WHOLE", whole)
+    files = [tmp_path / name for name in ("a.jpg", "b.jpg")]
+    for path in files:
+        path.write_bytes(bytes(140_000))
+
+    def found():
+        return fingerprint.fingerprint([(path.name, str(path)) for path in files])
+
+    before = found()
+    assert found() == before
+    contents = bytearray(140_000)
+    contents[place] = 1
+    files[1].write_bytes(contents)
+    assert found() != before
+
+
+def test_pictures_that_are_turned_in_place_change_the_fingerprint(tmp_path):
+    paths = [tmp_path / f"{index}.jpg" for index in range(8)]
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    for path in paths:
+        turned = Image.Exif()
+        turned[0x0112] = 1
+        Image.fromarray(noise).save(path, exif=turned)
+    before = load(str(tmp_path)).fingerprint("train")
+    for path in paths:
+        contents = path.read_bytes()
+        at = contents.index(b"\x01\x12\x00\x03") + 9  # big endian: the entry's value
+        path.write_bytes(contents[:at] + b"\x06" + contents[at + 1 :])
+        with Image.open(path) as image:
+            assert image.getexif()[0x0112] == 6
+    assert load(str(tmp_path)).fingerprint("train") != before

@@ -373,11 +373,11 @@ def test_real_images_are_known_by_what_they_are(garments, tmp_path, capsys):
     for path in (moved / "1").glob("*.png"):
         picture = np.asarray(Image.open(path))
         Image.fromarray(255 - picture).save(path)
-    with pytest.raises(BadInput, match=r"given\.npz .*images_sha256 = .* make it anew"):
+    with pytest.raises(BadInput, match=r"given\.npz .*content_sha256 = .* it anew"):
         made(moved, reference=given)
     assert made(moved, cache=own).reference
     (line,) = capsys.readouterr().out.splitlines()
-    assert "own.npz was made with another protocol: images_sha256" in line
+    assert "own.npz was made with another protocol: content_sha256" in line
     assert line.endswith("; it is made anew.")
     assert np.abs(mean(own) - before).max() > 1e-3
     np.testing.assert_array_equal(mean(given), before)
@@ -401,7 +401,7 @@ def test_the_columns_of_the_paper_and_the_curve(tmp_path):
     evaluation.write_csv(tmp_path / "curve.csv", rows)
     lines = (tmp_path / "curve.csv").read_text().splitlines()
     assert lines[:2] == ["truncation,fid,is", "inf,9,2"]
-    picture = evaluation.picture(rows, "fid", "is", "title")
+    picture = evaluation.picture(rows, "fid", "is", "folder:$a_{$ x")
     assert picture.dtype == np.uint8
     assert picture.std() > 5
 

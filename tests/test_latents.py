@@ -235,7 +235,7 @@ def test_the_shares_of_the_replicas_are_the_global_batch(replicas):
 @pytest.mark.parametrize(
     ("convention", "good", "bad"),
     [
-        ("resample", [0.04, 2.0, math.inf], [0.0, -1.0, math.nan]),
+        ("resample", [0.04, 2.0, math.inf], [0.0, 1e-40, -1.0, math.nan]),
         ("scaled", [0.0, 0.5, 1.0], [-0.1, 1.1, math.inf, math.nan]),
     ],
 )

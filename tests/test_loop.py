@@ -382,7 +382,7 @@ def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
 def test_restore_needs_no_data(tmp_path):
     start(tmp_path, "train.total_steps = 2")
     told = json.loads((tmp_path / "data.json").read_text())
-    assert told["images_sha256"] == loop.make_plan().data.fingerprint("train")
+    assert told["content_sha256"] == loop.make_plan().data.fingerprint("train")
     restored = run.restore(tmp_path)
     assert restored.step == 2
     assert restored.data.num_classes == 10

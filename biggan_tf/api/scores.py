@@ -67,7 +67,7 @@ class _Model(NamedTuple):
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
-    images_sha256: str = ""  # `Data.fingerprint` of what it was trained on, if known
+    content_sha256: str = ""  # `Data.fingerprint` of what it was trained on, if known
 
 
 def evaluate(
@@ -202,7 +202,7 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     def sampler(truncations: Sequence[float]) -> Sampler:
         return run.inference_generator(trained, export, truncations)[1]
 
-    images = files.read_json(trained.folder / "data.json").get("images_sha256", "")
+    images = files.read_json(trained.folder / "data.json").get("content_sha256", "")
     return _Model(
         convention, frequencies, trained.data, trained.folder, sampler, images
     )
@@ -262,7 +262,7 @@ def _check_unseen(model: _Model, named: str | None, its_own: bool) -> None:
     told = "" if its_own else f", which are those of --data={named}"
     if not its_own:
         whole = _load(model.data, named, "").fingerprint("train")
-        if not whole or whole != model.images_sha256:
+        if not whole or whole != model.content_sha256:
             return
     raise BadInput(
         "--split=held_out: take --split=train, or other images with "
@@ -275,7 +275,7 @@ def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
 
     A run that did not write down which images it had counts as unchanged.
     """
-    if model.images_sha256 in ("", real.fingerprint("train")):
+    if model.content_sha256 in ("", real.fingerprint("train")):
         return
     others = (
         f"was trained on other images than {real.spec.name} has to train on now "

@@ -1,43 +1,61 @@
-"""What files hold, without where they lie: enough to see that they were replaced."""
+"""What files hold, without where they lie: enough to see that they were changed."""
+
+from __future__ import annotations
 
 import hashlib
 import multiprocessing.pool
-import re
+import os
 from collections.abc import Sequence
 
-_BYTES = 4096  # that are read of a compressed file, where a change moves all after it
-_UNCOMPRESSED = (".bmp", ".pgm", ".pnm", ".ppm", ".tif", ".tiff")  # as a rule
-# Where a PNG's pixels begin: the header of zlib, and of a block that is only stored.
-_STORED_PNG = re.compile(rb"\x89PNG.*?IDAT\x78.[\x00\x01]", re.DOTALL)
+WHOLE = 2**31  # bytes of all files together, up to which they are read whole
+_PIECE = 2**14  # bytes of each of the three pieces that are read of a file otherwise
+_CHUNK = 2**20  # bytes that are read at a time
 
 
 def fingerprint(files: Sequence[tuple[str, str]]) -> str:
-    """Returns a sha256 of files: of what is told of each, its size and its middle.
+    """Returns a sha256 of files: of what is told of each, its size and its bytes.
 
-    A file that is not compressed, in which a pixel may change alone, is read whole. Of
-    such a PNG the end is read too: it has a checksum of all pixels. Takes what is told,
-    such as its name below the root, and the path. A file that cannot be read counts as
-    empty.
+    If they are more than `WHOLE` bytes, only the beginning of each, where its header
+    lies, its middle and its end count. Takes what is told, such as its name below the
+    root, and the path. A file that cannot be read counts as empty.
     """
-    whole = hashlib.sha256()
     with multiprocessing.pool.ThreadPool(16) as threads:
-        for digest in threads.imap(_digest, files, chunksize=64):
-            whole.update(digest)
+        total = sum(threads.imap(_size, files, chunksize=64))
+        digest = _digest_of_all if total <= WHOLE else _digest_of_pieces
+        whole = hashlib.sha256()
+        for each in threads.imap(digest, files, chunksize=64):
+            whole.update(each)
     return whole.hexdigest()
 
 
-def _digest(told_and_path: tuple[str, str]) -> bytes:
+def _size(told_and_path: tuple[str, str]) -> int:
+    try:
+        return os.path.getsize(told_and_path[1])
+    except OSError:
+        return 0
+
+
+def _digest_of_all(told_and_path: tuple[str, str]) -> bytes:
+    size = _size(told_and_path)
+    return _digest(told_and_path, size, range(0, size, _CHUNK), _CHUNK)
+
+
+def _digest_of_pieces(told_and_path: tuple[str, str]) -> bytes:
+    size = _size(told_and_path)
+    starts = [0, max(0, size - _PIECE) // 2, max(0, size - _PIECE)]
+    return _digest(told_and_path, size, starts, _PIECE)
+
+
+def _digest(
+    told_and_path: tuple[str, str], size: int, starts: Sequence[int], length: int
+) -> bytes:
     told, path = told_and_path
+    held = hashlib.sha256(repr((told, size)).encode())
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            count = size if path.lower().endswith(_UNCOMPRESSED) else _BYTES
-            file.seek(max(0, (size - count) // 2))
-            held = file.read(count)
-            file.seek(0)
-            if _STORED_PNG.match(file.read(_BYTES)):
-                file.seek(max(0, size - _BYTES))
-                held += file.read()
+            for start in starts:
+                file.seek(start)
+                held.update(file.read(length))
     except OSError:
-        size, held = 0, b""
-    return hashlib.sha256(repr((told, size)).encode() + held).digest()
+        pass
+    return held.digest()

@@ -47,6 +47,8 @@ def picture(rows: Sequence[Row], fid: str, score: str, title: str) -> np.ndarray
 
     figure = Figure((6.4, 4.4), dpi=110, layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=score, ylabel=fid)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_parse_math(False)  # a path may hold $
     x, y = [row[score] for row in rows], [row[fid] for row in rows]
     axes.plot(x, y, "o-")
     for row, *point in zip(rows, x, y):

@@ -61,8 +61,8 @@ def _problem(
 ) -> str:
     """Says in what statistics are unfit for a protocol and metrics, or ""."""
     # Real images are known by what they are. Without them only their name is left.
-    is_there = bool(protocol["images_sha256"])
-    left_out = "data" if is_there else "images_sha256"
+    is_there = bool(protocol["content_sha256"])
+    left_out = "data" if is_there else "content_sha256"
     wanted = {key: value for key, value in protocol.items() if key != left_out}
     if told := statistics.differences(wanted):
         return f"was made with another protocol: {told}"

@@ -128,7 +128,7 @@ class Evaluator:
         spec, held_out = self._data.spec, self._split == "held_out"
         return {
             "data": spec.name,
-            "images_sha256": self._data.fingerprint(self._split),
+            "content_sha256": self._data.fingerprint(self._split),
             "split": spec.held_out_split if held_out else spec.train_split,
             "image_size": spec.image_size,
             **self.network.protocol,
