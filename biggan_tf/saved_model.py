@@ -193,9 +193,11 @@ def check_free(path: Path, replace: bool) -> None:
                 f"--export_dir={path}: move {others[0]} out of it, for all in it is "
                 "replaced, and no export wrote that."
             )
-    above = next(folder for folder in path.absolute().parents if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise BadInput(f"--export_dir={path}: {above} cannot be written to.")
+    try:
+        files.check_writable(files.temporary_name(Path(os.path.realpath(path))))
+    except OSError as error:
+        told = f"--export_dir={path}: it cannot be written to ({error.strerror})."
+        raise BadInput(told) from error
 
 
 def write(

@@ -1,5 +1,6 @@
 """Feature networks, on real pictures, and the linear head."""
 
+import gc
 import importlib.util
 import itertools
 import os
@@ -351,6 +352,18 @@ def test_a_model_of_keras_gets_the_size_and_range_that_are_declared(
     expected = pictures.mean((1, 2)) / 255 * 4.5 - 1
     np.testing.assert_allclose(found["features"], expected, atol=0.02)
     assert found["logits"].shape == (2, 0)
+
+
+def test_a_model_with_a_signature_alone_keeps_its_variables(tmp_path):
+    module = tf.Module()
+    module.scale = tf.Variable(2.0)
+    spec = tf.TensorSpec([None, 32, 32, 3])
+    served = tf.function(lambda x: module.scale * tf.reduce_mean(x, (1, 2)), [spec])
+    tf.saved_model.save(module, str(tmp_path), served.get_concrete_function())
+    network = features.load(f"keras={tmp_path},32,0:1")
+    gc.collect()
+    found = network(np.full([2, 32, 32, 3], 255, np.uint8))["features"]
+    np.testing.assert_allclose(found, np.full([2, 3], 2.0))
 
 
 def test_what_is_no_model_of_keras_is_refused(tmp_path):

@@ -201,7 +201,8 @@ def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
 def test_a_module_is_its_card_and_its_picture(tmp_path):
     (tmp_path / "README.md").write_text("# biggan of <letters>")
     images.write(tmp_path / "samples.png", np.full([40, 40, 3], 7, np.uint8))
-    path = biggan_tf.report(module=tmp_path)
+    (tmp_path / "assets").mkdir()
+    path = biggan_tf.report(module=tmp_path / "assets" / "..")
     assert path == tmp_path.with_name(f"{tmp_path.name}.html")
     page = Page(path.read_text(encoding="utf-8"))
     (tmp_path / "SHA256SUMS").write_text("0a  README.md\n0b  saved_model.pb\n")

@@ -683,6 +683,8 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
     with pytest.raises(BadInput, match="cannot be written to"):
         saved_model.check_free(target / "README.md" / "export", False)
+    with pytest.raises(BadInput, match="/proc/export: it cannot be written to"):
+        saved_model.check_free(Path("/proc/export"), False)
 
 
 @pytest.mark.parametrize(

@@ -34,9 +34,10 @@ def report(
     folder = as_path(model_dir or module, flag)
     if not folder.is_dir():
         raise BadInput(f"{flag}={folder}: there is no such folder.")
-    beside = folder.absolute()
-    page = "report.html" if model_dir else f"../{beside.name}.html"
-    output = os.path.normpath(beside / page) if output is None else output
+    if output is None:
+        whole = Path(os.path.abspath(folder))  # of a ".." the name too
+        beside = whole.parent / f"{whole.name}.html"
+        output = whole / "report.html" if model_dir else beside
     path = as_path(output, "--output")
     images.check_output(str(path), "--output", (".html", *images.FILM_FORMATS))
     if path.suffix.lower() == ".html":

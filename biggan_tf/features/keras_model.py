@@ -36,7 +36,11 @@ def keras_model(source: str, size: str, low: str, high: str) -> FeatureNetwork:
         module = tf.saved_model.load(str(path))
     except Exception as error:  # other files and handles fail in many ways
         raise BadInput(f"keras={source}: it is no SavedModel: {error}.") from error
-    run = module if callable(module) else module.signatures.get("serving_default")
+
+    def run(images: tf.Tensor) -> tf.Tensor | dict[str, tf.Tensor]:
+        # A signature alone would not keep the module's variables.
+        called = module if callable(module) else module.signatures["serving_default"]
+        return called(images)
 
     @tf.function(autograph=False)
     def apply(images: tf.Tensor) -> dict[str, tf.Tensor]:
