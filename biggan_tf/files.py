@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 import tempfile
@@ -60,13 +61,21 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Returns whether it names a file elsewhere, such as gs://bucket/file."""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)) is not None
+
+
 def target_of(path: str | os.PathLike[str]) -> Path:
     """Returns the file that is replaced by writing to a path, links followed.
 
-    Raises OSError if it may not be written, not even by its owner, or is a folder.
+    Raises OSError if it may not be written, not even by its owner, is a folder, or is
+    not on this machine.
     """
     target = Path(os.path.realpath(path))
     with _naming(path):
+        if is_address(path):
+            raise OSError(errno.EREMOTE, "it is an address, no file of this machine")
         kept = target.exists() and not target.stat().st_mode & 0o222
         if kept or (target.parent.exists() and not os.access(target.parent, os.W_OK)):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

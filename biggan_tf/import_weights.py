@@ -38,6 +38,7 @@ from pathlib import Path
 from absl import flags
 
 from biggan_tf import config, files, run, standing, weights
+from biggan_tf.api.arguments import as_folder
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints
 from biggan_tf.data import DataSpec
@@ -77,7 +78,7 @@ def main() -> None:
         raise BadInput(
             "--source and --model_dir: give both, who made the files and a new folder."
         )
-    model_dir = Path(_MODEL_DIR.value)
+    model_dir = as_folder(_MODEL_DIR.value, "--model_dir")
     if model_dir.exists():
         raise BadInput(f"--model_dir={model_dir}: is there already; name a new folder.")
     published = _read()

@@ -35,6 +35,7 @@ from absl import flags
 from tqdm import tqdm
 
 from biggan_tf import config, data, files
+from biggan_tf.api.arguments import as_folder
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -173,7 +174,7 @@ def main() -> None:
         download = tfds.download.DownloadConfig(
             beam_options=options.PipelineOptions(_BEAM.value)
         )
-    root = Path(_DATA_DIR.value or tfds.core.constants.DATA_DIR)
+    root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
     if final.exists():
         raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")

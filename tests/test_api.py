@@ -149,13 +149,25 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         ),
         (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
         (lambda: biggan_tf.report(module="m\udc80"), "--module=.*is no path of a file"),
-        (lambda: biggan_tf.train("test.gin", "gs://b/run"), "without :// in its path"),
+        (lambda: biggan_tf.train("test.gin", "gs://b/run"), "it is an address, no"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),
         (lambda: biggan_tf.train("test.gin", "n" * 256), "n' is no .*name too long"),
         (
             lambda: biggan_tf.train("test.gin", "a\0b"),
             r"'a\\x00b' is .*null (byte|char)",
+        ),
+        *(
+            (call, "--output.*it is an address, no file of this machine")
+            for call in (
+                lambda: biggan_tf.sample("x", output="gs://bucket/a.png"),
+                lambda: biggan_tf.sample_files("x", "s3://bucket/a", 5),
+                lambda: biggan_tf.film("x", "file:///a.gif"),
+            )
+        ),
+        (
+            lambda: biggan_tf.evaluate("x", data="embedded", reference="gs://b/r.npz"),
+            "--reference='gs://b/r.npz' is no path",
         ),
         (lambda: biggan_tf.train("n" * 256, "x"), "there is no file n"),
         (lambda: biggan_tf.export("~no-such-user/x"), "'~no-such-user/x' is no path"),

@@ -725,6 +725,17 @@ def test_a_log_on_a_full_disk_is_one_line():
     assert found.startswith("error: standard output: cannot be written (No space")
 
 
+def test_what_an_encoding_lacks_is_printed_as_an_escape():
+    program = "from biggan_tf import config; config.run(lambda: print('\u65e5 a'))"
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert found.stdout == b"\\u65e5 a\n"
+
+
 def _printing(program: str, closed: bool) -> str:
     """Runs it with a standard output that fails; returns the line that says so."""
     imports = (

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from biggan_tf import config
+from biggan_tf import config, files
 from biggan_tf.checks import check_text, listed
 from biggan_tf.errors import BadInput
 
@@ -28,11 +28,14 @@ PATHS = {
 def as_path(given: PathLike, flag: str) -> Path:
     """Returns a path as it is meant; a leading ~ is the home folder.
 
-    BadInput if no file can have it: it is empty, a name too long, or ~name no user.
+    BadInput if no file can have it: it is empty, a name too long, or ~name no user; or
+    if it is an address, such as gs://bucket/file.
     """
     try:
         if given == "":
             raise ValueError("it is empty")
+        if files.is_address(given):
+            raise ValueError("it is an address, no file of this machine")
         path = Path(given).expanduser()
         os.fspath(path).encode()
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
@@ -52,7 +55,7 @@ def as_folder(given: PathLike, flag: str) -> Path:
     It takes [ and \\ in a path for a pattern, and does not find what it wrote there.
     """
     path, text = as_path(given, flag), os.fspath(given)
-    if wrong := [part for part in ("://", "[", "\\") if part in text]:
+    if wrong := [part for part in ("[", "\\") if part in text]:
         raise BadInput(
             f"{flag}={text}: name a folder of this machine's file system without "
             f"{wrong[0]} in its path."
@@ -84,13 +87,13 @@ def bind(
 
     BadInput on an option of another room than `rooms`.
     """
-    files = file_names(gin_files)
+    names = file_names(gin_files)
     values = bindings if isinstance(bindings, Mapping) else listed(bindings)
     for text in values:
         check_text("bindings", text)
     if isinstance(values, Mapping):
         values = {name: _plain(value) for name, value in values.items()}
-    config.parse(files, values, rooms)
+    config.parse(names, values, rooms)
 
 
 def _plain(value: Any) -> Any:

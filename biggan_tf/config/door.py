@@ -63,6 +63,8 @@ def run(main: Callable[[], None]) -> None:
     own += [flags.FLAGS[n] for n in ("gin_file", "gin_param") if n in flags.FLAGS]
     for flag in own:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    # What the encoding of standard output lacks is printed as an escape.
+    sys.stdout.reconfigure(errors="backslashreplace")
     # A shell leaves the ~ in --flag=~/folder as it is.
     app.run(guarded, [_at_home(word) for word in sys.argv], flags_parser=parser)
 
