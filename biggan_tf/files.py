@@ -61,9 +61,10 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
         yield
 
 
-def is_address(path: str | os.PathLike[str]) -> bool:
-    """Returns whether it names a file elsewhere, such as gs://bucket/file."""
-    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)) is not None
+def is_address(path: object) -> bool:
+    """Returns whether it is the path of a file elsewhere, such as gs://bucket/file."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+    return re.match("[A-Za-z][A-Za-z0-9+.-]+:/", text) is not None
 
 
 def target_of(path: str | os.PathLike[str]) -> Path:
@@ -228,9 +229,11 @@ def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def refuse_failed(file: Path, told: str) -> None:
     """Raises BadInput if there is something else in place of what was to be downloaded.
 
-    Also if the file cannot be opened. The error begins with `told`, such as
-    "--path=x.pth".
+    Also if the file cannot be opened, or is a pipe or a device. The error begins with
+    `told`, such as "--path=x.pth".
     """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise BadInput(f"{told}: it is no regular file; save what it gives in one.")
     try:
         with open(file, "rb") as opened:
             start = opened.read(1024).lower()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import threading
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def journey(folder, **changes):
     module = biggan_tf.export(run)
     sampler = biggan_tf.load(module)
     images = biggan_tf.sample(sampler, "Bag,0-1", 2, output=folder / "sheet.PNG")
+    opened = {"module": sampler, "output_dir": run}
     scores = biggan_tf.evaluate(
-        module,
+        **(opened if changes else {"module": module}),
         data="embedded",
         network="lite0_32",
         metrics=["ms_ssim"],
@@ -327,9 +329,18 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
         ({"columns": 0}, "columns = 0"),
         ({"seed": 2**63}, "seed = "),
         ({"output": tmp_path / "x.bmp"}, "x.bmp"),
+        ({"labels": [0, 1], "mix": [1, math.inf]}, "--mix=1,inf: give shares of 0"),
+        ({"labels": [0, 1], "mix": [1, math.nan]}, "--mix=1,nan: give shares of 0"),
+        ({"labels": [0, 1], "mix": [0, 0]}, "--mix=0,0: give shares of 0"),
     ):
         with pytest.raises(biggan_tf.BadInput, match=sentence):
             biggan_tf.sample(sampler, **wrong)
+    with pytest.raises(biggan_tf.BadInput, match="--output_dir is missing: the module"):
+        biggan_tf.evaluate(sampler, data="embedded", network="lite0_32")
+    drawn = [
+        biggan_tf.sample(sampler, [0, 1], 1, mix=[share] * 2) for share in (1, 1e308)
+    ]
+    np.testing.assert_array_equal(*drawn)
 
 
 def test_a_sampler_draws_no_class_that_is_not_there(journeys):

@@ -120,6 +120,10 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
             "left out: 3 folders without images (deep, empty, void), 1 __MACOSX, "
             "1 hidden file, 1 hidden folder",
         ),
+        (
+            ["runs/x/config.gin", "runs/x/1.png", "a/run/config.gin", "a/run/1.png"],
+            "left out: 2 model directories, 1 folder without images (runs)",
+        ),
         (["a/Thumbs.db", ".DS_Store", "b/desktop.ini", "b/deep/THUMBS.DB"], None),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -216,7 +217,11 @@ def test_what_is_no_file_of_weights_is_named(tmp_path, monkeypatch):
     with tarfile.open("tar", "w") as archive:
         archive.add("text")
     Path("torn").write_bytes(Path("zip").read_bytes()[:60])
+    Path("device").symlink_to("/dev/zero")
+    os.mkfifo("pipe")
     for name, complaint in {
+        "device": "device: it is no regular file",
+        "pipe": "pipe: it is no regular file",
         "empty": "empty: it is empty; download it again",
         "pointer": "pointer: it is a pointer of Git LFS, .* run `git lfs pull`",
         "page": "page: it is a web page, so the download failed",

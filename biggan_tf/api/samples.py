@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from biggan_tf import given, images, latents, saved_model, sheets
+from biggan_tf import files, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path, check_apart
 from biggan_tf.checks import LARGEST_SEED, as_number, as_numbers, as_whole, listed
@@ -26,17 +26,13 @@ def load(module: PathLike) -> Sampler:
     `Sampler.generate(labels, truncation, seed)` returns images, float32 in [-1, 1].
     """
     return saved_model.load(
-        module if _is_url(module) else as_folder(module, "--module")
+        module if files.is_address(module) else as_folder(module, "--module")
     )
 
 
 def opened(module: PathLike | Sampler) -> Sampler:
     """Returns a sampler as it is; opens anything else, as `load` does."""
     return module if isinstance(module, Sampler) else load(module)
-
-
-def _is_url(module: PathLike) -> bool:
-    return isinstance(module, str) and "://" in module
 
 
 def sample(
@@ -183,10 +179,10 @@ def _mixed_label(
         raise BadInput(
             f"{told}: give as many shares as there are classes, {len(classes)}."
         )
-    if not (min(shares) >= 0 and 0 < sum(shares) < math.inf):
+    if not (np.all(np.isfinite(shares)) and min(shares) >= 0 and max(shares) > 0):
         raise BadInput(f"{told}: give shares of 0 or more, one of them above 0.")
-    y = np.zeros([num_classes])
-    np.add.at(y, classes, np.asarray(shares) / sum(shares))
+    y, parts = np.zeros([num_classes]), np.asarray(shares) / max(shares)
+    np.add.at(y, classes, parts / sum(parts))
     return np.float32(y)
 
 

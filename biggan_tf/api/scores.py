@@ -30,7 +30,7 @@ from biggan_tf.api.arguments import (
     bind,
     check_checkpoint,
 )
-from biggan_tf.api.samples import load
+from biggan_tf.api.samples import opened
 from biggan_tf.checks import (
     LARGEST_SEED,
     SPLITS,
@@ -71,7 +71,7 @@ class _Model(NamedTuple):
 
 
 def evaluate(
-    module: PathLike | None = None,
+    module: PathLike | Sampler | None = None,
     model_dir: PathLike | None = None,
     *,
     data: PathLike | None = None,
@@ -91,7 +91,8 @@ def evaluate(
     """Scores generated images against real ones.
 
     Args:
-        module, model_dir: what to score: an exported module, or a run.
+        module, model_dir: what to score: an exported module, or what `load` returned;
+            or a run.
         data: "embedded", "tfds:NAME", "folder:PATH" or a `Path`; None: the run's own.
         metrics: names of `metrics.METRICS`, in a list or with commas between.
         network: of features, see `features.NETWORKS`.
@@ -101,7 +102,8 @@ def evaluate(
         reference: file of their statistics, made if it is not there.
         seed, checkpoint: of latents and labels; of a run, as in `export`.
         neighbours: draws samples beside their nearest training images.
-        output_dir: for files; by default the run's folder, or the module's parent.
+        output_dir: for files; by default the run's folder, or the parent of the
+            module's path.
         bindings, gin_files: of `ROOMS` alone, as in `runs.train`.
 
     Returns the scores by name; of several truncations a list, the highest one first.
@@ -208,12 +210,12 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     )
 
 
-def _module(module: PathLike) -> _Model:
-    loaded = load(module)
+def _module(module: PathLike | Sampler) -> _Model:
+    loaded = opened(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
     data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
     folder = None
-    if "://" not in str(module):
+    if not (isinstance(module, Sampler) or files.is_address(module)):
         folder = as_path(module, "--module").absolute().parent
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
@@ -304,7 +306,7 @@ def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
 
 def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
     if not output_dir and not default:
-        raise BadInput("--output_dir is missing: the module lies in no folder here.")
+        raise BadInput("--output_dir is missing: the module is in no folder here.")
     folder = as_path(output_dir or default, "--output_dir")
     try:
         files.check_writable(folder / "metrics.jsonl")

@@ -196,7 +196,8 @@ def _kind_left_out(entry: os.DirEntry, is_folder: bool) -> str | None:
     if entry.name.startswith("."):
         return "hidden folder{s}" if is_folder else "hidden file{s}"
     if is_folder:
-        return None
+        ours = os.path.isfile(os.path.join(entry.path, "config.gin"))
+        return "model director{ies}" if ours else None
     if entry.is_symlink() and not os.path.exists(entry.path):
         return "broken link{s}"
     if not entry.is_file():
@@ -210,7 +211,9 @@ def _counted(left_out: dict[str, list[str]]) -> str:
     parts = []
     found = [item for item in left_out.items() if item[1]]
     for kind, names in sorted(found, key=lambda item: (-len(item[1]), item[0])):
-        what = kind.replace("{s}", "s" * (len(names) > 1))
+        several = len(names) > 1
+        what = kind.replace("{s}", "s" * several)
+        what = what.replace("{ies}", "ies" if several else "y")
         named = f" ({shown(sorted(names))})" if kind == _WITHOUT_IMAGES else ""
         parts.append(f"{len(names):,} {what}{named}")
     return ", ".join(parts)
