@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from biggan_tf import config, data, files
 from biggan_tf.api.arguments import as_folder
+from biggan_tf.data.pipeline import DataOptions
 from biggan_tf.errors import BadInput
 
 config.define_flags()
@@ -167,6 +168,8 @@ def main() -> None:
             )
     found.check_ready()
     print(*found.found(), sep="\n", flush=True)
+    if DataOptions().flip:
+        print("data.flip = True: no image is mirrored here; bind it in training")
     config.refuse_dead_bindings(("data",))
     download = None
     if _BEAM.value is not None:

@@ -66,8 +66,10 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     process.wait()
     assert not (tmp_path / "pets").exists()
 
-    done = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
+    flips = [*command(folder, tmp_path), "--gin_param=data.flip = True"]
+    done = subprocess.run(flips, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "no image is mirrored here" in done.stdout
     assert "54 training and 6 held-out images of 32 px, verified" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["pets"]
 
