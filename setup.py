@@ -54,6 +54,7 @@ COMMANDS = {
     "prepare": "prepare_dataset",
     "reference": "make_reference",
     "spectra": "plot_spectra",
+    "cluster": "cluster",
 }
 
 setup(

@@ -6,8 +6,8 @@ The functions of `api` are offered here; each is imported when it is first used.
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["BadInput", "dry_run", "evaluate", "export", "film", "load", "redraw"]
-__all__ += ["project", "report", "sample", "sample_files", "train", "walk"]
+__all__ = ["BadInput", "cluster", "dry_run", "evaluate", "export", "film", "load"]
+__all__ += ["project", "redraw", "report", "sample", "sample_files", "train", "walk"]
 
 
 def __getattr__(name: str) -> Any:

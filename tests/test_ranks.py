@@ -25,7 +25,7 @@ RANKS = (
     {"logs"},
     {"loop"},
     {"api"},
-    {"evaluate", "explorer", "export", "import_weights", "make_reference"}
+    {"cluster", "evaluate", "explorer", "export", "import_weights", "make_reference"}
     | {"plot_spectra", "prepare_dataset", "project", "report", "sample", "train"},
     {"explore"},
 )

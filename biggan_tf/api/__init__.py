@@ -18,6 +18,7 @@ from typing import Any
 from biggan_tf.errors import BadInput
 
 _ROOMS = {
+    "clusters": "cluster",
     "projections": "project",
     "runs": "dry_run export train",
     "samples": "load redraw sample sample_files sheet_rows",

@@ -29,13 +29,13 @@ class Folder(pipeline.Data):
     """
 
     NEEDS = ("path",)
-    TAKES = ("held_out_fraction",)
+    TAKES = ("held_out_fraction", "labels")
 
     def __init__(self, options: pipeline.DataOptions) -> None:
         """Lists the files; raises BadInput if `look` does, or none can be held out."""
         self._unreadable: dict[str, str] = {}  # path: what is wrong with it
         self._sides: list[int] = []  # the shorter one of each image, once it is known
-        self._listing = listing = look(options.path, options.before)
+        self._listing = listing = look(options.path, options.before, options.labels)
         classes = listing.classes
         self._alone = [name for name, files in classes.items() if len(files) == 1]
         fraction = options.held_out_fraction or pipeline.HELD_OUT_FRACTION

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from PIL import Image, features
 
+from biggan_tf.data import labelled
 from biggan_tf.data.pipeline import DataSpec
 from biggan_tf.errors import BadInput
 
@@ -33,40 +34,55 @@ _MOST_SHOWN = 5  # names in a sentence
 class Listing(NamedTuple):
     """The images of a folder: in each class, those at any depth below its folder."""
 
-    flat: bool  # the images lie directly in the folder: one class
-    classes: dict[str, list[str]]  # paths below the folder of each class, sorted
+    flat: bool  # the paths are below the folder itself, not that of their class
+    classes: dict[str, list[str]]  # paths of each class, sorted
     left_out: str  # such as "40 .txt, 2 broken links", or ""
     rules: int = RULES
+    labels: str = ""  # the file that says the classes, if one does
 
     @property
     def structure(self) -> str:
         """Says what was found, for people."""
-        if self.flat:
+        if self.flat and not self.labels:
             return "images and no sub-folders of images: one class, unconditional"
         (name, files), *others = self.classes.items()
+        by = f" by {self.labels}" if self.labels else ""
         if others:
             counts = [len(files) for files in self.classes.values()]
             sizes = " to ".join(f"{n:,}" for n in sorted({min(counts), max(counts)}))
             names = shown(self.classes)
-            return f"{len(counts):,} classes ({names}), {sizes} images each"
-        told = f"one class ({shown([name])}), unconditional"
-        if len(inside := _folders_in(files)) > 1:
+            return f"{len(counts):,} classes{by} ({names}), {sizes} images each"
+        told = f"one class{by} ({shown([name])}), unconditional"
+        if not by and len(inside := _folders_in(files)) > 1:
             told += f"; if the folders in it ({shown(inside)}) are the classes, add "
             told += "its name to data.path"
         return told
 
 
-def look(path: str, before: DataSpec | None = None) -> Listing:
+def every_image(path: str) -> list[str]:
+    """Returns the images below a folder, links followed, as paths relative to it."""
+    return sorted(_images(path, (), collections.defaultdict(list)))
+
+
+def look(
+    path: str, before: DataSpec | None = None, labels: str | None = None
+) -> Listing:
     """Finds the images below a folder, links followed; the classes in natural order.
 
-    If a model `before` had the same classes, they keep its order, so that labels mean
-    what they did; a run goes on by the rules that found its images.
+    The classes are sub-folders, or what a file of labels says. If a model `before` had
+    the same ones, they keep its order, so that labels mean what they did; a run goes on
+    by the rules that found its images.
 
-    Raises BadInput if there are none, they lie beside folders of images, the folders
-    are splits, a folder cannot be read, or the name of a class is no Unicode.
+    Raises BadInput if there are no images, they lie beside folders of images, the
+    folders are splits, a folder cannot be read, the name of a class is no Unicode, or
+    labels are of files that are not there.
     """
     names = collections.defaultdict(list)  # of what is left out, by what it is
     images = sorted(_images(path, (), names))
+    if labels:
+        classes = _by_labels(path, images, labels, names)
+        order = _order(classes, before)
+        return Listing(True, order, _counted(names), labels=os.path.basename(labels))
     beside = [image for image in images if os.sep not in image]
     classes = collections.defaultdict(list)
     for image in images:
@@ -85,8 +101,37 @@ def look(path: str, before: DataSpec | None = None) -> Listing:
         raise BadInput(f"data.path = {path!r}: {problem}.")
     if beside:
         return Listing(True, {FLAT: beside}, _counted(names))
+    return Listing(False, _order(classes, before), _counted(names))
+
+
+def _order(
+    classes: dict[str, list[str]], before: DataSpec | None
+) -> dict[str, list[str]]:
+    """Returns the classes in the order of the model before, or else of people."""
+    known = before.class_names if before else ()
     order = known if classes.keys() == set(known) else sorted(classes, key=natural)
-    return Listing(False, {name: classes[name] for name in order}, _counted(names))
+    return {name: classes[name] for name in order}
+
+
+def _by_labels(
+    path: str, images: list[str], labels: str, left_out: dict[str, list[str]]
+) -> dict[str, list[str]]:
+    """Returns the images of each class of a file of labels; leaves out all others."""
+    classes, known = collections.defaultdict(list), labelled.read(labels)
+    if missing := sorted(known.keys() - set(images)):
+        raise BadInput(
+            f"data.labels = {labels!r}: {len(missing):,} of its {len(known):,} files "
+            f"({shown(missing)}) are no images in data.path = {path!r}; give the "
+            "folder that it labels, or take their lines out."
+        )
+    for image in images:
+        if image in known:
+            classes[known[image]].append(image)
+        else:
+            left_out["image{s} without a label"].append(image)
+    if problem := _no_unicode(path, *classes):
+        raise BadInput(f"data.labels = {labels!r}: {problem}.")
+    return classes
 
 
 def _problem(
@@ -111,8 +156,13 @@ def _problem(
             f"them, data.path = {os.path.join(path, best)!r}, of which "
             "data.held_out_fraction can hold images out"
         )
-    for name in (path, *classes):
-        if re.search("[\ud800-\udfff]", name):  # bytes that are no UTF-8
+    return _no_unicode(path, *classes)
+
+
+def _no_unicode(*names: str) -> str | None:
+    """Returns what is wrong with the first name that has bytes which are no UTF-8."""
+    for name in names:
+        if re.search("[\ud800-\udfff]", name):
             return f"the name {shown([name])} is no Unicode (UTF-8); rename it"
     return None
 

@@ -40,6 +40,7 @@ class DataOptions:
     source: str = option("embedded", "where images come from", choices=tuple(SOURCES))
     name: str | None = option(None, "tfds: a builder, such as 'imagenet2012'")
     path: str | None = option(None, "folder: of images", free=True, path=True)
+    labels: str | None = option(None, "folder: a CSV", free=True, path=True)
     data_dir: str | None = option(
         None, "tfds: where it prepares sets", free=True, path=True
     )

@@ -1,0 +1,147 @@
+"""Classes for a folder of images that has none."""
+
+from __future__ import annotations
+
+import multiprocessing.pool
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from biggan_tf import features, images
+from biggan_tf.api.arguments import PathLike, as_path
+from biggan_tf.checks import LARGEST_SEED, as_whole, check_text
+from biggan_tf.data import folder, labelled, listing
+from biggan_tf.errors import BadInput
+from biggan_tf.metrics import k_means
+
+MOST = 1000  # clusters
+_BATCH = 64
+_STARTS = 5  # of k-means; the tightest clusters are kept
+_COLUMNS = 10  # images of each cluster on the sheet
+
+
+def cluster(
+    path: PathLike,
+    count: int = 10,
+    output: PathLike = "clusters.csv",
+    network: str = "lite0_128",
+    seed: int = 0,
+) -> Path:
+    """Sorts the images below a folder into clusters of those that look alike.
+
+    They are found by k-means of the features' directions. A training takes them for
+    classes by the option `data.labels`.
+
+    Args:
+        path: the folder; its own sub-folders do not matter.
+        count: of clusters, 2 to 1,000.
+        output: a new .csv file; each line has a file and its cluster. A sheet beside
+            it, a .png of the same name, shows the most typical images of each.
+        network: of features, see `features.NETWORKS`.
+        seed: of k-means, 0 to 2^63 - 1.
+
+    Returns the path of the file. Raises BadInput before any work if something is wrong.
+    """
+    count = as_whole("count", count, 2, MOST)
+    seed = as_whole("seed", seed, 0, LARGEST_SEED)
+    check_text("network", network)
+    features.find(network)
+    root, output = as_path(path, "--path"), as_path(output, "--output")
+    images.check_output(str(output), "--output", [".csv"])
+    picture = output.with_suffix(".png")
+    for file in (output, picture):
+        if file.exists():
+            raise BadInput(f"--output={output}: take another name; {file} is there.")
+    names = listing.every_image(os.fspath(root))
+    if len(names) < count:
+        raise BadInput(
+            f"--path={root}: give {count} images or more for as many clusters, or a "
+            f"smaller --count; it holds {len(names)}."
+        )
+    looked_at_by = features.load(network)
+    side = looked_at_by.input_size
+    titles = [f"cluster {index}: {len(names)}" for index in range(count)]
+    images.check_size(picture, side, count, _COLUMNS, titles)
+    found: list[np.ndarray] = []
+    kept: list[str] = []
+    for some, tiles in _read(root, names, side):
+        kept += some
+        found.append(looked_at_by(tiles)["features"].numpy().astype(np.float64))
+    rows = np.concatenate(found)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    groups = _groups(rows, count, seed)
+    labels = {name: f"cluster {i}" for i, each in enumerate(groups) for name in each}
+    ordered = {kept[row]: label for row, label in sorted(labels.items())}
+    labelled.write(output, ordered)
+    _draw(picture, root, [[kept[row] for row in group] for group in groups], side)
+    sizes = [len(group) for group in groups]
+    print(
+        f"{output}: {len(kept):,} images in {len(groups)} clusters of {min(sizes):,} "
+        f"to {max(sizes):,}; {picture} shows the most typical ones"
+    )
+    return output
+
+
+def _read(
+    root: Path, names: Sequence[str], side: int
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yields names and their images, uint8 [n, side, side, 3]; BadInput if none is one.
+
+    Prints which files cannot be read.
+    """
+
+    def read(name: str) -> np.ndarray | None:
+        try:
+            return folder.read(os.path.join(root, name), side, "--path")
+        except BadInput:
+            return None
+
+    unreadable = []
+    with (
+        multiprocessing.pool.ThreadPool() as threads,
+        tqdm(total=len(names), desc="looking", unit=" images", disable=None) as bar,
+    ):
+        for start in range(0, len(names), _BATCH):
+            some = names[start : start + _BATCH]
+            tiles = dict(zip(some, threads.map(read, some)))
+            unreadable += [name for name, tile in tiles.items() if tile is None]
+            bar.update(len(some))
+            if kept := [name for name, tile in tiles.items() if tile is not None]:
+                yield kept, np.stack([tiles[name] for name in kept])
+    if unreadable:
+        told = f"{len(unreadable):,} that cannot be read ({listing.shown(unreadable)})"
+        if len(unreadable) == len(names):
+            raise BadInput(f"--path={root}: give images; it holds {told}.")
+        print(f"left out: {told}")
+
+
+def _groups(rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
+    """Returns the rows of each cluster, its most typical first; large ones first."""
+    random, best = np.random.default_rng(seed), (np.inf, [])
+    for _ in range(_STARTS):
+        labels = k_means(rows, count, random)
+        groups, total = [], 0.0
+        for label in np.unique(labels):
+            (group,) = np.nonzero(labels == label)
+            distances = ((rows[group] - rows[group].mean(0)) ** 2).sum(1)
+            groups.append(group[np.argsort(distances, kind="stable")])
+            total += distances.sum()
+        best = min(best, (total, groups), key=lambda each: each[0])
+    return sorted(best[1], key=len, reverse=True)
+
+
+def _draw(path: Path, root: Path, groups: Sequence[Sequence[str]], side: int) -> None:
+    """Writes a sheet with the first images of each group in a row."""
+    white = np.full([side, side, 3], 255, np.uint8)
+    tiles = []
+    for group in groups:
+        row = [
+            folder.read(os.path.join(root, name), side, "--path")
+            for name in group[:_COLUMNS]
+        ]
+        tiles += row + [white] * (_COLUMNS - len(row))
+    titles = [f"cluster {i}: {len(group):,}" for i, group in enumerate(groups)]
+    images.write(path, images.sheet(np.stack(tiles), _COLUMNS, titles))
