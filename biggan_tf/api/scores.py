@@ -91,8 +91,7 @@ def evaluate(
     """Scores generated images against real ones.
 
     Args:
-        module, model_dir: what to score: an exported module, or what `load` returned;
-            or a run.
+        module, model_dir: an exported module, or what `load` returned; or a run.
         data: "embedded", "tfds:NAME", "folder:PATH" or a `Path`; None: the run's own.
         metrics: names of `metrics.METRICS`, in a list or with commas between.
         network: of features, see `features.NETWORKS`.
@@ -102,8 +101,7 @@ def evaluate(
         reference: file of their statistics, made if it is not there.
         seed, checkpoint: of latents and labels; of a run, as in `export`.
         neighbours: draws samples beside their nearest training images.
-        output_dir: for files; by default the run's folder, or the parent of the
-            module's path.
+        output_dir: for files; by default the run's folder, or the module's parent.
         bindings, gin_files: of `ROOMS` alone, as in `runs.train`.
 
     Returns the scores by name; of several truncations a list, the highest one first.
