@@ -96,7 +96,7 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
         ({"output": "kinds.txt"}, "--output=kinds.txt: give the name of a .csv file"),
         ({"network": "lite"}, "feature network 'lite'"),
         ({"seed": -1}, "seed = -1"),
-        ({"path": "nowhere"}, "nowhere is no folder that can be read"),
+        ({"path": "nowhere"}, "--path=nowhere: there is no such folder"),
         ({"path": 5}, "--path=5 is no path"),
     ],
 )

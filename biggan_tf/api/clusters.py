@@ -50,6 +50,8 @@ def cluster(
     check_text("network", network)
     features.find(network)
     root, output = as_path(path, "--path"), as_path(output, "--output")
+    if not root.is_dir():
+        raise BadInput(f"--path={root}: there is no such folder.")
     images.check_output(str(output), "--output", [".csv"])
     picture = output.with_suffix(".png")
     for file in (output, picture):

@@ -40,8 +40,10 @@ def k_means(
     Starts from k-means++ (Arthur and Vassilvitskii 2007). A cluster may end up empty.
     """
     centres = features[random.integers(len(features), size=1)]
+    nearest = np.inf
     while len(centres) < count:
-        nearest = squared_distances(features, centres).min(1).clip(0)
+        to_the_last = squared_distances(features, centres[-1:])[:, 0].clip(0)
+        nearest = np.minimum(nearest, to_the_last)
         if not nearest.any():
             break  # there are no more different rows
         chosen = random.choice(len(features), p=nearest / nearest.sum())
