@@ -8,7 +8,8 @@ r"""Sorts a folder of images without classes into clusters of those that look al
 A training takes the clusters for classes. Each line of the file has an image and its
 cluster: edit it to give the clusters names, to join two, or to leave images out.
 clusters.png shows the most typical images of each.
-The features are those of an offline network (pip install 'biggan-tf[offline-eval]').
+The features are those of an offline network (pip install 'biggan-tf[offline-eval]'),
+unless --network names another.
 """
 
 from absl import flags

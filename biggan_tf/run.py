@@ -98,9 +98,10 @@ def write_data_spec(folder: Path, spec: DataSpec, content_sha256: str = "") -> N
     path = folder / "data.json"
     before = files.read_json(path).get("content_sha256") if path.is_file() else ""
     if before and before != content_sha256:
+        seen = ", and may have seen those held out now" if spec.held_out_images else ""
         print(
-            f"{folder} was trained on other images; it goes on with the "
-            f"{spec.train_images:,} that are in {spec.name} now"
+            f"{folder} was trained on other images or labels{seen}; it goes on with "
+            f"the {spec.train_images:,} that are in {spec.name} now"
         )
     more = {"content_sha256": content_sha256, "tensorflow": tf.__version__}
     files.write_json(path, {**dataclasses.asdict(spec), **more})
@@ -186,7 +187,8 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
     if there.class_names != spec.class_names:
         raise BadInput(
             f"--model_dir={folder}: give the {there.num_classes} classes of "
-            f"{there.name}, on which it was trained, or another --model_dir; "
+            f"{there.name}, on which it was trained (data.labels, if they came from "
+            "there), or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
         )
     if version.split(".")[:2] != tf.__version__.split(".")[:2]:

@@ -80,6 +80,13 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
     with Image.open(output.with_suffix(".png")) as sheet:
         assert sheet.height > 3 * 64
 
+    twins = tmp_path / "twins"
+    for name in ("a.png", "b\r.png", "c\n, d.png"):
+        write(twins / name, np.zeros([40, 40, 3], np.uint8))
+    alike = biggan_tf.cluster(twins, 2, tmp_path / "alike.csv", "lite0_32")
+    assert "--count=2: the images differ too little" in capsys.readouterr().out
+    assert load(twins, alike, held_out_for="").spec.class_counts == (3,)
+
     again = tmp_path / "again.csv"
     line = [f"--path={folder}", "--count=3", f"--output={again}", "--network=lite0_32"]
     made, refused = called("biggan_tf.cluster", line, line)
@@ -98,6 +105,7 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
         ({"seed": -1}, "seed = -1"),
         ({"path": "nowhere"}, "--path=nowhere: there is no such folder"),
         ({"path": 5}, "--path=5 is no path"),
+        ({"path": "."}, "--output=clusters.csv: take a place outside --path=."),
     ],
 )
 def test_clusters_that_cannot_be_are_refused(
@@ -112,7 +120,7 @@ def test_clusters_that_cannot_be_are_refused(
 def test_labels_of_people_name_the_classes_that_a_run_keeps(folder, tmp_path):
     rows = [f"some/noise{index}.png,loud" for index in range(5)]
     rows += [f'./dark {index}.png,"quiet, 10"' for index in range(3)]
-    rows += ['"dark 3.png","quiet, 2"', "", '"dark 4.png","quiet, 2"']
+    rows += ['"dark 3.png","quiet, 2"', "", '"dark 4.png"," quiet, 2 "']
     path = lines(tmp_path, *rows, first="\ufefffile,class")
     source = load(folder, path)
     assert source.spec.class_names == ("loud", "quiet, 2", "quiet, 10")
@@ -146,8 +154,9 @@ def test_labels_of_people_name_the_classes_that_a_run_keeps(folder, tmp_path):
     [
         ([], "it labels no file"),
         (["dark 0.png"], r"line 2 is \['dark 0.png'\]: give a file and its class"),
-        (["dark 0.png,a", "dark 1.png,"], "line 3 is .*: give a file and its class"),
+        (["dark 0.png,a", "dark 1.png, "], "line 3 is .*: give a file and its class"),
         (["dark 0.png,a,b"], "line 2 is .*: give a file and its class"),
+        ([f"dark 0.png,{'1' * 5000}"], "line 2 is .* give a file and its class"),
         (["dark 0.png,a", "./dark 0.png,b"], "line 3: dark 0.png has another class"),
         (["dark 0.png,a", "none.png,b"], r"1 of its 2 files \(none.png\) are no image"),
         (["/dark 0.png,a"], r"1 of its 1 files \(/dark 0.png\) are no images"),
@@ -171,5 +180,7 @@ def test_other_files_are_no_labels(folder, tmp_path):
     name.write_bytes(b"file,class\ndark 0.png,caf\xe9\n")
     with pytest.raises(BadInput, match=r"the name caf\\udce9 is no Unicode"):
         load(folder, name)
+    with pytest.raises(BadInput, match="data.labels = '': it cannot be read"):
+        load(folder, "")
     with pytest.raises(BadInput, match="data.labels = 'x': leave it out"):
         data.load(image_size=32, source="embedded", labels="x")

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from biggan_tf import features, images
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import LARGEST_SEED, as_whole, check_text
-from biggan_tf.data import folder, labelled, listing
+from biggan_tf.data import folder, labelled, listing, memory
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics import k_means
 
@@ -38,12 +38,14 @@ def cluster(
     Args:
         path: the folder; its own sub-folders do not matter.
         count: of clusters, 2 to 1,000.
-        output: a new .csv file; each line has a file and its cluster. A sheet beside
-            it, a .png of the same name, shows the most typical images of each.
+        output: a new .csv file outside the folder; each line has a file and its
+            cluster. A sheet beside it, a .png of the same name, shows the most typical
+            images of each.
         network: of features, see `features.NETWORKS`.
         seed: of k-means, 0 to 2^63 - 1.
 
-    Returns the path of the file. Raises BadInput before any work if something is wrong.
+    Returns the path of the file. Raises BadInput if something is wrong, before it reads
+    an image; and if it can read none.
     """
     count = as_whole("count", count, 2, MOST)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
@@ -54,6 +56,11 @@ def cluster(
         raise BadInput(f"--path={root}: there is no such folder.")
     images.check_output(str(output), "--output", [".csv"])
     picture = output.with_suffix(".png")
+    if root.resolve() in output.resolve().parents:
+        raise BadInput(
+            f"--output={output}: take a place outside --path={root}, where its sheet "
+            "would count as an image."
+        )
     for file in (output, picture):
         if file.exists():
             raise BadInput(f"--output={output}: take another name; {file} is there.")
@@ -64,27 +71,34 @@ def cluster(
             f"smaller --count; it holds {len(names)}."
         )
     looked_at_by = features.load(network)
-    side = looked_at_by.input_size
-    titles = [f"cluster {index}: {len(names)}" for index in range(count)]
-    images.check_size(picture, side, count, _COLUMNS, titles)
-    found: list[np.ndarray] = []
-    kept: list[str] = []
-    for some, tiles in _read(root, names, side):
-        kept += some
-        found.append(looked_at_by(tiles)["features"].numpy().astype(np.float64))
-    rows = np.concatenate(found)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    groups = _groups(rows, count, seed)
-    labels = {name: f"cluster {i}" for i, each in enumerate(groups) for name in each}
-    ordered = {kept[row]: label for row, label in sorted(labels.items())}
-    labelled.write(output, ordered)
-    _draw(picture, root, [[kept[row] for row in group] for group in groups], side)
+    with memory.room_or("give fewer images, or a --network of fewer features"):
+        names, rows = _features(root, names, looked_at_by)
+        groups = [[names[row] for row in rows] for rows in _groups(rows, count, seed)]
+    _draw(picture, root, groups, looked_at_by.input_size)
+    clusters = {
+        name: f"cluster {index}" for index, group in enumerate(groups) for name in group
+    }
+    labelled.write(output, {name: clusters[name] for name in names})
+    if len(groups) < count:
+        print(f"--count={count}: the images differ too little for so many clusters")
     sizes = [len(group) for group in groups]
     print(
-        f"{output}: {len(kept):,} images in {len(groups)} clusters of {min(sizes):,} "
+        f"{output}: {len(names):,} images in {len(groups)} clusters of {min(sizes):,} "
         f"to {max(sizes):,}; {picture} shows the most typical ones"
     )
     return output
+
+
+def _features(
+    root: Path, names: Sequence[str], network: features.FeatureNetwork
+) -> tuple[list[str], np.ndarray]:
+    """Returns the images that can be read, and their features' directions, [n, d]."""
+    found, kept = [], []
+    for some, tiles in _read(root, names, network.input_size):
+        kept += some
+        found.append(network(tiles)["features"].numpy().astype(np.float64))
+    rows = np.concatenate(found)
+    return kept, rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def _read(

@@ -279,7 +279,7 @@ def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
         return
     others = (
         f"was trained on other images than {real.spec.name} has to train on now "
-        "(other files, or another data.held_out_fraction)"
+        "(other files, data.labels or data.held_out_fraction)"
     )
     if split == "held_out":
         raise BadInput(

@@ -1,4 +1,4 @@
-"""A folder of images, with a sub-folder per class or with none."""
+"""A folder of images, with a sub-folder per class, with labels, or with neither."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ TOO_MANY_UNREADABLE = 0.05  # of all files
 class Folder(pipeline.Data):
     """The images below each sub-folder, whose name is the name of the class.
 
-    A folder without sub-folders of images is one class. A file that cannot be read is
+    A folder without sub-folders of images is one class, and a file of labels makes any
+    classes. A file that cannot be read is
     logged, once, and the next file of its split stands in for it: the stream depends on
     the names alone, so it resumes even if a file could not be read once.
     """
@@ -233,7 +234,7 @@ def _held_out_for(options: pipeline.DataOptions, classes: dict) -> str:
     before = options.before
     goes_on = before and (before.source, before.class_names) == ("folder", (*classes,))
     if goes_on and before.held_out_images and not options.held_out_for:
-        return "this run, as when it began"
+        return "this run"
     by_option = "data.held_out_fraction" if options.held_out_fraction else ""
     return options.held_out_for or by_option
 

@@ -12,12 +12,13 @@ from biggan_tf import files
 from biggan_tf.errors import BadInput
 
 _HEADER = ["file", "class"]
+_LONGEST = 255  # letters of a class, as of a sub-folder
 
 
 def write(path: Path, classes: Mapping[str, str]) -> None:
     """Writes a CSV of paths below the folder of the images, and their classes."""
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
+    table = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     table.writerows([_HEADER, *classes.items()])
     with files.replacing(path) as temporary:
         # Names of files may be bytes that are no UTF-8.
@@ -39,10 +40,11 @@ def read(path: str) -> dict[str, str]:
         if (first := next(lines, [])) != _HEADER:
             raise _wrong(path, f"begin with a line file,class instead of {first}")
         for line in filter(None, lines):
-            if len(line) != 2 or not all(line):
+            name = line[-1].strip()
+            if len(line) != 2 or not line[0] or not 0 < len(name) <= _LONGEST:
                 told = f"line {lines.line_num} is {line}: give a file and its class"
                 raise _wrong(path, told)
-            file, name = os.path.normpath(line[0]), line[1]
+            file = os.path.normpath(line[0])
             if classes.setdefault(file, name) != name:
                 told = f"line {lines.line_num}: {file} has another class above"
                 raise _wrong(path, told)

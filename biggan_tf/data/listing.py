@@ -73,13 +73,13 @@ def look(
     the same ones, they keep its order, so that labels mean what they did; a run goes on
     by the rules that found its images.
 
-    Raises BadInput if there are no images, they lie beside folders of images, the
-    folders are splits, a folder cannot be read, the name of a class is no Unicode, or
-    labels are of files that are not there.
+    Raises BadInput if a folder cannot be read, or the name of a class is no Unicode. By
+    sub-folders: if there are no images, they lie beside folders of images, or the
+    folders are splits. By labels: if they are of files that are not there.
     """
     names = collections.defaultdict(list)  # of what is left out, by what it is
     images = sorted(_images(path, (), names))
-    if labels:
+    if labels is not None:
         classes = _by_labels(path, images, labels, names)
         order = _order(classes, before)
         return Listing(True, order, _counted(names), labels=os.path.basename(labels))
@@ -121,8 +121,8 @@ def _by_labels(
     if missing := sorted(known.keys() - set(images)):
         raise BadInput(
             f"data.labels = {labels!r}: {len(missing):,} of its {len(known):,} files "
-            f"({shown(missing)}) are no images in data.path = {path!r}; give the "
-            "folder that it labels, or take their lines out."
+            f"({shown(missing)}) are no images in data.path = {path!r}; name files by "
+            "their paths below it, or take these lines out."
         )
     for image in images:
         if image in known:

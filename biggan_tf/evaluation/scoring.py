@@ -142,7 +142,8 @@ class Evaluator:
             if ours != theirs:
                 raise BadInput(
                     f"{what} = {ours} of the generator: take the data that it was "
-                    f"trained on; {spec.name} has {theirs}."
+                    "trained on, with its data.labels if it had any; "
+                    f"{spec.name} has {theirs}."
                 )
 
     def make_reference(self, keep: int) -> int:
