@@ -187,8 +187,8 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
     if there.class_names != spec.class_names:
         raise BadInput(
             f"--model_dir={folder}: give the {there.num_classes} classes of "
-            f"{there.name}, on which it was trained (data.labels, if they came from "
-            "there), or another --model_dir; "
+            f"{there.name}, on which it was trained, with its data.labels if it had "
+            "any, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
         )
     if version.split(".")[:2] != tf.__version__.split(".")[:2]:

@@ -288,12 +288,12 @@ def load(handle: str | os.PathLike[str]) -> Sampler:
     import tensorflow_hub as hub
 
     handle = os.fspath(handle)
-    if "://" not in handle and not (Path(handle) / "saved_model.pb").is_file():
+    if not files.is_address(handle) and not (Path(handle) / "saved_model.pb").is_file():
         raise BadInput(
             f"--module={handle}: give the folder that biggan_tf.export wrote; there is "
             "no saved_model.pb in this one."
         )
-    weights = "" if "://" in handle else _sha256(Path(handle))
+    weights = "" if files.is_address(handle) else _sha256(Path(handle))
     try:
         module = hub.load(handle)
     except Exception as error:  # of many kinds: the network, archives, TensorFlow

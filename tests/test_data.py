@@ -378,7 +378,8 @@ def test_gin_binds_the_front_door():
         ({"path": "/x"}, r"data\.path = '/x': leave it out; .* 'embedded'"),
         (
             {"source": "folder", "path": "x", "split": "a"},
-            r"data\.split = 'a': leave it out; .*path or held_out_fraction or labels\.",
+            r"data\.split = 'a': leave it out; "
+            r".*takes path or held_out_fraction or labels\.",
         ),
         ({"source": "folder"}, r"data\.path = None: data.source = 'folder' needs it"),
         ({"source": "tfds"}, r"data\.name = None: data.source = 'tfds' needs it"),

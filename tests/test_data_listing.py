@@ -389,3 +389,23 @@ def test_pictures_that_are_turned_in_place_change_the_fingerprint(tmp_path):
         with Image.open(path) as image:
             assert image.getexif()[0x0112] == 6
     assert load(str(tmp_path)).fingerprint("train") != before
+
+
+@pytest.mark.parametrize(
+    ("ending", "level"),
+    [(".bmp", 6), (".TIF", 6), (".ppm", 6), (".png", 6), (".png", 0)],
+)
+def test_a_pixel_that_changed_changes_the_fingerprint(tmp_path, ending, level):
+    root = tmp_path / "images"
+    for index in range(8):
+        path = root / "a" / f"{index}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (90, 90), "red").save(path, compress_level=level)
+    before = load(str(root)).fingerprint("train")
+    assert load(str(root)).fingerprint("train") == before
+    for index in range(8):
+        with Image.open(root / "a" / f"{index}{ending}") as image:
+            changed = image.copy()
+        changed.putpixel((0, 0), (254, 1, 1))
+        changed.save(root / "a" / f"{index}{ending}", compress_level=level)
+    assert load(str(root)).fingerprint("train") != before

@@ -73,7 +73,8 @@ def cluster(
     looked_at_by = features.load(network)
     with memory.room_or("give fewer images, or a --network of fewer features"):
         names, rows = _features(root, names, looked_at_by)
-        groups = [[names[row] for row in rows] for rows in _groups(rows, count, seed)]
+        found = _groups(rows, count, seed)
+    groups = [[names[index] for index in group] for group in found]
     _draw(picture, root, groups, looked_at_by.input_size)
     clusters = {
         name: f"cluster {index}" for index, group in enumerate(groups) for name in group
@@ -135,7 +136,10 @@ def _read(
 
 
 def _groups(rows: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
-    """Returns the rows of each cluster, its most typical first; large ones first."""
+    """Returns the indices of the rows of each cluster, the most typical first.
+
+    The largest cluster is the first.
+    """
     random, best = np.random.default_rng(seed), (np.inf, [])
     for _ in range(_STARTS):
         labels = k_means(rows, count, random)

@@ -136,7 +136,7 @@ def _local(source: str) -> Path:
     """Returns where the graph lies; downloads it if need be."""
     if os.path.exists(source):
         return Path(source)
-    if "://" not in source:
+    if not files.is_address(source):
         raise BadInput(
             f"the Inception graph {source!r} is not there: give a frozen graph (.pb), "
             "a file of pytorch-fid or torch-fidelity (.pth), a SavedModel folder or a "
