@@ -27,6 +27,7 @@ pytest.importorskip("gradio", reason="the extra needs Python 3.10")
 DATA = Path(__file__).parent / "data"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+ANSWER = "/queue/data?"  # in the address from which the browser reads what changes
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,10 @@ class Page:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url, address))
+        self.answers = []  # still coming: the end of each sets its values once more
+        self.page.on("request", self._begins)
+        for end in ("requestfinished", "requestfailed"):
+            self.page.on(end, self._ends)
         self.page.goto(address)
         self.until(lambda: len(self.shown()) == 32)
 
@@ -93,6 +98,14 @@ class Page:
     def _asked(self, url: str, address: str) -> None:
         if not url.startswith((address, "data:", "blob:")):
             self.wrong.append(url)
+
+    def _begins(self, request) -> None:
+        if ANSWER in request.url:
+            self.answers.append(request)
+
+    def _ends(self, request) -> None:
+        if request in self.answers:
+            self.answers.remove(request)
 
     def until(self, condition: Callable[[], bool]) -> None:
         end = time.monotonic() + 30
@@ -106,11 +119,17 @@ class Page:
         return self.page.eval_on_selector_all(f"#{gallery} img", sources)
 
     def changed(self, act: Callable[[], object]) -> list[str]:
-        """Acts; returns the images when they have changed."""
+        """Acts; returns the images when they have changed, and all else too."""
         before = self.shown()
         act()
-        self.until(lambda: self.shown() not in (before, []))
+        self.until(lambda: self.shown() not in (before, []) and not self.answers)
         return self.shown()
+
+    def answered(self, act: Callable[[], object]) -> None:
+        """Acts; returns when the answer has come, whether it changes images or not."""
+        with self.page.expect_request(lambda request: ANSWER in request.url):
+            act()
+        self.until(lambda: not self.answers)
 
     def set(self, slider: str, value: float) -> None:
         box = self.page.get_by_label(f"number input for {slider}")
@@ -305,7 +324,7 @@ def test_long_work_can_be_stopped_and_what_is_wrong_is_said(page):
     page.page.get_by_text("No image is kept: click one of the sheet.").wait_for()
     page.page.get_by_label("a mix of them").click()
     page.page.get_by_text("4 classes: choose 2 to 3 to mix.").wait_for()
-    page.page.get_by_label("a row of each").click()
+    page.answered(lambda: page.page.get_by_label("a row of each").click())
     for index in range(2):
         page.page.locator("#sheet button").nth(index).click()
         page.until(lambda index=index: len(page.shown("kept")) == index + 1)
