@@ -129,6 +129,8 @@ def test_held_out_split_is_found_or_made(data_dir):
     assert splits(source) == (("train", 40), ("validation", 40))
     source = load("with_validation_and_test", data_dir, split="validation")
     assert splits(source) == (("validation", 40), ("test", 40))
+    source = load("with_validation_and_test", data_dir, split="train+validation")
+    assert splits(source) == (("train+validation", 80), ("test", 40))
     source = load("with_validation_and_test", data_dir, held_out_fraction=0.25)
     assert splits(source) == (("train[:30]", 30), ("train[30:]", 10))
     source = load("grey_train_only", data_dir)
@@ -326,6 +328,14 @@ def test_names_that_will_not_do(tmp_path, name, said):
         ({"held_out_split": "dev"}, r"data\.held_out_split = 'dev': .* train \(40\)"),
         ({"held_out_split": "train[:0]"}, r"data\.held_out_split = 'train\[:0\]'"),
         ({"split": "train[:50%]"}, r"data\.split = 'train\[:50%\]': .*held_out_split"),
+        (
+            {"split": "train+train[:9]"},
+            r"'train\+train\[:9\]': with a .* or a sum, give",
+        ),
+        (
+            {"split": "train[5:30]", "held_out_split": "train[:6]"},
+            r"data\.held_out_split = 'train\[:6\]': take .* shares no image with data",
+        ),
         ({"split": "train[oops]"}, r"data\.split = 'train\[oops\]': it holds nothing"),
     ],
 )

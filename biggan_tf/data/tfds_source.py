@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import itertools
 import json
 import os
 import shlex
@@ -56,6 +57,11 @@ class Tfds(pipeline.Data):
                 train, held_out = _choose(info.splits, train, options.held_out_fraction)
             self._splits["train"] = _split(info.splits, "split", train)
             self._splits["held_out"] = _split(info.splits, "held_out_split", held_out)
+            if held_out != train and _overlap(*self._splits.values()):
+                raise BadInput(
+                    f"data.held_out_split = {held_out!r}: take a split that shares no "
+                    f"image with data.split = {train!r}."
+                )
         counts = {split: found.num_examples for split, found in self._splits.items()}
         super().__init__(
             options,
@@ -229,15 +235,25 @@ def _split(splits: dict, binding: str, split: str) -> tfds.core.SplitInfo:
     raise BadInput(f"data.{binding} = {split!r}: it holds nothing; take {there}.")
 
 
+def _overlap(a: tfds.core.SplitInfo, b: tfds.core.SplitInfo) -> bool:
+    """Returns whether two splits share a record."""
+    return any(
+        x.filename == y.filename
+        and max(x.skip, y.skip) < min(x.skip + x.take, y.skip + y.take)
+        for x, y in itertools.product(a.file_instructions, b.file_instructions)
+    )
+
+
 def _choose(splits: dict, split: str, fraction: float | None) -> tuple[str, str]:
     """Returns training and held-out split where the second was not named."""
+    found = _split(splits, "split", split)
     if fraction is None:
         for other in ("validation", "test"):
-            if other in splits and other != split:
+            if other in splits and not _overlap(found, splits[other]):
                 return split, other
-    count = _split(splits, "split", split).num_examples
     if split not in splits:
-        told = "with a slice, give data.held_out_split too"
+        told = "with a slice or a sum, give data.held_out_split too"
         raise BadInput(f"data.split = {split!r}: {told}.")
+    count = found.num_examples
     held_out = max(1, round(count * (fraction or pipeline.HELD_OUT_FRACTION)))
     return f"{split}[:{count - held_out}]", f"{split}[{count - held_out}:]"
