@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -90,21 +91,25 @@ class Checkpoints:
         """Writes the state to the folder `best` if it beats the score there.
 
         Those of the same name and protocol compare. Otherwise what is there is moved to
-        `best-STEP`, with a line. With `lower`, lower scores are better.
+        `best-STEP`, with a line, and what was moved for others before comes back. With
+        `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
         record = {"step": step, "score": name, "value": value, "protocol": protocol}
+
+        def compares(best: dict | None) -> bool:
+            there = best and (best["score"], best.get("protocol", protocol))
+            return there == (name, protocol)
+
         best = _best(folder)
-        if best and (best["score"], best.get("protocol", protocol)) != (name, protocol):
-            apart = folder.with_name(f"best-{best['step']}")
-            print(
-                f"{folder} is now {apart.name}, for its {best['score']} and those from "
-                "now on do not compare",
-                flush=True,
-            )
-            shutil.rmtree(apart, ignore_errors=True)
-            folder.rename(apart)
-        elif best and sign * (best["value"] - value) <= 0:
+        if best and not compares(best):
+            _move_apart(folder, best)
+            for apart in folder.parent.glob("best-*"):
+                with contextlib.suppress(BadInput):  # a damaged one stays where it is
+                    if compares(_best(apart)) and not folder.exists():
+                        apart.rename(folder)
+            best = _best(folder)
+        if best and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
         files.write_json(folder / "best.json", record)
@@ -260,6 +265,20 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("ckpt-"))
 
 
+def _move_apart(folder: Path, best: dict) -> None:
+    """Renames the folder `best` to `best-STEP`, or `best-STEP-2` and so on."""
+    apart = first = folder.with_name(f"best-{best['step']}")
+    numbers = itertools.count(2)
+    while apart.exists():
+        apart = first.with_name(f"{first.name}-{next(numbers)}")
+    print(
+        f"{folder} is now {apart.name}, for its {best['score']} and those from now on "
+        "do not compare",
+        flush=True,
+    )
+    folder.rename(apart)
+
+
 def _best(folder: Path) -> dict | None:
     path = folder / "best.json"
     if not path.is_file():
@@ -276,3 +295,22 @@ def _best(folder: Path) -> dict | None:
 
 def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0].split("}} ")[-1]  # without its graph node
+
+
+def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Returns the model directory and the checkpoint that --continue_from names.
+
+    The flag names a checkpoint, or a model directory and so its newest checkpoint.
+    """
+    source = Path(source)
+    if Path(f"{source}.index").is_file():
+        folders = [f for f in source.parents if (f / "config.gin").is_file()]
+        if folders:
+            return folders[0], source
+    found = every(source / "checkpoints")
+    if not found or not (source / "config.gin").is_file():
+        raise BadInput(
+            f"--continue_from={source}: give a model directory with a checkpoint in "
+            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-6500."
+        )
+    return source, found[0]

@@ -103,10 +103,15 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name[-50:]}.{secrets.token_hex(8)}")
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes a file, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a text file, UTF-8, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -132,17 +137,17 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return found
 
 
-def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields the lines of a file that hold a JSON object, and it; none if no file.
+def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yields the lines of a file, with their ends, and their JSON objects.
 
-    A line with a number of thousands of digits, which Python does not read, is skipped.
+    The object is {} if a line holds none that Python can read. No file has no lines.
     """
-    path = Path(path)
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    for line in text.splitlines():
+    whole = Path(path).read_bytes() if Path(path).is_file() else b""
+    for line in whole.splitlines(keepends=True):
+        found = None
         with contextlib.suppress(ValueError, RecursionError):
-            if isinstance(found := json.loads(line), dict):
-                yield line, found
+            found = json.loads(line.decode("utf-8-sig"))
+        yield line, found if isinstance(found, dict) else {}
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from absl import flags
 
-from biggan_tf import config, files, run, standing, weights
+from biggan_tf import config, data_json, files, run, standing, weights
 from biggan_tf.api.arguments import as_folder
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints
@@ -165,7 +165,7 @@ def _write(
     temporary = files.temporary_name(model_dir)
     try:
         config.claim(temporary)
-        run.write_data_spec(temporary, data)
+        data_json.write(temporary, data)
         Checkpoints(temporary / "checkpoints", gan).save(0)
         if data.num_classes == published.num_classes:
             standing.save_published(temporary, published.statistics(), step=0)

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import config, data, distribution, run
-from biggan_tf.checkpoints import Checkpoints
+from biggan_tf import config, data, data_json, distribution, run
+from biggan_tf.checkpoints import Checkpoints, locate
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.evaluation import Evaluator
@@ -78,7 +78,8 @@ def train(
             print(*remarks, sep="\n", flush=True)
             config.claim(folder)
             images = plan.data.fingerprint("train")
-            run.write_data_spec(folder, plan.data.spec, images)
+            if not (folder / "data.json").is_file():  # before the first checkpoint
+                data_json.write(folder, plan.data.spec, images, continue_from)
         if plan.train.deterministic:
             tf.config.experimental.enable_op_determinism()
         loop = _Loop(plan, folder, workers, evaluator)
@@ -91,6 +92,7 @@ def train(
         loop.read(received)
         stopped_by = workers.largest(received[0] if received else 0)
         if workers.here_is_chief and loop.step < total:
+            data_json.write(folder, plan.data.spec, images)
             print("tracing the training step, which takes a while", flush=True)
 
         while loop.step < total and not stopped_by:
@@ -153,7 +155,7 @@ class _Loop:
         if self._logs and not restored:
             run.forget_rewind(self._folder)  # of checkpoints that are gone
             if continue_from is not None:
-                _, path = run.locate(continue_from)
+                _, path = locate(continue_from)
                 run.take_over(path, gan, plan.train.keep_moments)
                 checkpoints.save(int(gan.step.numpy()))
                 restored = str(path)

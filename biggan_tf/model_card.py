@@ -108,6 +108,9 @@ def _is_of(sampler: Sampler, protocol: dict[str, Any]) -> bool:
     """Returns whether scores are those of a run's sampler, as far as is known."""
     if protocol.get("step") != sampler.step:
         return False
+    conventions = {protocol.get("convention"), sampler.convention} - {None}
+    if protocol.get("truncation") != "inf" and len(conventions) > 1:
+        return False
     if protocol.get("statistics") == OF_A_MODULE:  # whose hash is of other files
         return True
     return protocol.get("weights_sha256") in (None, "", sampler.weights_sha256)

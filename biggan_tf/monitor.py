@@ -83,10 +83,10 @@ class ScalarLog:
             with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
                 numbers = {name: float(value) for name, value in record.items()}
                 if numbers["step"] <= step:
-                    kept.append(f"{line}\n")
+                    kept.append(line.rstrip(b"\r\n") + b"\n")
                     lines.append(numbers)
         if self._path.exists():
-            files.write_text(self._path, "".join(kept))
+            files.write_bytes(self._path, b"".join(kept))
         return lines
 
     def __call__(self, step: int, scalars: dict[str, float]) -> None:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import checkpoints, config, data, distribution, evaluation, networks, run
+from biggan_tf import (
+    checkpoints,
+    config,
+    data,
+    data_json,
+    distribution,
+    evaluation,
+    networks,
+    run,
+)
 from biggan_tf.alarms import AlarmOptions
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.errors import BadInput
@@ -110,7 +119,7 @@ def make_plan(
     train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
     monitor, evaluated = MonitorOptions(), EvaluationOptions()
-    before = run.data_before(model_dir, continue_from)
+    before = data_json.before(model_dir, continue_from)
     held_out_for = _readers_of_held_out(monitor, evaluated)
     source = data.load(before=before, held_out_for=held_out_for)
     if before:
@@ -148,7 +157,7 @@ def make_plan(
             continue_from, source.spec, plan.generator, plan.discriminator
         )
     if model_dir:
-        run.check_goes_on(Path(model_dir), source.spec)
+        data_json.check_goes_on(Path(model_dir), source.spec)
         config.check_claim(model_dir)
     with distribution.of_this_process(strategy).scope():  # slow, so it comes last
         network = evaluation.load_network(evaluated)

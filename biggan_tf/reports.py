@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from biggan_tf import checkpoints, evaluation, files, images, run, saved_model
+from biggan_tf import checkpoints, data_json, evaluation, files, images, saved_model
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import CHARTS, SPECTRA
 
@@ -36,13 +36,15 @@ PROTOCOL = ("step", "truncation", "num_images", "features", "features_resize")
 
 def of_run(folder: Path) -> str:
     """Returns the page of a model directory: curves, sheets, scores, configuration."""
-    spec, version = run.read_data_spec(folder)
+    trained_on = data_json.read(folder)
+    spec = trained_on.spec
     curves = [*points(folder / "scalars.jsonl")]
     step = max([0, *(step for step, _ in curves)])
     curves += points(folder / "spectra.jsonl", f"{SPECTRA}/")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
-        f"{spec.image_size} px. Step {int(step):,}. TensorFlow {version}."
+        f"{spec.image_size} px. Step {int(step):,}. TensorFlow "
+        f"{trained_on.tensorflow}."
     )
     parts = [f"<p>{html.escape(facts)}</p>"]
     try:

@@ -1,8 +1,8 @@
 """A model directory: what a run writes there, and how it is read back.
 
-`config.gin` (see `config`), `data.json`, `checkpoints/` (see `checkpoints`),
-`statistics.npz` of published weights, `rewind.json` and `run.lock`. `monitor` writes
-the logs and `evaluation` the scores.
+`config.gin` (see `config`), `data.json` (see `data_json`), `checkpoints/` (see
+`checkpoints`), `statistics.npz` of published weights, `rewind.json` and `run.lock`.
+`monitor` writes the logs and `evaluation` the scores.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import checkpoints, files, networks
+from biggan_tf import checkpoints, data_json, files, networks
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
@@ -87,66 +87,7 @@ def build_gan(
     return Gan(g, d, options, *batch, latent_options, turned_on(options.frozen))
 
 
-# --- the data of a run ----------------------------------------------------------------
-
-
-def write_data_spec(folder: Path, spec: DataSpec, content_sha256: str = "") -> None:
-    """Writes `data.json`: the data, the hash of its images, and TensorFlow's version.
-
-    Prints a line if the run was trained on images of another hash.
-    """
-    path = folder / "data.json"
-    before = files.read_json(path).get("content_sha256") if path.is_file() else ""
-    if before and before != content_sha256:
-        seen = ", and may have seen those held out now" if spec.held_out_images else ""
-        print(
-            f"{folder} was trained on other images or labels{seen}; it goes on with "
-            f"the {spec.train_images:,} that are in {spec.name} now"
-        )
-    more = {"content_sha256": content_sha256, "tensorflow": tf.__version__}
-    files.write_json(path, {**dataclasses.asdict(spec), **more})
-
-
-def read_data_spec(folder: Path) -> tuple[DataSpec, str]:
-    """Reads `data.json`: the data, and the TensorFlow that the run was trained with.
-
-    Raises BadInput if it is missing or damaged.
-    """
-    try:
-        values = files.read_json(folder / "data.json")
-        version = str(values.pop("tensorflow", "2.15"))  # earlier runs do not say
-        for name in ("content_sha256", "images_sha256"):  # the latter in earlier runs
-            values.pop(name, None)
-        for name in ("image_size", "num_classes", "train_images", "held_out_images"):
-            if type(values[name]) is not int:
-                raise ValueError(f"{name} is no whole number")
-        names, counts = values["class_names"], values.get("class_counts", ())
-        lists = {"class_names": tuple(names), "class_counts": tuple(counts)}
-        spec = DataSpec(**{**values, **lists})
-        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise ValueError("class_names are no list of texts")
-        if spec.num_classes != len(names):
-            raise ValueError("num_classes is not the number of class_names")
-        whole = all(type(count) is int and count >= 0 for count in counts)
-        if counts and (len(counts) != len(names) or not whole or not sum(counts)):
-            raise ValueError("class_counts are no counts of the classes")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        lacks = f"it lacks {error}" if isinstance(error, KeyError) else error
-        told = f"--model_dir={folder}: its data.json cannot be read ({lacks})."
-        raise BadInput(told) from error
-    return spec, version
-
-
-def data_before(
-    folder: str | os.PathLike[str] | None,
-    continue_from: str | os.PathLike[str] | None,
-) -> DataSpec | None:
-    """Returns the data of the run that goes on, in `folder` or from another one."""
-    if folder is None or not (Path(folder) / "data.json").is_file():
-        if continue_from is None:
-            return None
-        folder, _ = locate(continue_from)
-    return read_data_spec(Path(folder))[0]
+# --- a model directory ---------------------------------------------------------------
 
 
 def lock(folder: Path) -> BinaryIO:
@@ -176,28 +117,6 @@ def check_names(folder: Path) -> None:
             )
 
 
-def check_goes_on(folder: Path, spec: DataSpec) -> None:
-    """Raises BadInput if the run was trained on other classes.
-
-    Prints a line if it was trained with another TensorFlow.
-    """
-    if not (folder / "data.json").is_file():
-        return
-    there, version = read_data_spec(folder)
-    if there.class_names != spec.class_names:
-        raise BadInput(
-            f"--model_dir={folder}: give the {there.num_classes} classes of "
-            f"{there.name}, on which it was trained, with its data.labels if it had "
-            "any, or another --model_dir; "
-            f"{spec.name} has other classes ({spec.num_classes})."
-        )
-    if version.split(".")[:2] != tf.__version__.split(".")[:2]:
-        print(
-            f"{folder} was trained with TensorFlow {version}; with {tf.__version__} it "
-            "goes on with the same numbers to rounding, not to the bit"
-        )
-
-
 # --- a trained model ------------------------------------------------------------------
 
 
@@ -222,7 +141,7 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     its data nor its devices. Raises BadInput if there is no checkpoint that fits.
     """
     folder = Path(model_dir)
-    data, _ = read_data_spec(folder)
+    data = data_json.read(folder).spec
     spec = GeneratorSpec(data.image_size, data.num_classes)
     latents = LatentOptions(counts=data.class_counts)
 
@@ -292,25 +211,6 @@ def inference_generator(
 # --- going on from another run --------------------------------------------------------
 
 
-def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Returns the model directory and the checkpoint that --continue_from names.
-
-    The flag names a checkpoint, or a model directory and so its newest checkpoint.
-    """
-    source = Path(source)
-    if Path(f"{source}.index").is_file():
-        folders = [f for f in source.parents if (f / "config.gin").is_file()]
-        if folders:
-            return folders[0], source
-    found = checkpoints.every(source / "checkpoints")
-    if not found or not (source / "config.gin").is_file():
-        raise BadInput(
-            f"--continue_from={source}: give a model directory with a checkpoint in "
-            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-6500."
-        )
-    return source, found[0]
-
-
 def check_takes_over(
     source: str | os.PathLike[str],
     spec: DataSpec,
@@ -322,8 +222,8 @@ def check_takes_over(
     Also if a class has another number here than there, for embeddings go by number.
     Prints a line if other classes have taken the places of those there.
     """
-    folder, path = locate(source)
-    there, here = read_data_spec(folder)[0].class_names, spec.class_names
+    folder, path = checkpoints.locate(source)
+    there, here = data_json.read(folder).spec.class_names, spec.class_names
     for number, name in enumerate(here):
         if name in there and there.index(name) != number:
             raise BadInput(

@@ -180,7 +180,12 @@ def check_free(path: Path, replace: bool) -> None:
         raise BadInput(f"--export_dir={path}: name a new folder, for this one exists.")
     if path.exists() and not (path / "saved_model.pb").is_file():
         raise BadInput(f"--export_dir={path}: move it, for it is no exported module.")
-    if written := _written_files(path):
+    if path.exists():
+        if not (written := _written_files(path)):
+            raise BadInput(
+                f"--export_dir={path}: move it, for without its {CHECKSUMS} nothing "
+                "tells which files in it an export wrote."
+            )
         held = (file for file in path.rglob("*") if not file.is_dir())
         names = {file.relative_to(path).as_posix() for file in held} - {CHECKSUMS}
         edited = {

@@ -12,10 +12,9 @@ import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function import polymorphic_function as tracing
 
 import biggan_tf
-from biggan_tf import config, plan
+from biggan_tf import config, data_json, files, plan
 from biggan_tf.api.arguments import bind
 from biggan_tf.config.options import current
-from biggan_tf.run import read_data_spec, write_data_spec
 
 QUICK = {
     "train.total_steps": 2,
@@ -113,6 +112,10 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
     run, sampler, images, _ = journeys[0]["a"]
     more = {**QUICK, "train.total_steps": np.int64(4)}
     assert biggan_tf.train([Path("test.gin")], str(run), more) == run
+    of_others = {**files.read_json(run / "data.json"), "content_sha256": "of others"}
+    files.write_json(run / "data.json", of_others)
+    biggan_tf.train("test.gin", run, more)  # which has nothing left to train on them
+    assert files.read_json(run / "data.json") == of_others
     further = run.parent / "further"
     params = "train.total_steps = 6"
     assert biggan_tf.train((), further, params, continue_from=run) == further
@@ -265,7 +268,7 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
         config.parse(["test.gin"], [])
         spec = plan.make_plan().data.spec
         config.claim(tmp_path)
-    write_data_spec(tmp_path, spec)
+    data_json.write(tmp_path, spec)
     checkpoint = tf.train.Checkpoint(step=tf.Variable(8))
     checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
     reset, new = "train.keep_moments = False", tmp_path / "new"
@@ -280,11 +283,11 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
         with pytest.raises(biggan_tf.BadInput, match=complaint):
             biggan_tf.dry_run("test.gin", model_dir, *others)
     names = ("Boot", *spec.class_names[1:])
-    write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
+    data_json.write(tmp_path, dataclasses.replace(spec, class_names=names))
     with pytest.raises(biggan_tf.BadInput, match="give the 10 classes of"):
         biggan_tf.dry_run("test.gin", tmp_path)
     names = spec.class_names[::-1]
-    write_data_spec(tmp_path, dataclasses.replace(spec, class_names=names))
+    data_json.write(tmp_path, dataclasses.replace(spec, class_names=names))
     with pytest.raises(biggan_tf.BadInput, match="is number 9 there and 0 in embedded"):
         biggan_tf.dry_run("test.gin", new, continue_from=tmp_path)
     for name in ("data.json", "config.gin"):
@@ -365,7 +368,26 @@ def test_a_run_says_that_it_goes_on_with_other_images(tmp_path, capsys):
     with config.apart():
         config.parse(["test.gin"], [])
         spec = plan.make_plan().data.spec
-    for sha256, said in (("a", ""), ("a", ""), ("b", "trained on other images")):
-        write_data_spec(tmp_path, spec, sha256)
-        assert said in capsys.readouterr().out
-    assert read_data_spec(tmp_path)[0] == spec
+        config.claim(tmp_path)
+    others = "was trained on other images"
+    for sha256, said in (("a", ""), ("a", ""), ("b", others), ("b", "")):
+        data_json.write(tmp_path, spec, sha256)
+        told = capsys.readouterr().out
+        assert said in told if said else not told
+        found = data_json.read(tmp_path)
+        assert (found.spec, found.content_sha256) == (spec, sha256)
+        assert found.others_before == (sha256 == "b")
+    checkpoint = tf.train.Checkpoint(step=tf.Variable(8))
+    checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
+    none_out = dataclasses.replace(spec, held_out_images=0)
+    for sha256, data, said in (
+        ("b", spec, ""),
+        ("c", none_out, ""),
+        ("d", spec, "other images or labels, and may have seen those held out now"),
+    ):
+        new = tmp_path / sha256
+        new.mkdir()
+        data_json.write(new, data, sha256, continue_from=tmp_path)
+        told = capsys.readouterr().out
+        assert said in told if said else not told
+        assert data_json.read(new).others_before

@@ -12,7 +12,7 @@ from doors import called
 from PIL import Image
 
 import biggan_tf
-from biggan_tf import config, data, plan, run
+from biggan_tf import config, data, data_json, plan
 from biggan_tf.errors import BadInput
 
 
@@ -138,8 +138,8 @@ def test_labels_of_people_name_the_classes_that_a_run_keeps(folder, tmp_path):
         ],
     )
     spec = plan.make_plan().data.spec
-    run.write_data_spec(tmp_path / "run", spec)
-    before, _ = run.read_data_spec(tmp_path / "run")
+    data_json.write(tmp_path / "run", spec)
+    before = data_json.read(tmp_path / "run").spec
     assert before == spec
     more = lines(tmp_path, *[row.replace("loud", "a loud") for row in rows])
     assert load(folder, more, before=before).spec.class_names[0] == "a loud"

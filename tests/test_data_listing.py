@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from biggan_tf import config, data, latents, plan, run
+from biggan_tf import config, data, data_json, latents, plan
 from biggan_tf.checks import SPLITS
 from biggan_tf.data import fingerprint
 from biggan_tf.errors import BadInput
@@ -286,7 +286,7 @@ def bind(path: str, *params: str) -> None:
 def test_runs_go_on_with_the_data_that_they_recorded(tmp_path, capsys):
     path = numbered(tmp_path / "images")
     spec = first_spec(load(path))
-    run.write_data_spec(tmp_path / "early", spec)
+    data_json.write(tmp_path / "early", spec)
     bind(path)
     begun = plan.make_plan(tmp_path / "new")
     save = tf.train.Checkpoint(gan=begun.build()).write
@@ -300,9 +300,9 @@ def test_runs_go_on_with_the_data_that_they_recorded(tmp_path, capsys):
         plan.make_plan(tmp_path / "new", continue_from=tmp_path / "early"),
     ):
         assert resumed.data.spec == spec
-    run.check_goes_on(tmp_path / "early", spec)
+    data_json.check_goes_on(tmp_path / "early", spec)
     others = dataclasses.replace(spec, class_names=("a", "b", "c", "d"))
-    run.write_data_spec(tmp_path / "early", others)
+    data_json.write(tmp_path / "early", others)
     plan.make_plan(tmp_path / "new", continue_from=tmp_path / "early")
     assert "embedding of 'a' goes on as that of '0'" in capsys.readouterr().out
 
@@ -317,8 +317,8 @@ def test_a_run_keeps_how_its_labels_are_drawn(tmp_path):
     assert "as often as in the data, which has 1 to 8" in made.latents.remark()
     assert "latents.labels = 'data'\n" in config.operative()
     config.claim(tmp_path / "run")
-    run.write_data_spec(tmp_path / "run", made.data.spec)
-    spec, _ = run.read_data_spec(tmp_path / "run")
+    data_json.write(tmp_path / "run", made.data.spec)
+    spec = data_json.read(tmp_path / "run").spec
     assert spec == made.data.spec
 
     fill(tmp_path / "images", *eight("a"))
@@ -341,7 +341,7 @@ def test_a_run_keeps_how_its_labels_are_drawn(tmp_path):
 def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
     path = numbered(tmp_path / "images")
     bind(path)
-    run.write_data_spec(tmp_path / "run", plan.make_plan().data.spec)
+    data_json.write(tmp_path / "run", plan.make_plan().data.spec)
     bind(path, "monitor.held_out_every_steps = 2")
     with pytest.raises(BadInput, match=r"--model_dir=.*/run: the run trains on all"):
         plan.make_plan(tmp_path / "run")

@@ -173,11 +173,19 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     path_ = tmp_path / "metrics.jsonl"
     record = made.record(picture, 0.7, scores)
     evaluation.write_record(path_, {**record, "fid_lite0_32": 0.0})
+    odd = '\ufeff{"name": "\u2028", "protocol": {"step": 5}}\r\n'.encode()
+    odd += b"{\n" + "a note in UTF-16\n".encode("utf-16-be")
+    path_.write_bytes(odd + path_.read_bytes())
     evaluation.write_record(path_, {"other": 1.0, "protocol": {"step": 6}})
     with path_.open("a") as file:
         file.write('{"step": 7, "fi')  # and then it was killed
+    assert [one["protocol"]["step"] for one in evaluation.read_records(path_)] == [
+        *(5, 7, 6)
+    ]
     evaluation.write_record(path_, record)
-    other, line = path_.read_text().splitlines()
+    whole = path_.read_bytes()
+    assert whole.startswith(odd)
+    other, line = whole.removeprefix(odd).splitlines()
     assert json.loads(other)["other"] == 1.0
     record = json.loads(line)
     assert record["step"] == 7
@@ -197,11 +205,14 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
         "reference": str(path),
         "reference_images": 2000,
         "reference_sha256": files.sha256(path),
+        "head_fitted_to_sha256": made._data.fingerprint("train"),
         "biggan_tf": record["protocol"]["biggan_tf"],
         "tensorflow": tf.__version__,
         "numpy": np.__version__,
     }
     assert len(record["protocol"]["features_sha256"]) == 64
+    without_head = evaluator(made._data).record(picture, 0.7, {})["protocol"]
+    assert "head_fitted_to_sha256" not in without_head
 
 
 def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
@@ -336,6 +347,8 @@ def test_scores_without_fid_take_few_images_and_those_without_reference_no_image
     nothing.spec, nothing._splits = own, {}
     alone = evaluator(nothing, ("is",), num_images=50)
     assert alone.score(subject())["is_lite0_32"] > 1
+    with pytest.raises(BadInput, match=r"reference=x.npz: leave it out, for none of"):
+        evaluator(nothing, ("is",), num_images=50, reference="x.npz")
 
 
 @pytest.fixture
@@ -431,6 +444,15 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     assert "best is now best-2" in capsys.readouterr().out
     Checkpoints(tmp_path, module).keep_best(5, "is", 1.0, False, {"a": 2})
     assert (tmp_path / "best-4" / "ckpt-4.index").exists()
+    # What is kept of the first name and protocol comes back, and is beaten.
+    for step, score, best in [(6, 3.5, 2), (7, 2.5, 7)]:
+        Checkpoints(tmp_path, module).keep_best(step, "fid", score, True, {"a": 1})
+        assert (tmp_path / "best" / f"ckpt-{best}.index").exists()
+        assert not (tmp_path / "best-2").exists()
+    # And a name that is taken stays.
+    (tmp_path / "best-7").mkdir()
+    Checkpoints(tmp_path, module).keep_best(8, "is", 2.0, False, {"a": 3})
+    assert (tmp_path / "best-7-2" / "ckpt-7.index").exists()
     with pytest.raises(BadInput, match="no best checkpoint"):
         read_best(tmp_path / "other", restore)
 
@@ -572,10 +594,19 @@ def test_images_that_a_run_was_trained_on_are_not_held_out(tmp_path, capsys):
     assert look(all_of_them, copy, "train").train_images == 40
     assert look(some, copy, "held_out").held_out_images == 4
     assert look(some, ours, "held_out").held_out_images == 4
+    (copy / "a" / "0.png").rename(tmp_path / "0.png")
+    for unknown in (all_of_them, some, some._replace(content_sha256="")):
+        look(unknown, copy, "train")
+        assert not capsys.readouterr().out
+        look(unknown, copy, "held_out")
+        assert f"held out of {copy} are among those" in capsys.readouterr().out
+    (tmp_path / "0.png").rename(copy / "a" / "0.png")
     for folder in (ours, copy):
         with pytest.raises(BadInput, match=r"held_out: take .*trained on all of"):
             look(all_of_them, folder, "held_out")
     assert not capsys.readouterr().out
+    look(some._replace(others_before=True), ours, "held_out")
+    assert "may have seen some of those held out now" in capsys.readouterr().out
     Image.new("RGB", (32, 32), "blue").save(ours / "a" / "new.png")
     look(all_of_them, ours, "train")
     assert "the run was trained on other images than" in capsys.readouterr().out
@@ -709,6 +740,9 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
     refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
     refused({"mu": np.array([None]), "sigma": np.eye(2)}, "no .npz .*allow_pickle")
     refused({**moments, "sigma": -moments["sigma"]}, "sigma has the variance -")
+    beyond = np.eye(1280)
+    beyond[0, 1] = beyond[1, 0] = 2  # a correlation of 2
+    refused({**moments, "sigma": beyond}, "sigma has the eigenvalue -1, so it is no")
     refused({**moments, "mu": moments["mu"] * np.nan}, "mu holds NaN or infinity")
     with open(tmp_path / "array.npz", "wb") as file:
         np.save(file, moments["sigma"])

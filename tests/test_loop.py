@@ -17,7 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 from test_survival import full_disk
 
-from biggan_tf import config, data, logs, loop, monitor, run
+from biggan_tf import config, data, data_json, logs, loop, monitor, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
@@ -419,7 +419,7 @@ def test_a_folder_without_config_is_no_model_directory(tmp_path):
 )
 def test_a_hostile_data_json_is_one_sentence(tmp_path, change):
     plan = planned()
-    run.write_data_spec(tmp_path, plan.data.spec)
+    data_json.write(tmp_path, plan.data.spec)
     (tmp_path / "config.gin").write_text(config.operative())
     path = tmp_path / "data.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -443,7 +443,7 @@ def test_what_is_in_the_way_is_said_before_the_first_step(tmp_path, name):
 def test_a_damaged_data_json_is_one_sentence(tmp_path, content):
     (tmp_path / "data.json").write_text(content)
     with pytest.raises(BadInput, match="its data.json cannot be read"):
-        run.read_data_spec(tmp_path)
+        data_json.read(tmp_path)
 
 
 @pytest.mark.parametrize(

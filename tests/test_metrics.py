@@ -140,6 +140,8 @@ def test_what_is_no_file_of_statistics_is_named(tmp_path, content):
         ("mean", lambda x: x * 1j, "is complex128 and no real numbers"),
         ("mean", lambda x: x[1:], r"has shape \(4,\) and covariance \(5, 5\)"),
         ("features", lambda x: x * np.nan, "holds NaN or infinity"),
+        ("features", lambda x: x[:, 1:], r"have shape \[9, 4\]"),
+        ("features", lambda x: x[0], r"have shape \[5\]"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")

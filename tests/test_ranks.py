@@ -15,7 +15,7 @@ RANKS = (
     {"config"},
     {"alarms", "checkpoints", "distribution", "images", "labels", "latents", "layers"},
     {"architecture", "augment", "data", "features", "metrics", "update"},
-    {"biggan", "regularisers", "standing"},
+    {"biggan", "data_json", "regularisers", "standing"},
     {"biggan_deep"},
     {"directions", "gan", "networks"},
     {"sampling"},

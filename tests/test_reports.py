@@ -15,10 +15,9 @@ from doors import called
 from PIL import Image
 
 import biggan_tf
-from biggan_tf import evaluation, images, monitor
+from biggan_tf import data_json, evaluation, images, monitor
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
-from biggan_tf.run import write_data_spec
 
 SHEETS = 4
 
@@ -30,7 +29,7 @@ def run_folder(tmp_path):
     folder.mkdir()
     names = ("Bag & <Shoe>", "Coat")
     spec = DataSpec("folder", "/my/<images>", 32, 2, names, 300, 0, "", "")
-    write_data_spec(folder, spec)
+    data_json.write(folder, spec)
     (folder / "config.gin").write_text("gan.loss = 'hinge'  # <script>\n")
     scalars = monitor.ScalarLog(folder / "scalars.jsonl")
     spectra = monitor.ScalarLog(folder / "spectra.jsonl")

@@ -15,7 +15,15 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tiny import specs as tiny_specs
 
-from biggan_tf import latents, layers, model_card, networks, sampling, saved_model
+from biggan_tf import (
+    files,
+    latents,
+    layers,
+    model_card,
+    networks,
+    sampling,
+    saved_model,
+)
 from biggan_tf.architecture import FAMILIES
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -605,6 +613,10 @@ def test_a_card_has_the_scores_of_its_step(path):
     records.append({"step": 7, "is": 2, "protocol": of_others})
     of_module = {**of_others, "statistics": OF_A_MODULE}
     records.append({"step": 7, "kid": 3, "protocol": of_module})
+    for truncation in ("inf", 0.5):  # untruncated, the convention says nothing
+        scaled = {"convention": "scale", "truncation": truncation}
+        scaled = {**protocol, **scaled}
+        records.append({"step": 7, "ms_ssim": 4, "protocol": scaled})
     facts = dict.fromkeys(("name", "family", "data", "config"), "x")
     options = ExportOptions(license='a "b"')
     text = model_card.readme(sampler, options, False, records, **facts)
@@ -612,6 +624,8 @@ def test_a_card_has_the_scores_of_its_step(path):
     assert "| kid_lite0_64 | 0.5 | inf | 500 | letters, test |" in text
     assert "| fid | 8 | inf | 500 | adm.npz: mu and sigma |" in text
     assert "| kid | 3 | inf | 500 | letters, test |" in text
+    assert "| ms_ssim | 4 | inf |" in text
+    assert "| ms_ssim | 4 | 0.5 |" not in text
     assert "| is | " not in text
     assert r'license: "a \"b\""' in text
     odd = "".join(map(chr, (0x85, 0x9F, 0x2028, 0x2029, 0xFEFF, 0xE9, 0x1F600)))
@@ -635,13 +649,11 @@ def test_a_failed_save_leaves_no_trace(tmp_path, path):
         },
     )
     target = tmp_path / "export"
-    export_of_before = path / "saved_model.pb"
-    target.mkdir()
-    (target / "saved_model.pb").write_bytes(export_of_before.read_bytes())
+    shutil.copytree(path, target)
     with pytest.raises(AssertionError, match="untracked"):
         saved_model.write(*broken, target, {}, replace=True)
     assert os.listdir(tmp_path) == ["export"]
-    assert os.listdir(target) == ["saved_model.pb"]
+    assert files.sha256(target) == files.sha256(path)
 
 
 def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
@@ -678,6 +690,11 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     with pytest.raises(BadInput, match="move README.md out of it, for all in it"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
     assert (target / "README.md").read_text() == "edited"
+    for spoil in (lambda file: file.write_text(""), Path.unlink):
+        spoil(target / "SHA256SUMS")
+        with pytest.raises(BadInput, match="move it, for without its SHA256SUMS"):
+            saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+        assert (target / "README.md").read_text() == "edited"
     (target / "saved_model.pb").unlink()
     with pytest.raises(BadInput, match="is no exported module"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)

@@ -152,7 +152,7 @@ def _configured(
         start = None
         if continue_from is not None:
             start = as_folder(continue_from, "--continue_from")
-            there, _ = run.locate(start)
+            there, _ = checkpoints.locate(start)
             own = model_dir and as_path(model_dir, "--model_dir")
             if not own or there.resolve() == own.resolve():
                 raise BadInput(

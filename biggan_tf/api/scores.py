@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from biggan_tf import (
     config,
+    data_json,
     distribution,
     evaluation,
     features,
@@ -67,7 +68,8 @@ class _Model(NamedTuple):
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
-    content_sha256: str = ""  # `Data.fingerprint` of what it was trained on, if known
+    content_sha256: str = ""  # see `TrainedOn`
+    others_before: bool = False
 
 
 def evaluate(
@@ -202,9 +204,10 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     def sampler(truncations: Sequence[float]) -> Sampler:
         return run.inference_generator(trained, export, truncations)[1]
 
-    images = files.read_json(trained.folder / "data.json").get("content_sha256", "")
+    there = data_json.read(trained.folder)
+    images = there.content_sha256, there.others_before
     return _Model(
-        convention, frequencies, trained.data, trained.folder, sampler, images
+        convention, frequencies, trained.data, trained.folder, sampler, *images
     )
 
 
@@ -225,14 +228,16 @@ def _real_images(
     """Returns the data to compare with, its labels those of the model.
 
     BadInput if images are to be held out of those that a run was trained on. A printed
-    line says so if a run's own data are not as they were.
+    line says so if a run's own data are not as they were, or if the model may have been
+    trained on images that are held out of another folder.
     """
     of_model = model.data
     if isinstance(named, os.PathLike):
         named = f"folder:{os.fspath(named)}"
     source, _, path = (named or "").partition(":")
     its_own = named is None or (
-        source == "folder" and os.path.realpath(path) == os.path.realpath(of_model.name)
+        source == "folder" == of_model.source
+        and os.path.realpath(path) == os.path.realpath(of_model.name)
     )
     readers = [f"--split={split}"] if split == "held_out" else []
     readers += ["--sweep"] if curve else []
@@ -245,6 +250,14 @@ def _real_images(
     real = _load(of_model, named, held_out_for)
     if its_own:
         _check_unchanged(model, real, split)
+    elif (source, split) == ("folder", "held_out") and real.fingerprint(
+        "train"
+    ) != model.content_sha256:
+        print(
+            f"whether images that are held out of {real.spec.name} are among those "
+            "that the model was trained on is not known",
+            flush=True,
+        )
     return real
 
 
@@ -276,6 +289,12 @@ def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
     A run that did not write down which images it had counts as unchanged.
     """
     if model.content_sha256 in ("", real.fingerprint("train")):
+        if model.others_before and split == "held_out":
+            print(
+                "the run was trained on other images before, and may have seen some of "
+                "those held out now",
+                flush=True,
+            )
         return
     others = (
         f"was trained on other images than {real.spec.name} has to train on now "

@@ -5,6 +5,7 @@ reads what they compare with, `records` keeps them, `curve` the truncation curve
 `neighbours` the check for memorising, and `periodic` is the action of the training.
 """
 
+from biggan_tf.evaluation.checks import check_classes, parse_metrics
 from biggan_tf.evaluation.curve import paper_columns, picture, write_csv
 from biggan_tf.evaluation.neighbours import nearest_neighbours
 from biggan_tf.evaluation.periodic import (
@@ -20,9 +21,4 @@ from biggan_tf.evaluation.records import (
     write_record,
 )
 from biggan_tf.evaluation.reference import check as check_reference
-from biggan_tf.evaluation.scoring import (
-    KEPT,
-    Evaluator,
-    check_classes,
-    parse_metrics,
-)
+from biggan_tf.evaluation.scoring import KEPT, Evaluator

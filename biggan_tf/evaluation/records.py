@@ -17,24 +17,23 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Adds a record of `Evaluator.record`.
 
     Scores of the same protocol, which says the step, share a line; the last of the same
-    name stays. A line that a killed process left unfinished goes.
+    name stays. Lines that hold something else stay as they are, but for one at the end
+    that a killed process left unfinished.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.one_at_a_time(path.parent):
-        text = path.read_bytes() if path.exists() else b""
-        lines, protocol = [], json.loads(json.dumps(record["protocol"]))
+        kept, protocol = b"", json.loads(json.dumps(record["protocol"]))
         for line, old in files.json_lines(path):
             if old.get("protocol") == protocol:
                 scores = {key: value for key, value in old.items() if key != "protocol"}
                 record = {**scores, **record}
-            else:
-                lines.append(line)
-        if text == "".join(f"{line}\n" for line in lines).encode():
+            elif old or line.endswith(b"\n"):
+                kept += line if line.endswith(b"\n") else line + b"\n"
+        if path.exists() and path.read_bytes() == kept:
             files.append_json(path, record)
-            return
-        lines.append(json.dumps(record))
-        files.write_text(path, "".join(f"{line}\n" for line in lines))
+        else:
+            files.write_bytes(path, kept + json.dumps(record).encode() + b"\n")
 
 
 def known_scores(

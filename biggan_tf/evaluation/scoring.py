@@ -14,8 +14,7 @@ import tensorflow as tf
 
 import biggan_tf
 from biggan_tf import features, files, latents, metrics
-from biggan_tf.checks import listed
-from biggan_tf.data import Data, DataSpec
+from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import reference as reference_files
 from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
@@ -95,6 +94,11 @@ class Evaluator:
         self._look = Look(strategy, network, len(spec.class_names), self._needs_spatial)
         comparing = [one for one in self._metrics if one.needs_statistics]
         self._statistics = None
+        if reference and not comparing:
+            raise BadInput(
+                f"{room or '--'}reference={reference}: leave it out, for none of the "
+                f"metrics {', '.join(names)} compares with it."
+            )
         told, count = f"images of the split {split}", None
         if comparing and self._path and self._path.is_file():
             if cache and not reference:
@@ -292,7 +296,7 @@ class Evaluator:
         }
 
     def _of_the_reference(self) -> dict[str, Any]:
-        """Returns what a record says of the file of statistics."""
+        """Returns what a record says of the file of statistics, and of the head."""
         statistics, count = self._statistics, None
         if statistics or self._needs_statistics or self._seen:
             count = statistics.count if statistics else self._real_count(self._split)
@@ -302,6 +306,8 @@ class Evaluator:
         }
         if self._is_given and self._path.is_file():
             told["reference_sha256"] = self._reference_sha256
+        if self._needs_head and self._split == "held_out":
+            told["head_fitted_to_sha256"] = self._data.fingerprint("train")
         if statistics and "images" in statistics.protocol:  # other people's
             told["reference_holds"] = statistics.protocol["images"]
         return told
@@ -346,34 +352,6 @@ class Evaluator:
         return self._look(sampler.draw, batches, count, title, truncation)
 
 
-def check_classes(ours: Sequence[str], data: DataSpec, metrics: Sequence[str]) -> None:
-    """Raises BadInput if metrics compare classes that have other names in the data.
-
-    A printed line says so if no metric does. Numbers in sequence, such as imported
-    weights have, are no names.
-
-    Args:
-        ours: names of a generator's classes.
-        metrics: names of `metrics.METRICS`.
-    """
-    theirs, numbers = data.class_names, tuple(map(str, range(len(ours))))
-    if len(ours) != len(theirs) or numbers in (tuple(ours), tuple(theirs)):
-        return
-    others = [index for index, name in enumerate(ours) if name != theirs[index]]
-    if not others:
-        return
-    first = others[0]
-    told = (
-        f"{len(others)} of {len(ours)} classes are others in {data.name}, such as "
-        f"class {first}, {theirs[first]!r} and not {ours[first]!r}"
-    )
-    if wrong := [name for name in metrics if METRICS[name].compares_classes]:
-        raise BadInput(
-            f"--metrics={','.join(metrics)}: leave out {', '.join(wrong)}, for {told}."
-        )
-    print(f"{told}: no score compares class with class", flush=True)
-
-
 def drawn_counts(
     num_images: int, frequencies: Sequence[float], seed: int
 ) -> np.ndarray:
@@ -382,16 +360,3 @@ def drawn_counts(
     labels = [stream_labels(index, frequencies, seed) for index in batches]
     labels = np.concatenate(labels)[:num_images]
     return np.bincount(labels, minlength=len(frequencies))
-
-
-def parse_metrics(names: str | Sequence[str], flag: str) -> tuple[str, ...]:
-    """Returns the names, of a list or with commas between, and perhaps blanks.
-
-    Raises BadInput unless they are of `METRICS`, one or more.
-    """
-    found = map(str.strip, names.split(",")) if isinstance(names, str) else names
-    found = listed(found)
-    if not found or any(name not in [*METRICS] for name in found):
-        given = ",".join(map(str, found))
-        raise BadInput(f"{flag}={given}: take some of {', '.join(METRICS)}.")
-    return tuple(found)

@@ -213,6 +213,11 @@ class FeatureStatistics:
         asymmetry = np.abs(spread - spread.T).max(initial=0)
         if asymmetry > _ASYMMETRY * np.abs(spread).max(initial=0):
             raise ValueError(f"{names[1]} is not symmetric")
+        values = np.linalg.eigvalsh(spread)
+        if spread.size and values[0] < -_ASYMMETRY * values[-1]:
+            raise ValueError(
+                f"{names[1]} has the eigenvalue {values[0]:.3g}, so it is no covariance"
+            )
         made._scatter = spread
         return made
 
@@ -246,6 +251,8 @@ class FeatureStatistics:
                 statistics._scatter *= statistics.count - 1.0
                 features = arrays["features"]
                 _real("features", features)
+                if features.size and features.shape[1:] != arrays["mean"].shape:
+                    raise ValueError(f"features have shape {list(features.shape)}")
                 statistics._kept = RandomRows(len(features))
                 statistics._kept.add(features, np.arange(len(features)))
                 names = ("spatial_mean", "spatial_covariance")
