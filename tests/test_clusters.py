@@ -87,6 +87,10 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
     assert "--count=2: the images differ too little" in capsys.readouterr().out
     assert load(twins, alike, held_out_for="").spec.class_counts == (3,)
 
+    (twins / "a.png").write_text("no image")
+    biggan_tf.cluster(twins, 3, tmp_path / "few.csv", "lite0_32")
+    assert "--count=3: only 2 images can be read" in capsys.readouterr().out
+
     again = tmp_path / "again.csv"
     line = [f"--path={folder}", "--count=3", f"--output={again}", "--network=lite0_32"]
     made, refused = called("biggan_tf.cluster", line, line)

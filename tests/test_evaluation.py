@@ -398,6 +398,13 @@ def test_real_images_are_known_by_what_they_are(garments, tmp_path, capsys):
     own.write_bytes(b"cut off")
     assert made(moved, cache=own).reference
     assert "own.npz cannot be read; it is made anew." in capsys.readouterr().out
+    with np.load(own) as file:
+        arrays = dict(file)
+    for name, rows in (("mean", 5), ("covariance", 5), ("features", 20)):
+        arrays[name] = arrays[name][:rows][..., :5]
+    np.savez(own, **arrays)
+    with pytest.raises(BadInput, match=r"own\.npz has features of size 5: take a file"):
+        made(moved, reference=own)
 
 
 def test_the_columns_of_the_paper_and_the_curve(tmp_path):
@@ -574,7 +581,9 @@ def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     assert "/nowhere is no folder" in looked_for.complaint
 
 
-def test_images_that_a_run_was_trained_on_are_not_held_out(tmp_path, capsys):
+def test_images_that_a_run_was_trained_on_are_not_held_out(
+    tmp_path, capsys, monkeypatch
+):
     ours, copy = tmp_path / "ours", tmp_path / "copy"
     for index in range(40):
         path = ours / "ab"[index % 2] / f"{index}.png"
@@ -600,6 +609,11 @@ def test_images_that_a_run_was_trained_on_are_not_held_out(tmp_path, capsys):
         assert not capsys.readouterr().out
         look(unknown, copy, "held_out")
         assert f"held out of {copy} are among those" in capsys.readouterr().out
+    monkeypatch.chdir(copy)  # which no module has for its own
+    unnamed = data.DataSpec("", "", 32, 2, ("a", "b"), 0, 0, "", "")
+    module = some._replace(content_sha256="", data=unnamed)
+    look(module, ".", "held_out")
+    assert "held out of . are among those" in capsys.readouterr().out
     (tmp_path / "0.png").rename(copy / "a" / "0.png")
     for folder in (ours, copy):
         with pytest.raises(BadInput, match=r"held_out: take .*trained on all of"):
@@ -737,6 +751,7 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
     refused(moments, "leave out prdc", ("fid", "prdc"))
     refused({"x": np.zeros(3)}, "it holds x instead of")
     refused({"arr_0": np.zeros(3)}, "float64 .* uint8")
+    refused({"arr_0": pixels[:, :0]}, r"\[1300, 0, 32, 3\]; take images")
     refused({"arr_0": pixels[:1000]}, "= 1000: take 1281 or more, which fid needs")
     refused({"mu": np.array([None]), "sigma": np.eye(2)}, "no .npz .*allow_pickle")
     refused({**moments, "sigma": -moments["sigma"]}, "sigma has the variance -")

@@ -81,7 +81,9 @@ def cluster(
     }
     labelled.write(output, {name: clusters[name] for name in names})
     if len(groups) < count:
-        print(f"--count={count}: the images differ too little for so many clusters")
+        few = f"only {len(names)} images can be read"
+        reason = few if len(names) < count else "the images differ too little"
+        print(f"--count={count}: {reason} for so many clusters")
     sizes = [len(group) for group in groups]
     print(
         f"{output}: {len(names):,} images in {len(groups)} clusters of {min(sizes):,} "

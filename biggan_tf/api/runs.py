@@ -131,8 +131,9 @@ def export(
     }
     saved_model.write(module, signatures, path, beside, replace)
     print(
-        f"step {trained.step} is in {path}: hub.load({str(path)!r}) opens it, and its "
-        "README.md says how to call it"
+        f"step {trained.step} is in {path}; its batch-norm statistics "
+        f"{sampler.statistics}. hub.load({str(path)!r}) opens it, and its README.md "
+        "says how to call it"
     )
     return path
 

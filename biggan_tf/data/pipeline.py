@@ -203,7 +203,8 @@ class Data:
         """Returns lines that say what was found, left out and held out."""
         spec = self.spec
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
-        return [f"{spec.name}: {parts}"]
+        same = ", which are the same" * (spec.train_split == spec.held_out_split != "")
+        return [f"{spec.name}: {parts}{same}"]
 
     def _memory(self) -> list[str]:
         """Returns a line that says whether training keeps its images in memory."""

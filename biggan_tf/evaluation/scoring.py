@@ -107,6 +107,11 @@ class Evaluator:
             else:
                 found = self._given_reference(comparing)
             if found:
+                if len(found.mean) != size:
+                    raise BadInput(
+                        f"{self._path} has features of size {len(found.mean)}: take a "
+                        f"file of {network.name}, whose features have size {size}."
+                    )
                 self._statistics, count = found, found.count
                 told = f"images in {self._path}"
         self._needs_statistics = bool(comparing) and self._statistics is None
