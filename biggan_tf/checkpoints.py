@@ -108,6 +108,7 @@ class Checkpoints:
                 with contextlib.suppress(BadInput):  # a damaged one stays where it is
                     if compares(_best(apart)) and not folder.exists():
                         apart.rename(folder)
+                        print(f"{apart} is {folder.name} again", flush=True)
             best = _best(folder)
         if best and sign * (best["value"] - value) <= 0:
             return

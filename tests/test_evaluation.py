@@ -456,6 +456,7 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
         Checkpoints(tmp_path, module).keep_best(step, "fid", score, True, {"a": 1})
         assert (tmp_path / "best" / f"ckpt-{best}.index").exists()
         assert not (tmp_path / "best-2").exists()
+    assert "best-2 is best again" in capsys.readouterr().out
     # And a name that is taken stays.
     (tmp_path / "best-7").mkdir()
     Checkpoints(tmp_path, module).keep_best(8, "is", 2.0, False, {"a": 3})
@@ -608,12 +609,12 @@ def test_images_that_a_run_was_trained_on_are_not_held_out(
         look(unknown, copy, "train")
         assert not capsys.readouterr().out
         look(unknown, copy, "held_out")
-        assert f"held out of {copy} are among those" in capsys.readouterr().out
+        assert f"trained on images held out of {copy}" in capsys.readouterr().out
     monkeypatch.chdir(copy)  # which no module has for its own
     unnamed = data.DataSpec("", "", 32, 2, ("a", "b"), 0, 0, "", "")
     module = some._replace(content_sha256="", data=unnamed)
     look(module, ".", "held_out")
-    assert "held out of . are among those" in capsys.readouterr().out
+    assert "may have been trained on images held out of" in capsys.readouterr().out
     (tmp_path / "0.png").rename(copy / "a" / "0.png")
     for folder in (ours, copy):
         with pytest.raises(BadInput, match=r"held_out: take .*trained on all of"):

@@ -250,14 +250,8 @@ def _real_images(
     real = _load(of_model, named, held_out_for)
     if its_own:
         _check_unchanged(model, real, split)
-    elif (source, split) == ("folder", "held_out") and real.fingerprint(
-        "train"
-    ) != model.content_sha256:
-        print(
-            f"whether images that are held out of {real.spec.name} are among those "
-            "that the model was trained on is not known",
-            flush=True,
-        )
+    elif source == "folder" and split == "held_out":
+        _say_what_is_unknown(model, real)
     return real
 
 
@@ -281,6 +275,16 @@ def _check_unseen(model: _Model, named: str | None, its_own: bool) -> None:
         "--split=held_out: take --split=train, or other images with "
         f"--data=folder:PATH; the run was trained on all of {model.data.name}{told}."
     )
+
+
+def _say_what_is_unknown(model: _Model, real: datasets.Data) -> None:
+    """Prints that the model may know held-out images, unless it had those beside them.
+
+    What they are held out of is split the same way wherever it lies.
+    """
+    if real.fingerprint("train") != model.content_sha256:
+        told = f"the model may have been trained on images held out of {real.spec.name}"
+        print(told, flush=True)
 
 
 def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
