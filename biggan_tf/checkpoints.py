@@ -257,8 +257,9 @@ def _found(folder: Path) -> list[Path]:
 
 def _delete(checkpoints: Iterable[Path]) -> None:
     for path in checkpoints:
-        for file in sorted(path.parent.glob(f"{path.name}.*")):  # the index last
-            file.unlink()
+        for kind in ("data-*", "index"):  # the index last
+            for file in path.parent.glob(f"{path.name}.{kind}"):
+                file.unlink()
 
 
 def step_of(path: Path) -> int:

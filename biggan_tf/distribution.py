@@ -112,11 +112,17 @@ class DistributionOptions:
     tpu_address: str | None = option(None, "'host:port' or 'local', for 'tpu'")
 
     def check(self) -> None:
-        """Raises BadInput on the address of a TPU that is not used."""
+        """Raises BadInput on what the other kinds of devices take."""
         if self.tpu_address and self.kind != "tpu":
             raise BadInput(
                 f"distribution.tpu_address = {self.tpu_address!r}: take "
                 f"distribution.kind = 'tpu' with it, not {self.kind!r}."
+            )
+        default = type(self).virtual_cpus
+        if self.virtual_cpus != default and self.kind != "virtual_cpus":
+            raise BadInput(
+                f"distribution.virtual_cpus = {self.virtual_cpus}: take {default}, or "
+                f"distribution.kind = 'virtual_cpus' with it, not {self.kind!r}."
             )
 
 

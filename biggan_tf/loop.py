@@ -74,7 +74,7 @@ def train(
     with contextlib.ExitStack() as stack:
         if workers.here_is_chief:
             stack.enter_context(run.lock(folder))
-            remarks = *plan.data.remarks(), plan.latents.remark()
+            remarks = *plan.data.remarks(), *plan.remarks()
             print(*remarks, sep="\n", flush=True)
             config.claim(folder)
             images = plan.data.fingerprint("train")

@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -319,7 +320,7 @@ class SampleSheets:
         for name, sampler in self._samplers.items():
             drawn_by = sampler(step)
             drawn = drawn_by.images(self._z, self._labels, math.inf)
-            if name == "generator":
+            if name == "generator" and self._columns > 1:
                 scalars["diversity"] = diversity(drawn, self._columns)
             names = [drawn_by.class_names[label] for label in self._chosen]
             sheet = images.sheet(images.to_uint8(drawn), self._columns, names)
@@ -329,7 +330,8 @@ class SampleSheets:
     def rewind(self, step: int) -> None:
         """Deletes the sheets after `step`, which are of a training that is given up."""
         for path in self._folder.glob("[0-9]*.png"):
-            if (number := path.name.partition("_")[0]).isdigit() and int(number) > step:
+            ours = re.fullmatch(r"([0-9]+)_(average|generator)\.png", path.name)
+            if ours and int(ours[1]) > step:
                 path.unlink()
 
 
@@ -337,14 +339,14 @@ def diversity(samples: np.ndarray, columns: int) -> float:
     """Returns the mean distance between two samples of the same class, 0 to 2.
 
     The distance is the root of the mean square difference of two images. The samples
-    are float32 [rows * columns, side, side, 3] in [-1, 1], a class a row.
+    are float32 [rows * columns, side, side, 3] in [-1, 1], a class a row of 2 or more.
     """
     rows = samples.reshape(len(samples) // columns, columns, -1)
     pairs = itertools.combinations(range(columns), 2)
     distances = [
         np.sqrt(np.mean(np.square(rows[:, a] - rows[:, b]), axis=-1)) for a, b in pairs
     ]
-    return float(np.mean(distances)) if distances else 0.0
+    return float(np.mean(distances))
 
 
 class HeldOut:

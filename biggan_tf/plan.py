@@ -83,6 +83,10 @@ class Plan:
         """How frequent each class is among the labels of generated images."""
         return self.latents.frequencies(self.data.spec.num_classes)
 
+    def remarks(self) -> list[str]:
+        """Returns lines that say what follows from the options."""
+        return [*filter(None, (self.latents.remark(), self.evaluation.remark()))]
+
     def describe(self) -> str:
         """Returns the configuration, the networks' sizes, the data and the devices."""
         g, d = map(networks.parameter_count, (self.generator, self.discriminator))
@@ -96,7 +100,7 @@ class Plan:
                 f"D: {d:,} parameters",
                 f"data: {spec.name}, {images}, "
                 f"{spec.num_classes:,} classes, {spec.image_size} px",
-                self.latents.remark(),
+                *self.remarks(),
                 f"devices: {', '.join(devices)}",
                 f"batch: {train.batch_size} = {self.strategy.num_replicas_in_sync} "
                 f"replicas x {train.micro_batches} micro-batches x "
@@ -228,6 +232,17 @@ def _check_relations(plan: Plan) -> None:
                 f"alarms.{alarm} = {getattr(alarms, alarm)} with monitor.{needed} = 0: "
                 "set that too, for the alarm watches what it logs."
             )
+    every, window = monitor.spectra_every_steps, alarms.sigma0_window_steps
+    if alarms.sigma0_growth is not None and every > window:
+        raise BadInput(
+            f"alarms.sigma0_window_steps = {window}: take {every} or more, which is "
+            "monitor.spectra_every_steps, or the window never holds two spectra."
+        )
+    if alarms.diversity_fall is not None and monitor.sample_columns < 2:
+        raise BadInput(
+            f"alarms.diversity_fall = {alarms.diversity_fall} with "
+            "monitor.sample_columns = 1: take 2 or more; one sample has no diversity."
+        )
     kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
     rewinds = alarms.reaction == "rewind" and not train.keep_every_steps
     if rewinds and alarms.rewind_steps > kept_for:

@@ -155,6 +155,10 @@ def main() -> None:
             f"--name={_NAME.value}: take another name, such as {_NAME.value}_64; under "
             "this one training would look for the data set that TFDS has."
         )
+    root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
+    final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
+    if final.exists():
+        raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
     if _BEAM.value is None:
         config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
@@ -177,10 +181,6 @@ def main() -> None:
         download = tfds.download.DownloadConfig(
             beam_options=options.PipelineOptions(_BEAM.value)
         )
-    root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
-    final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
-    if final.exists():
-        raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
     told = f"--name={_NAME.value}"
     with files.keep_out(working / "run.lock", told, "prepares a data set"):
         made = working / _NAME.value

@@ -115,6 +115,15 @@ def check_names(folder: Path) -> None:
                 f"--model_dir={folder}: it has checkpoints, but the {name} that they "
                 "were made with is missing; put it back, or take another directory."
             )
+    log = folder / "scalars.jsonl"
+    if not checkpoints.every(folder / "checkpoints") and log.is_file():
+        steps = [line.get("step") for _, line in files.json_lines(log)]
+        if last := max([0, *(step for step in steps if isinstance(step, int))]):
+            raise BadInput(
+                f"--model_dir={folder}: it has no checkpoint, but its scalars.jsonl "
+                f"goes to step {last}; put its checkpoints back, delete scalars.jsonl "
+                "to begin anew, or take another directory."
+            )
 
 
 # --- a trained model ------------------------------------------------------------------

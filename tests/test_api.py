@@ -269,6 +269,7 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
         spec = plan.make_plan().data.spec
         config.claim(tmp_path)
     data_json.write(tmp_path, spec)
+    kept = files.read_json(tmp_path / "data.json")
     checkpoint = tf.train.Checkpoint(step=tf.Variable(8))
     checkpoint.write(str(tmp_path / "checkpoints" / "ckpt-8"))
     reset, new = "train.keep_moments = False", tmp_path / "new"
@@ -290,6 +291,16 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
     data_json.write(tmp_path, dataclasses.replace(spec, class_names=names))
     with pytest.raises(biggan_tf.BadInput, match="is number 9 there and 0 in embedded"):
         biggan_tf.dry_run("test.gin", new, continue_from=tmp_path)
+    # A run whose checkpoints are elsewhere, such as on a disk that is not mounted.
+    there = tmp_path / "checkpoints"
+    away, log = there.rename(tmp_path / "away"), tmp_path / "scalars.jsonl"
+    files.write_json(tmp_path / "data.json", kept)
+    log.write_text('{"step": 0}\n')
+    biggan_tf.dry_run("test.gin", tmp_path)
+    log.write_text('{"step": 0}\n{"step": 4}\n')
+    with pytest.raises(biggan_tf.BadInput, match="its scalars.jsonl goes to step 4"):
+        biggan_tf.dry_run("test.gin", tmp_path)
+    away.rename(there)
     for name in ("data.json", "config.gin"):
         (tmp_path / name).unlink()
         with pytest.raises(biggan_tf.BadInput, match=f"but the {name} that they were"):

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from biggan_tf import data
+from biggan_tf import config, data
+from biggan_tf.api import scores
 from biggan_tf.data import tfds_source
 from biggan_tf.errors import BadInput
 
@@ -142,6 +143,20 @@ def test_held_out_split_is_found_or_made(data_dir):
     assert source.found() == ["grey_train_only: 20 to train on, 4 held out"]
     [same] = load("grey_train_only", data_dir, held_out_split="train").found()
     assert same.endswith("40 held out, which are the same")
+
+
+def test_held_out_images_may_have_been_trained_on(data_dir, capsys):
+    source = load("grey_train_only", data_dir)
+    trained_on = source.fingerprint("train")
+    config.parse([], [f"data.data_dir = {data_dir!r}"])
+    for images, said in (
+        (trained_on, ""),
+        ("", "trained on images held out of grey_t"),
+    ):
+        model = scores._Model("", (), source.spec, None, None, images)
+        scores._real_images(model, "tfds:grey_train_only", "held_out", False)
+        told = capsys.readouterr().out
+        assert said in told if said else not told
 
 
 def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir):

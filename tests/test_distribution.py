@@ -77,6 +77,7 @@ def test_virtual_cpus_are_that_many_replicas(count):
         ({"kind": "virtual_cpus", "virtual_cpus": 0}, r"= 0: .* whole number from 1"),
         ({"kind": "virtual_cpus", "virtual_cpus": "2"}, r"= '2': take a whole number"),
         ({"kind": "tpu"}, r"distribution.tpu_address = None: take 'host:port'"),
+        ({"virtual_cpus": 3}, "take 2, or distribution.kind = 'virtual_cpus' with it"),
         ({"tpu_address": "local"}, "take distribution.kind = 'tpu' with it, not 'one"),
         ({"kind": "tpu", "tpu_address": "my-tpu"}, r"= 'my-tpu': take 'host:port'"),
         ({"kind": "tpu", "tpu_address": "x:0²"}, r"= 'x:0²': take 'host:port'"),

@@ -316,6 +316,18 @@ def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashio
     many.spec = spec
     with pytest.raises(BadInput, match="intra_fid with [01] generated images of "):
         evaluator(many, ("intra_fid",))
+    counts = 9, 1, *[700] * 8
+    many.spec = dataclasses.replace(fashion.spec, class_counts=counts)
+    evaluator(many, ("intra_fid",))  # held-out images are counted when they are read
+    with pytest.raises(BadInput, match="intra_fid with 1 real images of Trouser"):
+        evaluator(many, ("intra_fid",), split="train")
+
+
+def test_a_run_says_that_its_scores_are_never_made():
+    options = evaluation.EvaluationOptions
+    assert options().remark() == options(every_steps=2, num_images=9).remark() == ""
+    told = options(num_images=9).remark()
+    assert told == "evaluation.every_steps = 0: nothing is scored in training"
 
 
 def test_a_perfect_generator_is_precise_on_a_split_larger_than_what_is_kept(
@@ -438,6 +450,7 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     def restore(path):
         tf.train.Checkpoint(gan=module).read(str(path)).assert_consumed()
 
+    (tmp_path / "best" / "ckpt-2.tar.gz").touch()  # of the user
     read_best(tmp_path, restore)
     assert module.value == 2
     assert len(list((tmp_path / "best").glob("*.index"))) == 1
@@ -456,6 +469,8 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
         Checkpoints(tmp_path, module).keep_best(step, "fid", score, True, {"a": 1})
         assert (tmp_path / "best" / f"ckpt-{best}.index").exists()
         assert not (tmp_path / "best-2").exists()
+    assert (tmp_path / "best" / "ckpt-2.tar.gz").exists()
+    assert len(list((tmp_path / "best").glob("ckpt-2.*"))) == 1
     assert "best-2 is best again" in capsys.readouterr().out
     # And a name that is taken stays.
     (tmp_path / "best-7").mkdir()

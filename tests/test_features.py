@@ -343,9 +343,9 @@ def test_a_model_of_keras_gets_the_size_and_range_that_are_declared(
     images = layers.Input([None, None, 3])
     x = layers.AveragePooling2D(16)(images)
     model = keras.Model(images, layers.GlobalAveragePooling2D()(x) if pooled else x)
-    model.save(str(tmp_path / "mean"), save_format="tf")
-    network = features.load(f"keras={tmp_path / 'mean'},32,-1:3.5")
-    assert network.name == "keras_mean_32"
+    model.save(str(tmp_path / "mean_se"), save_format="tf")
+    network = features.load(f"keras={tmp_path / 'mean_se'},32,-1:3.5")
+    assert network.name == "keras_mean-se_32"  # fid_se is a standard error
     assert "antialiased, -1 to 3.5" in network.protocol["features_resize"]
     pictures = pixels(random, 2, 64)
     found = network(pictures)

@@ -618,6 +618,10 @@ def test_ms_ssim_pairs_images_of_a_class_wherever_they_come(count):
     reference = metrics.Reference(None, {"ms_ssim": observer}, None, 0)
     score = metrics.METRICS["ms_ssim"](request, reference)
     score.update(batch._replace(images=np.zeros_like(images)))
+    alone = metrics.METRICS["ms_ssim"].observer(request, 0)
+    alone.update(metrics.Batch(images[:1], None, None, np.zeros(1, int)))
+    with pytest.raises(BadInput, match="no class has 2 images"):
+        metrics.METRICS["ms_ssim"](request, reference._replace(seen={"ms_ssim": alone}))
     found = score.result()
     assert found["ms_ssim"] == pytest.approx(1)
     assert found["ms_ssim_real"] == pytest.approx(0.5, abs=0.05)

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import struct
+import types
 import zlib
 from html.parser import HTMLParser
 
@@ -94,6 +95,14 @@ def test_a_page_shows_the_run_and_needs_nothing_else(run_folder):
     assert np.asarray(page.pictures[sheet]).mean() > 245  # the last one
     # No chart of what has no values, such as a loss that was never a number.
     assert charts == ["D's accuracy", "largest singular values of G"]
+
+
+def test_a_rewind_deletes_the_sheets_after_it_alone(tmp_path):
+    kept = "0000004_average.png", "20260114_favourites.png", "2026_best.png"
+    for name in (*kept, "0000006_average.png", "0000006_generator.png"):
+        (tmp_path / name).touch()
+    monitor.SampleSheets.rewind(types.SimpleNamespace(_folder=tmp_path), 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*kept]
 
 
 def test_a_film_shows_every_sheet(run_folder, tmp_path):

@@ -153,6 +153,15 @@ def test_what_cannot_go_on_is_refused(trained, tmp_path, params, complaint):
     [
         ("alarms.accuracy_gap = 0.3", "monitor.held_out_every_steps = 0"),
         ("alarms.diversity_fall = 0.3", "monitor.samples_every_steps = 0"),
+        (
+            "alarms.sigma0_growth = 2.0; alarms.sigma0_window_steps = 1",
+            "alarms.sigma0_window_steps = 1: take 2 or more",
+        ),
+        (
+            "alarms.diversity_fall = 0.3; monitor.samples_every_steps = 2; "
+            "monitor.sample_columns = 1",
+            "monitor.sample_columns = 1: take 2 or more",
+        ),
         ("alarms.reaction = 'panic'", "'report', 'stop', 'rewind'"),
         ("alarms.real_loss_band = (2.0, 1.0)", "low < high"),
         ("alarms.real_loss_band = 3", "take a tuple"),
@@ -164,7 +173,7 @@ def test_what_cannot_go_on_is_refused(trained, tmp_path, params, complaint):
 )
 def test_contradictions_stop_the_run_before_it_starts(tmp_path, param, complaint):
     with pytest.raises(BadInput, match=complaint):
-        start(tmp_path / "run", param)
+        start(tmp_path / "run", *param.split("; "))
     assert not (tmp_path / "run").exists()
 
 

@@ -26,7 +26,7 @@ from biggan_tf.keras import keras
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
 _SAMPLES = flags.DEFINE_integer(
-    "samples_per_class", 100, "Samples of each class.", 1, 10**6
+    "samples_per_class", 100, "Samples of each class.", 2, 800
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of latents and of the classifier.", 0, 2**31 - 1
@@ -68,6 +68,11 @@ def _accuracy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray) -> flo
 def main(_: list[str]) -> None:
     module = saved_model.load(_MODULE.value)
     source = data.load(image_size=module.image_size, source="embedded")
+    if module.class_names != source.spec.class_names:
+        raise SystemExit(
+            f"--module={_MODULE.value}: take a module of the embedded data's classes, "
+            f"{', '.join(source.spec.class_names)}; this one has others."
+        )
     keras.utils.set_random_seed(_SEED.value)
     real, real_labels = _arrays(source.batches("train", 500))
     test, test_labels = _arrays(source.batches("held_out", 500))

@@ -250,7 +250,7 @@ def _real_images(
     real = _load(of_model, named, held_out_for)
     if its_own:
         _check_unchanged(model, real, split)
-    elif source == "folder" and split == "held_out":
+    elif source != "embedded" and split == "held_out":
         _say_what_is_unknown(model, real)
     return real
 

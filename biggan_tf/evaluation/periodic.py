@@ -45,6 +45,13 @@ class EvaluationOptions:
                 f"evaluation.metrics = {self.metrics} that is one number."
             )
 
+    def remark(self) -> str:
+        """Says that nothing is scored, if options say how; "" otherwise."""
+        names = [field.name for field in dataclasses.fields(self)]
+        how = any(getattr(self, name) != getattr(type(self), name) for name in names)
+        nothing = "evaluation.every_steps = 0: nothing is scored in training"
+        return nothing if how and not self.every_steps else ""
+
 
 def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
     """Returns the feature network, None without evaluations; BadInput if none fits."""

@@ -189,6 +189,8 @@ class IntraFid(Metric):
                 "the metrics, for its covariances do not fit in memory."
             )
         _check_class_sizes("generated", request.drawn(), request)
+        if request.real:
+            _check_class_sizes("real", request.real, request)
 
     def __init__(self, request: Request, reference: Reference):
         self._real = reference.seen[self.name].each

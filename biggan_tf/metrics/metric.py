@@ -37,6 +37,7 @@ class Request(NamedTuple):
     logits_size: int = 1000  # k of the feature network; 0: it has none
     logits_of: np.ndarray | None = None  # each class's logit, int [classes], if known
     split: str = "train"  # of the real images, or "held_out"
+    real: Sequence[int] = ()  # images of each class, if that is known
     room: str = ""  # what stands before the names of options in messages
 
 
