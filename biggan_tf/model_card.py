@@ -59,10 +59,12 @@ def readme(
     discriminator = DISCRIMINATOR if with_discriminator else ""
     facts |= {"meaning": meaning.rstrip("."), "discriminator": discriminator}
     facts["last_label"] = str(sampler.num_classes - 1)
+    facts["labels"] = str([0, 0, min(1, sampler.num_classes - 1)])
     uniform = latents.is_uniform(sampler.class_frequencies)
     facts["often"] = "any other" if uniform else "in its data"
     facts["license"] = _quoted(options.license)
-    facts["truncation"] = f"{_truncation(sampler):g}"
+    facts["truncation"] = truncation = f"{_truncation(sampler):g}"
+    facts["number"] = 'float("inf")' if truncation == "inf" else truncation
     facts["scores"] = (
         _table(one for one in records if _is_of(sampler, one["protocol"]))
         or "Nothing was scored at this step."

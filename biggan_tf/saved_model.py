@@ -48,9 +48,11 @@ def make_module(
 
     def images(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         check(truncation)
-        # Some kernels fail on no images: draw one more then, and drop it.
-        count = tf.shape(z)[0]
-        z, y = (tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y))
+        count, of_y = tf.shape(z)[0], tf.shape(y)[0]
+        told = ["z and y are equally many:", count, of_y]
+        with tf.control_dependencies([tf.debugging.Assert(count == of_y, told)]):
+            # Some kernels fail on no images: draw one more then, and drop it.
+            z, y = (tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y))
         return generator.images(z, y, truncation)[:count]
 
     def sample_latents(

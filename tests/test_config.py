@@ -85,6 +85,11 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
     monkeypatch.chdir("/")
     config.parse(["house.gin"], [])
     assert paint()[2] == "roof"
+    config.clear()
+    config.parse(["gin/house.gin"], [])  # as it is called in a checkout
+    assert paint()[2] == "roof"
+    with pytest.raises(BadInput, match=r"no file hause\.gin .*; take house\.gin"):
+        config.parse(["gin/hause.gin"], [])
     elsewhere = write("own/mine.gin", "include 'base.gin'\n")
     config.parse([elsewhere], [])
 

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from biggan_tf import config, data
-from biggan_tf.data import embedded, order
+from biggan_tf.data import embedded, memory, order
 from biggan_tf.data.pipeline import resized
 from biggan_tf.errors import BadInput
 
@@ -280,6 +280,27 @@ def test_images_are_kept_only_if_they_fit(small_source):
         last = source.remarks()[-1]
         assert last.startswith(said)
         assert last.startswith("training") == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit", "usage"),
+    [
+        ("", "memory.max", "memory.current"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ],
+)
+def test_what_a_container_takes_is_not_free(
+    tmp_path, monkeypatch, folder, limit, usage
+):
+    free, where = memory.available(), tmp_path / folder
+    where.mkdir(exist_ok=True)
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path)
+    (where / usage).write_text("7000000\n")
+    (where / "memory.stat").write_text("anon 5\ninactive_file 2000000\n")
+    for most, expected in (("9000000", 4e6), ("1000000", 0), ("max", None)):
+        (where / limit).write_text(f"{most}\n")
+        found = memory.available()
+        assert found == expected if expected is not None else found > 0.5 * free
 
 
 def test_a_request_to_stop_ends_the_decoding(small_source):

@@ -363,6 +363,9 @@ def test_latents_and_images_are_functions_of_the_seed(module):
     np.testing.assert_allclose(x, again, atol=1e-6)
     with pytest.raises(tf.errors.InvalidArgumentError, match="labels are 0 to"):
         module.generate([10], 0.5, 3)
+    few = {"z": z[:1], "y": tf.one_hot(labels, 10), "truncation": tf.constant(0.5)}
+    with pytest.raises(tf.errors.InvalidArgumentError, match="are equally many"):
+        module.signatures["serving_default"](**few)
 
 
 def test_attributes(module):
@@ -631,7 +634,13 @@ def test_a_card_has_the_scores_of_its_step(path):
     odd = "".join(map(chr, (0x85, 0x9F, 0x2028, 0x2029, 0xFEFF, 0xE9, 0x1F600)))
     text = model_card.readme(sampler, ExportOptions(license=odd), False, **facts)
     assert 'license: "\\u0085\\u009f\\u2028\\u2029\\ufeffé😀"\n' in text  # for YAML
-    assert "Nothing was scored" in model_card.readme(sampler, options, False, **facts)
+    text = model_card.readme(sampler, options, False, **facts)
+    assert "Nothing was scored" in text
+    assert "m.generate([0, 0, 1], 0.5, 7)" in text
+    one = dataclasses.replace(sampler, num_classes=1, convention="bernoulli")
+    text = model_card.readme(one, options, False, **facts)
+    assert 'm.generate([0, 0, 0], float("inf"), 7)' in text
+    assert 'truncation=tf.constant(float("inf")),' in text
 
 
 # Writing and opening.

@@ -18,9 +18,10 @@ import math
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
-from biggan_tf import data, images, monitor, saved_model
+from biggan_tf import config, data, images, latents, monitor, saved_model
+from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
@@ -65,11 +66,13 @@ def _accuracy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray) -> flo
     return float(np.mean(model.predict(pixels, verbose=0).argmax(1) == labels))
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     module = saved_model.load(_MODULE.value)
+    for truncation in (_TRUNCATION.value, math.inf):
+        latents.check_truncation(module.convention, truncation, "--truncation")
     source = data.load(image_size=module.image_size, source="embedded")
     if module.class_names != source.spec.class_names:
-        raise SystemExit(
+        raise BadInput(
             f"--module={_MODULE.value}: take a module of the embedded data's classes, "
             f"{', '.join(source.spec.class_names)}; this one has others."
         )
@@ -96,4 +99,4 @@ def main(_: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    config.run(main)

@@ -13,16 +13,23 @@ import tensorflow as tf
 from biggan_tf.data.gate import GATE
 from biggan_tf.errors import BadInput
 
-# Of the container, in the two versions of Linux's control groups.
-_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+# What the container may take, and takes, in the two versions of Linux's control groups.
+_GROUPS = pathlib.Path("/sys/fs/cgroup")
+_LIMITS = {
+    "memory.max": "memory.current",
+    "memory/memory.limit_in_bytes": "memory/memory.usage_in_bytes",
+}
 
 
 def available() -> int:
     """Returns the bytes of memory that are free here, within the container's limit."""
     found = [psutil.virtual_memory().available]
-    for name in _LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # no such file, or no limit
-            found.append(int(pathlib.Path("/sys/fs/cgroup", name).read_text()))
+    for limit, usage in _LIMITS.items():
+        with contextlib.suppress(OSError, ValueError, KeyError):  # none, or no limit
+            most, held = (int((_GROUPS / name).read_text()) for name in (limit, usage))
+            stat = (_GROUPS / limit).with_name("memory.stat").read_text()
+            cached = dict(line.split() for line in stat.splitlines())["inactive_file"]
+            found.append(max(0, most - held + int(cached)))
     return min(found)
 
 
