@@ -48,12 +48,8 @@ def make_module(
 
     def images(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         check(truncation)
-        count, of_y = tf.shape(z)[0], tf.shape(y)[0]
-        told = ["z and y are equally many:", count, of_y]
-        with tf.control_dependencies([tf.debugging.Assert(count == of_y, told)]):
-            # Some kernels fail on no images: draw one more then, and drop it.
-            z, y = (tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y))
-        return generator.images(z, y, truncation)[:count]
+        count = tf.shape(z)[0]
+        return generator.images(*_one_or_more(z, y), truncation)[:count]
 
     def sample_latents(
         batch: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
@@ -153,6 +149,14 @@ def _accepting(function: Callable, **arguments: Sequence) -> Callable:
     for specs in itertools.product(*arguments.values()):
         made.get_concrete_function(*specs)
     return made
+
+
+def _one_or_more(z: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+    """Returns z and y of an image or more, equally many: some kernels fail on none."""
+    count, of_y = tf.shape(z)[0], tf.shape(y)[0]
+    told = ["z and y are equally many:", count, of_y]
+    with tf.control_dependencies([tf.debugging.Assert(count == of_y, told)]):
+        return [tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y)]
 
 
 def _signature(function: Callable, output: str, *arguments: Sequence) -> Callable:
