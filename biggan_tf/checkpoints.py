@@ -104,12 +104,7 @@ class Checkpoints:
         best = _best(folder)
         if best and not compares(best):
             _move_apart(folder, best)
-            for apart in folder.parent.glob("best-*"):
-                with contextlib.suppress(BadInput):  # a damaged one stays where it is
-                    if compares(_best(apart)) and not folder.exists():
-                        apart.rename(folder)
-                        print(f"{apart} is {folder.name} again", flush=True)
-            best = _best(folder)
+            best = _bring_back(folder, compares)
         if best and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
@@ -248,6 +243,25 @@ def every(folder: Path) -> list[Path]:
     return sorted(_found(folder) + _found(folder / "kept"), key=step_of, reverse=True)
 
 
+def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Returns the model directory and the checkpoint that --continue_from names.
+
+    The flag names a checkpoint, or a model directory and so its newest checkpoint.
+    """
+    source = Path(source)
+    if Path(f"{source}.index").is_file():
+        folders = [f for f in source.parents if (f / "config.gin").is_file()]
+        if folders:
+            return folders[0], source
+    found = every(source / "checkpoints")
+    if not found or not (source / "config.gin").is_file():
+        raise BadInput(
+            f"--continue_from={source}: give a model directory with a checkpoint in "
+            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-6500."
+        )
+    return source, found[0]
+
+
 def _found(folder: Path) -> list[Path]:
     """Returns the checkpoints directly in a folder, the newest first."""
     paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
@@ -281,6 +295,17 @@ def _move_apart(folder: Path, best: dict) -> None:
     folder.rename(apart)
 
 
+def _bring_back(folder: Path, wanted: Callable[[dict | None], bool]) -> dict | None:
+    """Renames a folder that was moved apart to `best` again; returns its best.json."""
+    for apart in folder.parent.glob("best-*"):
+        with contextlib.suppress(BadInput):  # a damaged one stays where it is
+            if wanted(best := _best(apart)):
+                print(f"{apart} is {folder.name} again", flush=True)
+                apart.rename(folder)
+                return best
+    return None
+
+
 def _best(folder: Path) -> dict | None:
     path = folder / "best.json"
     if not path.is_file():
@@ -297,22 +322,3 @@ def _best(folder: Path) -> dict | None:
 
 def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0].split("}} ")[-1]  # without its graph node
-
-
-def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Returns the model directory and the checkpoint that --continue_from names.
-
-    The flag names a checkpoint, or a model directory and so its newest checkpoint.
-    """
-    source = Path(source)
-    if Path(f"{source}.index").is_file():
-        folders = [f for f in source.parents if (f / "config.gin").is_file()]
-        if folders:
-            return folders[0], source
-    found = every(source / "checkpoints")
-    if not found or not (source / "config.gin").is_file():
-        raise BadInput(
-            f"--continue_from={source}: give a model directory with a checkpoint in "
-            "it, or a checkpoint such as runs/demo/checkpoints/ckpt-6500."
-        )
-    return source, found[0]

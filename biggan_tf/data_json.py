@@ -34,23 +34,19 @@ def write(
     Prints a line if the run was trained on images of another hash, or if the run it
     continues may have been trained on those held out now.
     """
-    source, others = None, False
-    if (folder / "data.json").is_file():
-        source, there = folder, read(folder)
-        changed = there.content_sha256 not in ("", content_sha256)
-    elif continue_from is not None:
-        source, there = continue_from, read(checkpoints.locate(continue_from)[0])
-        changed = there.content_sha256 != content_sha256
-    if source:
+    begun, others = (folder / "data.json").is_file(), False
+    if there := before(folder, continue_from):
+        unknown = begun and not there.content_sha256  # of earlier runs
+        changed = not unknown and there.content_sha256 != content_sha256
         others = changed or there.others_before
         seen = ", and may have seen those held out now" * bool(spec.held_out_images)
-        if changed and (seen or source == folder):
+        if changed and (begun or seen):
             print(
-                f"{source} was trained on other images or labels{seen}; it goes on "
-                f"with the {spec.train_images:,} that are in {spec.name} now"
+                f"{folder if begun else continue_from} was trained on other images or "
+                f"labels{seen}; it goes on with the {spec.train_images:,} that are in "
+                f"{spec.name} now"
             )
-    told = TrainedOn(spec, content_sha256, others)
-    values = dataclasses.asdict(told)
+    values = dataclasses.asdict(TrainedOn(spec, content_sha256, others))
     files.write_json(folder / "data.json", {**values.pop("spec"), **values})
 
 
@@ -85,13 +81,13 @@ def read(folder: Path) -> TrainedOn:
 def before(
     folder: str | os.PathLike[str] | None,
     continue_from: str | os.PathLike[str] | None,
-) -> DataSpec | None:
+) -> TrainedOn | None:
     """Returns the data of the run that goes on, in `folder` or from another one."""
     if folder is None or not (Path(folder) / "data.json").is_file():
         if continue_from is None:
             return None
         folder, _ = checkpoints.locate(continue_from)
-    return read(Path(folder)).spec
+    return read(Path(folder))
 
 
 def check_goes_on(folder: Path, spec: DataSpec) -> None:

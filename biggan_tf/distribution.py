@@ -112,7 +112,7 @@ class DistributionOptions:
     tpu_address: str | None = option(None, "'host:port' or 'local', for 'tpu'")
 
     def check(self) -> None:
-        """Raises BadInput on what the other kinds of devices take."""
+        """Raises BadInput on an option that another kind of devices takes."""
         if self.tpu_address and self.kind != "tpu":
             raise BadInput(
                 f"distribution.tpu_address = {self.tpu_address!r}: take "

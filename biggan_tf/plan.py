@@ -123,7 +123,8 @@ def make_plan(
     train, gan = TrainOptions(), GanOptions()
     strategy = distribution.make_strategy()
     monitor, evaluated = MonitorOptions(), EvaluationOptions()
-    before = data_json.before(model_dir, continue_from)
+    trained_on = data_json.before(model_dir, continue_from)
+    before = trained_on and trained_on.spec
     held_out_for = _readers_of_held_out(monitor, evaluated)
     source = data.load(before=before, held_out_for=held_out_for)
     if before:

@@ -99,7 +99,7 @@ def lock(folder: Path) -> BinaryIO:
 
 
 def check_names(folder: Path) -> None:
-    """BadInput if files and folders are in each other's place, or a file is missing."""
+    """BadInput if files and folders are in each other's place, or some are missing."""
     for above in (folder, *folder.parents):
         if os.path.lexists(above) and not above.is_dir():
             raise BadInput(f"--model_dir={folder}: {above} is there and is no folder.")
@@ -109,14 +109,15 @@ def check_names(folder: Path) -> None:
     for name in ("data.json", "scalars.jsonl", "spectra.jsonl", "metrics.jsonl"):
         if (folder / name).is_dir():
             raise BadInput(f"--model_dir={folder}: move {name} away; it is a folder.")
+    has_checkpoints = bool(checkpoints.every(folder / "checkpoints"))
     for name in ("config.gin", "data.json"):
-        if checkpoints.every(folder / "checkpoints") and not (folder / name).is_file():
+        if has_checkpoints and not (folder / name).is_file():
             raise BadInput(
                 f"--model_dir={folder}: it has checkpoints, but the {name} that they "
                 "were made with is missing; put it back, or take another directory."
             )
     log = folder / "scalars.jsonl"
-    if not checkpoints.every(folder / "checkpoints") and log.is_file():
+    if not has_checkpoints:
         steps = [line.get("step") for _, line in files.json_lines(log)]
         if last := max([0, *(step for step in steps if isinstance(step, int))]):
             raise BadInput(

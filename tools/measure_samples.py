@@ -27,7 +27,7 @@ from biggan_tf.keras import keras
 _MODULE = flags.DEFINE_string("module", None, "An exported module.", required=True)
 _TRUNCATION = flags.DEFINE_float("truncation", 0.5, "For label accuracy.")
 _SAMPLES = flags.DEFINE_integer(
-    "samples_per_class", 100, "Samples of each class.", 2, 800
+    "samples_per_class", 100, "Of each; there are 800 real images of one.", 2, 800
 )
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of latents and of the classifier.", 0, 2**31 - 1
@@ -68,8 +68,9 @@ def _accuracy(model: keras.Model, pixels: np.ndarray, labels: np.ndarray) -> flo
 
 def main() -> None:
     module = saved_model.load(_MODULE.value)
-    for truncation in (_TRUNCATION.value, math.inf):
-        latents.check_truncation(module.convention, truncation, "--truncation")
+    latents.check_truncation(module.convention, _TRUNCATION.value, "--truncation")
+    untruncated = f"--module={_MODULE.value}: diversity needs truncation"
+    latents.check_truncation(module.convention, math.inf, untruncated)
     source = data.load(image_size=module.image_size, source="embedded")
     if module.class_names != source.spec.class_names:
         raise BadInput(

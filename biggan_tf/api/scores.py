@@ -68,7 +68,7 @@ class _Model(NamedTuple):
     data: datasets.DataSpec  # that it was trained on, as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
-    content_sha256: str = ""  # see `TrainedOn`
+    content_sha256: str = ""  # see `data_json.TrainedOn`
     others_before: bool = False
 
 
@@ -229,7 +229,7 @@ def _real_images(
 
     BadInput if images are to be held out of those that a run was trained on. A printed
     line says so if a run's own data are not as they were, or if the model may have been
-    trained on images that are held out of another folder.
+    trained on images that are held out of other data.
     """
     of_model = model.data
     if isinstance(named, os.PathLike):
@@ -278,9 +278,9 @@ def _check_unseen(model: _Model, named: str | None, its_own: bool) -> None:
 
 
 def _say_what_is_unknown(model: _Model, real: datasets.Data) -> None:
-    """Prints that the model may know held-out images, unless it had those beside them.
+    """Prints that the model may have been trained on images that are held out here.
 
-    What they are held out of is split the same way wherever it lies.
+    Not if it was trained on exactly the others, wherever they lay.
     """
     if real.fingerprint("train") != model.content_sha256:
         told = f"the model may have been trained on images held out of {real.spec.name}"

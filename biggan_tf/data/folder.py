@@ -24,9 +24,9 @@ class Folder(pipeline.Data):
     """The images below each sub-folder, whose name is the name of the class.
 
     A folder without sub-folders of images is one class, and a file of labels makes any
-    classes. A file that cannot be read is
-    logged, once, and the next file of its split stands in for it: the stream depends on
-    the names alone, so it resumes even if a file could not be read once.
+    classes. A file that cannot be read is logged, once, and the next file of its split
+    stands in for it: the stream depends on the names alone, so it resumes even if a
+    file could not be read once.
     """
 
     NEEDS = ("path",)

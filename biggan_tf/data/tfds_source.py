@@ -57,7 +57,8 @@ class Tfds(pipeline.Data):
                 train, held_out = _choose(info.splits, train, options.held_out_fraction)
             self._splits["train"] = _split(info.splits, "split", train)
             self._splits["held_out"] = _split(info.splits, "held_out_split", held_out)
-            if held_out != train and _overlap(*self._splits.values()):
+            named = options.held_out_split not in (None, train)
+            if named and _overlap(*self._splits.values()):
                 raise BadInput(
                     f"data.held_out_split = {held_out!r}: take a split that shares no "
                     f"image with data.split = {train!r}."

@@ -1,4 +1,4 @@
-"""Whether the metrics that were asked for can be told, and can compare the classes."""
+"""Which metrics are asked for, and whether they can compare the classes."""
 
 from __future__ import annotations
 

@@ -23,17 +23,19 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with files.one_at_a_time(path.parent):
-        kept, protocol = b"", json.loads(json.dumps(record["protocol"]))
-        for line, old in files.json_lines(path):
+        protocol = json.loads(json.dumps(record["protocol"]))
+        lines, kept = [*files.json_lines(path)], []
+        for line, old in lines:
             if old.get("protocol") == protocol:
                 scores = {key: value for key, value in old.items() if key != "protocol"}
                 record = {**scores, **record}
             elif old or line.endswith(b"\n"):
-                kept += line if line.endswith(b"\n") else line + b"\n"
-        if path.exists() and path.read_bytes() == kept:
+                kept.append(line.removesuffix(b"\n") + b"\n")
+        if kept == [line for line, _ in lines]:
             files.append_json(path, record)
         else:
-            files.write_bytes(path, kept + json.dumps(record).encode() + b"\n")
+            kept.append(json.dumps(record).encode() + b"\n")
+            files.write_bytes(path, b"".join(kept))
 
 
 def known_scores(

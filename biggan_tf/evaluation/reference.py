@@ -141,12 +141,7 @@ def images(path: Path, names: Iterable[str]) -> np.ndarray:
         )
     with _opened(path) as file:
         found = file["arr_0"]
-    if (
-        found.dtype != np.uint8
-        or found.ndim != 4
-        or found.shape[3] != 3
-        or not found.size
-    ):
+    if found.dtype != np.uint8 or found.shape[3:] != (3,) or not found.size:
         raise BadInput(
             f"{path}: arr_0 is {found.dtype} {list(found.shape)}; take images, uint8 "
             "[n, height, width, 3]."

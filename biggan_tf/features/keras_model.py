@@ -60,7 +60,8 @@ def keras_model(source: str, size: str, low: str, high: str) -> FeatureNetwork:
         return {"features": features, "logits": features[:, :0]}
 
     told = f"bilinear to {side}, half-pixel centres, antialiased, {low} to {high}"
-    name = f"keras_{path.name}_{side}".replace("_se", "-se")  # no standard error
+    # In the name of a score, _se stands for its standard error.
+    name = f"keras_{path.name}_{side}".replace("_se", "-se")
     network = FeatureNetwork(name, files.sha256(path), side, told, apply)
     try:
         assert network.feature_size

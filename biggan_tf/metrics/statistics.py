@@ -78,6 +78,12 @@ class RandomRows:
         self._rows = [np.concatenate(self._rows)[first]]
 
 
+def _factor(values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Returns `FeatureStatistics.factor` of a covariance's eigenvalues and -vectors."""
+    true = values > len(values) * np.finfo(np.float64).eps * values.max(initial=0)
+    return vectors[:, true] * np.sqrt(values[true])
+
+
 class FeatureStatistics:
     """Count, mean and covariance of a stream of features.
 
@@ -129,9 +135,7 @@ class FeatureStatistics:
             raise BadInput(
                 "features whose covariance holds NaN or infinity have no FID."
             )
-        values, vectors = np.linalg.eigh(covariance)
-        true = values > len(values) * np.finfo(np.float64).eps * values[-1]
-        return vectors[:, true] * np.sqrt(values[true])
+        return _factor(*np.linalg.eigh(covariance))
 
     def keep_factor(self) -> None:
         """Computes `factor` once for many scores, until further images come."""
@@ -213,12 +217,12 @@ class FeatureStatistics:
         asymmetry = np.abs(spread - spread.T).max(initial=0)
         if asymmetry > _ASYMMETRY * np.abs(spread).max(initial=0):
             raise ValueError(f"{names[1]} is not symmetric")
-        values = np.linalg.eigvalsh(spread)
+        values, vectors = np.linalg.eigh(spread)
         if spread.size and values[0] < -_ASYMMETRY * values[-1]:
             raise ValueError(
                 f"{names[1]} has the eigenvalue {values[0]:.3g}, so it is no covariance"
             )
-        made._scatter = spread
+        made._scatter, made._factor = spread, _factor(values, vectors)
         return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
