@@ -49,6 +49,14 @@ def test_what_is_exported(model_dir, tmp_path):
     assert [first.complaint, again.complaint, other.complaint] == [""] * 3
     assert "--export_dir" in taken.complaint
     assert "name a new folder" in taken.complaint
+    assert "its batch-norm statistics are moments over" in first.printed
+    measured = called(
+        "measure_samples",
+        [f"--module={model_dir / 'export'}", "--truncation=-1"],
+        [f"--module={tmp_path / 'scaled'}", "--truncation=0.5"],
+    )
+    assert "--truncation" in measured[0].complaint
+    assert "diversity needs truncation" in measured[1].complaint
 
     module = saved_model.load(model_dir / "export")
     raw = hub.load(str(model_dir / "export"))

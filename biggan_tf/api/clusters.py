@@ -17,7 +17,6 @@ from biggan_tf.data import folder, labelled, listing, memory
 from biggan_tf.errors import BadInput
 from biggan_tf.metrics import k_means
 
-MOST = 1000  # clusters
 _BATCH = 64
 _STARTS = 5  # of k-means; the tightest clusters are kept
 _COLUMNS = 10  # images of each cluster on the sheet
@@ -47,7 +46,7 @@ def cluster(
     Returns the path of the file. Raises BadInput if something is wrong, before it reads
     an image; and if it can read none.
     """
-    count = as_whole("count", count, 2, MOST)
+    count = as_whole("count", count, 2, 1000)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     check_text("network", network)
     features.find(network)
