@@ -364,13 +364,11 @@ class HeldOut:
     def __call__(self, step: int, scalars: dict[str, float]) -> None:
         data, count = self._data, self._count
         batch = min(64, count)
-        # Spread over the held-out images, which may come class after class.
-        every = max(1, data.spec.held_out_images // count)
+        batches_of_train = data.train_batches(batch, seed=0)
         for name, batches in (
-            ("train", data.train_batches(batch, seed=0)),
-            ("held_out", data.shard("held_out", 0, every).batch(batch)),
+            ("train", batches_of_train.take(-(-count // batch))),
+            ("held_out", data.spread("held_out", count).batch(batch)),
         ):
-            batches = batches.take(-(-count // batch))
             logits = np.concatenate([self._judge(x, y).numpy() for x, y in batches])
             scalars[f"accuracy/{name}"] = float(
                 (logits[:count] > self._threshold).mean()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf.data.pipeline import to_network
+from biggan_tf.data.resizing import to_network
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.keras import keras

@@ -14,7 +14,7 @@ from PIL import Image
 
 from biggan_tf import config, data
 from biggan_tf.data import embedded, memory, order
-from biggan_tf.data.pipeline import resized
+from biggan_tf.data.resizing import resized
 from biggan_tf.errors import BadInput
 
 COUNT = 26  # images in a training split made here
@@ -90,6 +90,17 @@ def any_source(request, arguments):
     return lambda **more: data.load(
         image_size=32, source=request.param, **arguments[request.param], **more
     )
+
+
+def test_some_images_are_spread_over_all(any_source):
+    source = any_source()
+    size = source.spec.held_out_images
+    for count in (1, size * 2 // 3, size + 9):
+        batches = source.spread("held_out", count).batch(1000)
+        labels = np.concatenate([labels for _, labels in batches])
+        assert len(labels) == min(count, size)
+        if source.spec.source != "tfds" and count > 1:  # TFDS shuffles its files
+            assert np.ptp(np.bincount(labels)) <= 1
 
 
 @pytest.fixture(params=["tfds", "folder"])

@@ -21,7 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import data
-from biggan_tf.data import folder, listing, order, pipeline
+from biggan_tf.data import folder, listing, order, resizing
 from biggan_tf.errors import BadInput
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
@@ -58,8 +58,8 @@ def load(path, **more) -> data.Data:
 def as_network_takes(
     pixels: np.ndarray, mirrored: tf.Tensor | None = None
 ) -> tf.Tensor:
-    resized = pipeline.resized(tf.constant(pixels), 32)
-    return pipeline.to_network(resized, mirrored)
+    resized = resizing.resized(tf.constant(pixels), 32)
+    return resizing.to_network(resized, mirrored)
 
 
 @pytest.mark.parametrize(

@@ -166,6 +166,16 @@ def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir
     assert sorted(train + shades(source.batches("held_out", 36))) == list(range(40))
 
 
+def test_images_spread_over_the_files_are_as_many_as_were_asked_for(data_dir):
+    for part in ("[3:]", "[11:38]", "[:9]"):
+        held_out = f"validation{part}"
+        source = load("with_validation_and_test", data_dir, held_out_split=held_out)
+        size = source.spec.held_out_images
+        for count in (1, 5, 8, size + 9):
+            found = shades(source.spread("held_out", count).batch(50))
+            assert len(set(found)) == len(found) == min(count, size)
+
+
 def test_files_come_in_another_order_each_epoch(data_dir, monkeypatch):
     monkeypatch.setattr(tfds_source, "SHUFFLE_BUFFER_BYTES", 0)  # one example
     source = load("grey_train_only", data_dir, held_out_split="train")

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from biggan_tf.data import pipeline
+from biggan_tf.data import pipeline, resizing
 from biggan_tf.data.gate import GATE
 from biggan_tf.data.listing import FORMATS, look, shown
 from biggan_tf.errors import BadInput
@@ -155,7 +155,7 @@ def read(path: str, size: int, flag: str) -> np.ndarray:
         raise BadInput(
             f"{flag}={path}: take a file that can be read; {_problem(error)}."
         ) from error
-    return np.uint8(np.rint(pipeline.resized(image, size)))
+    return np.uint8(np.rint(resizing.resized(image, size)))
 
 
 def decode(path: str, size: int) -> np.ndarray:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from biggan_tf.config import option, options
-from biggan_tf.data import memory, order
+from biggan_tf.data import memory, order, resizing
 from biggan_tf.data.fingerprint import fingerprint
 from biggan_tf.errors import BadInput
 
@@ -311,10 +311,21 @@ class Data:
         examples = self._once(split, index, count)
         return _deterministic(examples.map(self._finished, AUTOTUNE))
 
+    def spread(self, split: str, count: int) -> tf.data.Dataset:
+        """Returns examples as `shard` does: `count` of a split, or all if it has fewer.
+
+        They are spread over all of it, for they may lie class after class.
+        """
+        self.check_ready()
+        size = getattr(self.spec, f"{split}_images")
+        count = min(count, size)
+        examples = self._some(split, np.arange(count) * size // count)
+        return _deterministic(examples.map(self._finished, AUTOTUNE))
+
     def _read(self, split: str, index: tf.Tensor) -> Example:
         """Returns the decoded example of an index, or those of a batch of indices.
 
-        A source that cannot read by index has a `_stream` and a `_once` of its own.
+        A source that cannot read by index has its own `_stream`, `_once` and `_some`.
         """
         raise NotImplementedError
 
@@ -339,10 +350,15 @@ class Data:
         indices = tf.data.Dataset.range(index, size, count)
         return indices.map(lambda at: self._resized(split, at), AUTOTUNE)
 
+    def _some(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
+        """Returns the resized examples of these numbers, ascending, one by one."""
+        indices = tf.data.Dataset.from_tensor_slices(np.int64(numbers))
+        return indices.map(lambda at: self._resized(split, at), AUTOTUNE)
+
     def _resized(self, split: str, index: tf.Tensor) -> Example:
         """Returns what `_read` does, at the size of training, rounded or not."""
         image, label = self._read(split, index)
-        image = resized(image, self.spec.image_size)
+        image = resizing.resized(image, self.spec.image_size)
         if self._rounded:
             image = tf.cast(tf.round(image), tf.uint8)
         return image, tf.cast(label, tf.int32)
@@ -355,43 +371,10 @@ class Data:
         seed: int = 0,
     ) -> Example:
         """Scales a resized example or batch; mirrors only those with a position."""
-        flips = self._flip and position is not None
-        return to_network(image, order.coin(position, seed) if flips else None), label
-
-
-def resized(images: tf.Tensor, size: int) -> tf.Tensor:
-    """Returns the central square: float32 [batch, size, size, channels] in [0, 255].
-
-    Shrinking averages areas (BigGAN paper, appendix C). Enlarging is bilinear: by area
-    it would repeat pixels, in blocks of uneven width.
-
-    Takes uint8 [batch, height, width, channels], or a single image without batch.
-    """
-    height, width = tf.shape(images)[-3], tf.shape(images)[-2]
-    side = tf.minimum(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    images = images[..., top : top + side, left : left + side, :]
-    return tf.cond(
-        side >= size,
-        lambda: tf.image.resize(images, [size, size], "area"),
-        lambda: tf.image.resize(images, [size, size], "bilinear"),
-    )
-
-
-def to_network(images: tf.Tensor, mirrored: tf.Tensor | None = None) -> tf.Tensor:
-    """Returns what networks take: float32 [batch, size, size, 3] in [-1, 1].
-
-    Takes uint8 or float32 [batch, size, size, 1 or 3] in [0, 255], or a single image
-    without batch; and which images swap left and right, bool [batch] or [], or None.
-    """
-    if mirrored is not None:
-        size = images.shape[-2]
-        columns = tf.range(size)
-        columns = tf.where(mirrored[..., None], size - 1 - columns, columns)
-        # One pass; a reversal and a choice would be three.
-        images = tf.gather(images, columns, axis=-2, batch_dims=mirrored.shape.rank)
-    images = tf.cast(images, tf.float32) / 127.5 - 1.0
-    return tf.image.grayscale_to_rgb(images) if images.shape[-1] == 1 else images
+        mirrored = None
+        if self._flip and position is not None:
+            mirrored = order.coin(position, seed)
+        return resizing.to_network(image, mirrored), label
 
 
 def _deterministic(dataset: tf.data.Dataset) -> tf.data.Dataset:

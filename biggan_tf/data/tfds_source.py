@@ -9,7 +9,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -124,8 +124,20 @@ class Tfds(pipeline.Data):
         return examples.batch(batches.replica_batch, drop_remainder=True)
 
     def _once(self, split: str, index: int, count: int) -> tf.data.Dataset:
-        records = self._spans(split).shard(count, index).flat_map(_records)
-        return records.map(
+        return self._examples(split, self._spans(split).shard(count, index))
+
+    def _some(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
+        """Returns as many of each file as it has of these numbers: its first ones.
+
+        TFDS shuffled them when it wrote them, and a file is read from its start.
+        """
+        takes = [file.take for file in self._splits[split].file_instructions]
+        bounds = np.searchsorted(numbers, np.cumsum([0, *takes]))
+        return self._examples(split, self._spans(split, np.diff(bounds)))
+
+    def _examples(self, split: str, spans: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns the resized examples of some files, one by one."""
+        return spans.flat_map(_records).map(
             lambda record: self._resized(split, record), tf.data.AUTOTUNE
         )
 
@@ -157,14 +169,19 @@ class Tfds(pipeline.Data):
             for f in self._splits[split].file_instructions
         ]
 
-    def _spans(self, split: str) -> tf.data.Dataset:
-        """Returns (path, [first record, records, the first one's number]) of files."""
+    def _spans(self, split: str, most: Sequence[int] | None = None) -> tf.data.Dataset:
+        """Returns (path, [first record, records, the first one's number]) of files.
+
+        `most` are the records to take of each, if not all.
+        """
         files = self._splits[split].file_instructions
         paths = [file.filename for file in files]
         takes = [file.take for file in files]
         numbers = np.cumsum([0, *takes[:-1]])
-        spans = np.array([[file.skip for file in files], takes, numbers], np.int64).T
-        return tf.data.Dataset.from_tensor_slices((paths, spans))
+        skips = [file.skip for file in files]
+        spans = np.array([skips, takes if most is None else most, numbers], np.int64).T
+        some = spans[:, 1] > 0
+        return tf.data.Dataset.from_tensor_slices((np.array(paths)[some], spans[some]))
 
     def _read(self, split: str, record: tf.Tensor) -> pipeline.Example:
         example = self._features.deserialize_example(record)
