@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from biggan_tf.layers import norm
 from biggan_tf.layers.base import Layer
-from biggan_tf.layers.spectral import spectral_layers
+from biggan_tf.layers.spectral import fixed_kernels, spectral_layers
 
 
 def after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -55,13 +55,8 @@ def recomputed(
             moments[id(layer)] = [*map(tf.stop_gradient, found), norm.value_count(x)]
             return found
 
-        for layer, kernel in zip(spectral, tensors[count:]):
-            layer.fixed_kernel = kernel
-        try:
+        with fixed_kernels(spectral, tensors[count:]):
             y = block(*tensors[:count], False, *[noted for _ in last])
-        finally:
-            for layer in spectral:
-                layer.fixed_kernel = None
         return [y, *(value for layer in norms for value in moments[id(layer)])]
 
     @tf.custom_gradient

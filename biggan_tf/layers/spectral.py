@@ -11,7 +11,9 @@ every layer and network decides one thing only: whether the improved u is stored
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -85,7 +87,6 @@ class SpectralLayer(Layer):
         self.units, self.use_bias = units, use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.spectral_norm, self.sn_epsilon = spectral_norm, sn_epsilon
-        self.fixed_kernel = None  # used instead of W / sigma(W) while `recomputed` runs
 
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.kernel_initializer)
@@ -115,8 +116,8 @@ class SpectralLayer(Layer):
         sigma comes from one power iteration that starts at the stored u. `training`
         stores the new u and sigma; the result is the same either way.
         """
-        if self.fixed_kernel is not None:
-            return self.fixed_kernel
+        if id(self) in _FIXED.kernels:
+            return _FIXED.kernels[id(self)]
         if not self.spectral_norm:
             return tf.convert_to_tensor(self.kernel)
         u, sigma = power_iteration(self.matrix(), self.u, self.sn_epsilon)
@@ -197,6 +198,28 @@ class SpectralConv2D(SpectralLayer):
 def path_of(variable: tf.Variable) -> str:
     """Returns a variable's path in its network, such as "block0/conv1/kernel"."""
     return variable.name.partition("/")[2].partition(":")[0]
+
+
+class _Fixed(threading.local):
+    """Kernels by the id of their layer, of one replica: each has its own thread."""
+
+    def __init__(self):
+        self.kernels: dict[int, tf.Tensor] = {}
+
+
+_FIXED = _Fixed()
+
+
+@contextlib.contextmanager
+def fixed_kernels(
+    layers: Sequence[SpectralLayer], kernels: Sequence[tf.Tensor]
+) -> Iterator[None]:
+    """Inside, on this replica, layers take these kernels instead of W / sigma(W)."""
+    _FIXED.kernels = {id(layer): kernel for layer, kernel in zip(layers, kernels)}
+    try:
+        yield
+    finally:
+        _FIXED.kernels = {}
 
 
 def by_path(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
