@@ -155,6 +155,18 @@ class GeneratorSpec(NetworkSpec):
                 f"= True makes of z at {self.resolution} px."
             )
 
+    def remark(self) -> str:
+        """Says that the size of a chunk decides nothing, if so; "" otherwise."""
+        chosen, chunks = self.chunk_size, len(self.channels.generator)
+        cuts = self.family == "biggan" and self.skip_z
+        follows = cuts and self.latent_size == chosen * chunks
+        if follows or chosen == type(self).chunk_size:
+            return ""
+        return (
+            f"generator.chunk_size = {chosen} decides nothing here, where "
+            f"generator.latent_size = {self.latent_size}"
+        )
+
     @property
     def usual_attention(self) -> tuple[int, ...]:
         # The paper's Table 5; in BigGAN-deep it stands at 64 px (Table 8).

@@ -70,7 +70,9 @@ class Augmenter:
 
     Args:
         names: of `AUGMENTATIONS`; they are applied in its order.
-        target: accuracy, 0.5 to 1. None: all images are augmented.
+        target: accuracy, 0.5 to 0.999. None: all images are augmented. An update's
+            accuracy is a multiple of 1 / batch, so all targets between two multiples
+            act alike.
         stride: by which the share moves after each update of D.
 
     Attributes:
@@ -104,8 +106,12 @@ class Augmenter:
     def adapt(self, accuracy: tf.Tensor) -> None:
         """Moves the share; takes D's accuracy on the real images of an update."""
         if self.share is not None:
-            moved = self.share + self._stride * tf.sign(accuracy - self._target)
-            self.share.assign(tf.clip_by_value(moved, 0.0, 1.0))
+            above = accuracy - self._target
+            # A mean over replicas is not exact to the last bit.
+            sign = tf.where(tf.abs(above) < 1e-6, 0.0, tf.sign(above))
+            self.share.assign(
+                tf.clip_by_value(self.share + self._stride * sign, 0.0, 1.0)
+            )
 
 
 def flip_and_shift(x: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:

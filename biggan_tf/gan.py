@@ -51,7 +51,7 @@ class GanOptions:
     discriminator_learning_rate: float = option(2e-4, "of Adam, for D", high=1)
     beta1: float = option(0.0, "of Adam, for G and D", high=0.999999)
     beta2: float = option(0.999, "of Adam, for G and D", high=0.999999)
-    adam_epsilon: float = option(1e-6, "of Adam, for G and D", high=1)
+    adam_epsilon: float = option(1e-6, "of Adam, for G and D", low=1e-12, high=1)
     ema_decay: float = option(0.9999, "of G's moving average, each step", high=1)
     ema_start_step: int = option(20_000, "before this step the average copies G")
     discriminator_dropout: float = option(0.0, "rate on D's last features", high=0.99)
@@ -59,7 +59,7 @@ class GanOptions:
         (), "augmentations of D's images", choices=AUGMENTATIONS
     )
     augment_target: float | None = option(
-        None, "D's accuracy on real images that sets their share", low=0.5, high=1
+        None, "D's accuracy on real images that sets their share", low=0.5, high=0.999
     )
     augment_images: int = option(100_000, "in which the share moves by 1", low=1)
     freeze_generator: bool = option(False, "G, its statistics and average stay fixed")
@@ -217,11 +217,15 @@ class Gan(tf.Module):
             real_loss, fake_loss = self.loss.discriminator(real_logits, fake_logits)
             loss = real_loss + fake_loss
             seen = Seen(
-                self.discriminator,
-                *(images, labels, real_logits, fake_logits),
+                discriminator=self.discriminator,
+                images=images,
+                labels=labels,
+                real_logits=real_logits,
+                fake_logits=fake_logits,
                 # A separate pass of D, in which u does not move.
-                lambda x, y: self.judge([x], [y], draws.further(), training=False)[0],
-                *(draws, self.step),
+                judge=lambda x, y: self.judge([x], [y], draws.further(), False)[0],
+                draws=draws,
+                step=self.step,
             )
             penalised = loss
             for one in self.regularisers:
@@ -229,12 +233,13 @@ class Gan(tf.Module):
         if training:
             for one in self.regularisers:
                 one.after_discriminator(seen)
+        real_right, fake_right = self.loss.accuracies(real_logits, fake_logits)
         scalars = {
             "loss/discriminator": loss,
             "loss/discriminator_real": real_loss,
             "loss/discriminator_fake": fake_loss,
-            "accuracy/real": _fraction(real_logits > self.loss.threshold),
-            "accuracy/fake": _fraction(fake_logits < self.loss.threshold),
+            "accuracy/real": real_right,
+            "accuracy/fake": fake_right,
         }
         start = self.update_discriminator.gradient_of_loss
         return scalars, tape.gradient(penalised, variables, start)
@@ -308,15 +313,17 @@ class Gan(tf.Module):
         started = optimizer.iterations > options.ema_start_step
         decay = tf.where(started, options.ema_decay, 0.0)
         for one in self.regularisers:
-            new = one.after_generator(self.generator)
-            if not new:
+            changes = one.after_generator(self.generator)
+            if not changes:
                 continue
-            averages = [optimizer.get_slot(weight, "average") for weight, _ in new]
+            # The update moved the average by 1 - decay of the way to the old weight;
+            # it should have been to the new value.
+            averages = [optimizer.get_slot(weight, "average") for weight, _ in changes]
             moved = [
                 average + (1 - decay) * (value - weight)
-                for average, (weight, value) in zip(averages, new)
+                for average, (weight, value) in zip(averages, changes)
             ]
-            assign_alike([*new, *zip(averages, moved)])
+            assign_alike([*changes, *zip(averages, moved)])
 
     # --- many steps -------------------------------------------------------------------
 
@@ -391,8 +398,3 @@ class Gan(tf.Module):
         for adam, rate in zip(adams, (g_rate, d_rate)):
             adam.learning_rate = rate
             adam.beta_1, adam.beta_2 = options.beta1, options.beta2
-
-
-def _fraction(true: tf.Tensor) -> tf.Tensor:
-    """Returns which fraction of a boolean tensor is true."""
-    return tf.reduce_mean(tf.cast(true, tf.float32))

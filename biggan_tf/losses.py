@@ -16,12 +16,20 @@ class Adversarial(NamedTuple):
     """An adversarial loss. D takes an image for real if its logit is above `threshold`.
 
     That is the midpoint between D's targets for real and for fake images, 0 if it has
-    no targets.
+    no targets. If `is_told` is False, all logits could be higher at the same loss, so
+    D's accuracies mean nothing.
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], Pair]  # of real and fake logits
     generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
-    threshold: float
+    threshold: float = 0.0
+    is_told: bool = True
+
+    def accuracies(self, real: tf.Tensor, fake: tf.Tensor) -> Pair:
+        """Returns the fractions of real and of fake images that D takes for such."""
+        right = real > self.threshold, fake < self.threshold
+        real_right, fake_right = (tf.cast(each, tf.float32) for each in right)
+        return tf.reduce_mean(real_right), tf.reduce_mean(fake_right)
 
 
 def hinge_discriminator(real: tf.Tensor, fake: tf.Tensor) -> Pair:
@@ -29,8 +37,8 @@ def hinge_discriminator(real: tf.Tensor, fake: tf.Tensor) -> Pair:
     return tf.reduce_mean(tf.nn.relu(1 - real)), tf.reduce_mean(tf.nn.relu(1 + fake))
 
 
-def hinge_generator(fake: tf.Tensor) -> tf.Tensor:
-    """-E[D(G(z))]."""
+def raise_logits(fake: tf.Tensor) -> tf.Tensor:
+    """-E[D(G(z))], of hinge and Wasserstein."""
     return -tf.reduce_mean(fake)
 
 
@@ -60,12 +68,12 @@ def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> Pair:
 
 
 ADVERSARIAL = {
-    "hinge": Adversarial(hinge_discriminator, hinge_generator, 0.0),
+    "hinge": Adversarial(hinge_discriminator, raise_logits),
     "non_saturating": Adversarial(
-        non_saturating_discriminator, non_saturating_generator, 0.0
+        non_saturating_discriminator, non_saturating_generator
     ),
     "least_squares": Adversarial(
         least_squares_discriminator, least_squares_generator, 0.5
     ),
-    "wasserstein": Adversarial(wasserstein_discriminator, hinge_generator, 0.0),
+    "wasserstein": Adversarial(wasserstein_discriminator, raise_logits, is_told=False),
 }

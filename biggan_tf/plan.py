@@ -15,6 +15,7 @@ from biggan_tf import (
     data_json,
     distribution,
     evaluation,
+    losses,
     networks,
     run,
 )
@@ -85,7 +86,18 @@ class Plan:
 
     def remarks(self) -> list[str]:
         """Returns lines that say what follows from the options."""
-        return [*filter(None, (self.latents.remark(), self.evaluation.remark()))]
+        remarks = self.latents.remark(), self.evaluation.remark()
+        return [*filter(None, (*remarks, self.generator.remark(), self._copied()))]
+
+    def _copied(self) -> str:
+        """Says that G's average never starts, if it does not; "" otherwise."""
+        start, total = self.gan.ema_start_step, self.train.total_steps
+        if start < total or self.gan.freeze_generator:
+            return ""
+        return (
+            f"gan.ema_start_step = {start}: up to train.total_steps = {total} G's "
+            "average is a copy of G"
+        )
 
     def describe(self) -> str:
         """Returns the configuration, the networks' sizes, the data and the devices."""
@@ -239,14 +251,22 @@ def _check_relations(plan: Plan) -> None:
             f"alarms.sigma0_window_steps = {window}: take {every} or more, which is "
             "monitor.spectra_every_steps, or the window never holds two spectra."
         )
+    for name, value in (
+        ("gan.augment_target", plan.gan.augment_target),
+        ("alarms.accuracy_gap", alarms.accuracy_gap),
+    ):
+        if value is not None and not losses.ADVERSARIAL[plan.gan.loss].is_told:
+            raise BadInput(
+                f"{name} = {value} with gan.loss = {plan.gan.loss!r}: leave it out; "
+                "this loss fixes no logit above which D takes an image for real."
+            )
     if alarms.diversity_fall is not None and monitor.sample_columns < 2:
         raise BadInput(
             f"alarms.diversity_fall = {alarms.diversity_fall} with "
             "monitor.sample_columns = 1: take 2 or more; one sample has no diversity."
         )
     kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
-    rewinds = alarms.reaction == "rewind" and not train.keep_every_steps
-    if rewinds and alarms.rewind_steps > kept_for:
+    if alarms.reaction == "rewind" and alarms.rewind_steps > kept_for:
         raise BadInput(
             f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
             f"raise train.keep_checkpoints = {train.keep_checkpoints}; older ones are "

@@ -287,19 +287,22 @@ class EmbeddingDecay(Regulariser):
     weight: float = option(0.0, "of the penalty; the paper's cure is 1e-6", high=1e3)
 
     def discriminator_penalty(self, seen: Seen) -> tf.Tensor:
-        return self.generator_penalty(seen.discriminator)
+        return self._penalty(seen.discriminator)
 
     def generator_penalty(self, generator: keras.Model) -> tf.Tensor:
+        return self._penalty(generator)
+
+    def _penalty(self, network: keras.Model) -> tf.Tensor:
         squares = [
             tf.reduce_sum(tf.square(layer.kernel))
-            for layer in layers.spectral_layers(generator)
+            for layer in layers.spectral_layers(network)
             if isinstance(layer, layers.SpectralEmbedding)
         ]
         return self.weight * 0.5 * sum(squares)
 
 
 def kernel_layers(network: keras.Model) -> list[layers.SpectralLayer]:
-    """Returns the layers with a kernel, embeddings left out."""
+    """Returns the layers with a kernel, shared embeddings and D's left out."""
     every = layers.spectral_layers(network)
     return [layer for layer in every if not isinstance(layer, layers.SpectralEmbedding)]
 

@@ -80,11 +80,18 @@ def build_gan(
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
     keras.utils.set_random_seed(train.seed)
-    g = networks.build(generator)
-    d = networks.build(discriminator)
     options = GanOptions()
-    batch = train.batch_size, train.seed, train.micro_batches, train.jit_compile
-    return Gan(g, d, options, *batch, latent_options, turned_on(options.frozen))
+    return Gan(
+        networks.build(generator),
+        networks.build(discriminator),
+        options,
+        train.batch_size,
+        seed=train.seed,
+        micro_batches=train.micro_batches,
+        jit_compile=train.jit_compile,
+        latent_options=latent_options,
+        regularisers=turned_on(options.frozen),
+    )
 
 
 # --- a model directory ---------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import tensorflow as tf
@@ -26,7 +27,7 @@ class LossScale(tf.Module):
         skipped: int64, how many updates were skipped for an infinite gradient.
     """
 
-    FIRST, DOUBLED_AFTER = 2.0**10, 2000
+    FIRST, LEAST, DOUBLED_AFTER = 2.0**10, 1.0, 2000
 
     def __init__(self):
         super().__init__(name="loss_scale")
@@ -39,7 +40,7 @@ class LossScale(tf.Module):
         good = tf.where(finite, self.good_updates + 1, 0)
         doubled = tf.equal(good, self.DOUBLED_AFTER)
         factor = tf.where(finite, tf.where(doubled, 2.0, 1.0), 0.5)
-        self.value.assign(tf.clip_by_value(self.value * factor, 1.0, 2.0**100))
+        self.value.assign(tf.clip_by_value(self.value * factor, self.LEAST, 2.0**100))
         self.good_updates.assign(tf.where(doubled, 0, good))
         self.skipped.assign_add(tf.where(finite, tf.zeros([], tf.int64), 1))
 
@@ -97,6 +98,7 @@ class Update:
         self._batch_size, self._micro_batches = batch_size, micro_batches
         self._after = after
         self._strategy = tf.distribute.get_strategy()
+        summed = self._variables if micro_batches > 1 else []
         self._sums = [
             tf.Variable(
                 tf.zeros_like(variable),
@@ -105,15 +107,12 @@ class Update:
                 synchronization=tf.VariableSynchronization.ON_READ,
                 aggregation=tf.VariableAggregation.SUM,
             )
-            for variable in self._variables
-            if micro_batches > 1
+            for variable in summed
         ]
         self._earlier, self._last = self._accumulate, self._apply
         if jit_compile:  # XLA compiles each once, for all calls
-            self._earlier, self._last = (
-                tf.function(method, autograph=False, jit_compile=True)
-                for method in (self._accumulate, self._apply)
-            )
+            compiled = functools.partial(tf.function, autograph=False, jit_compile=True)
+            self._earlier, self._last = map(compiled, (self._accumulate, self._apply))
 
     def __call__(self, next_batch: Callable[[], tuple], seed: tf.Tensor) -> Scalars:
         """Updates the network on all replicas.
@@ -178,10 +177,12 @@ class Update:
         norm = tf.linalg.global_norm(gradients)
         if self.loss_scale is not None:
             finite = tf.math.is_finite(norm)
+            cannot_fall = self.loss_scale.value <= LossScale.LEAST
             replicas.merge_call(self._descend_if, args=(finite, *gradients))
             for variable, value in zip(self._state, before):
                 variable.assign(tf.where(finite, variable, value))
-            norm = tf.where(finite, norm, 0.0)  # no alarm: the update was skipped
+            # No alarm for an update that was skipped, if a lower scale may do.
+            norm = tf.where(finite | cannot_fall, norm, 0.0)
         elif self.optimizer is not None:
             self._descend(*gradients)
         self._after()
@@ -190,7 +191,9 @@ class Update:
     @property
     def gradient_of_loss(self) -> tf.Tensor | None:
         """What the backward pass begins with; None for 1."""
-        return self.loss_scale and tf.convert_to_tensor(self.loss_scale.value)
+        if self.loss_scale is None:
+            return None
+        return tf.convert_to_tensor(self.loss_scale.value)
 
     def _descend(self, *gradients: tf.Tensor) -> None:
         self.optimizer.apply_gradients(

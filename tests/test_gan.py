@@ -268,7 +268,7 @@ def test_d_sees_fake_and_real_in_one_pass(gan):
 
 @pytest.mark.parametrize("loss", losses.ADVERSARIAL)
 def test_the_losses_are_those_of_independent_passes(loss, gan, monkeypatch):
-    d_loss, g_loss, halfway = losses.ADVERSARIAL[loss]
+    d_loss, g_loss, halfway, _ = losses.ADVERSARIAL[loss]
     assert halfway == (0.5 if loss == "least_squares" else 0)
     monkeypatch.setattr(gan, "loss", losses.ADVERSARIAL[loss])
     z, y = gan.draw(Draws(SEED, BATCH))
@@ -616,6 +616,14 @@ def test_an_overflow_halves_the_scale_and_moves_nothing(network, replicas, tmp_p
     assert (scale.value.numpy(), scale.good_updates.numpy()) == (2.0**10, 1)
 
     Checkpoints(tmp_path, gan).save(0)
+    weight = getattr(gan, network).trainable_variables[0]
+    weight.assign(tf.fill(weight.shape, np.inf))
+    norms = []
+    for value in (2.0, 1.0):  # the scale cannot fall any more
+        scale.value.assign(value)
+        norms.append(run()[f"gradient_norm/{network}"])
+    assert norms[0] == 0
+    assert not np.isfinite(norms[1])
     scale.value.assign(7.0)
     Checkpoints(tmp_path, gan).restore_latest()
     assert scale.value.numpy() == 2.0**10

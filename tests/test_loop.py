@@ -17,7 +17,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 from test_survival import full_disk
 
-from biggan_tf import config, data, data_json, logs, loop, monitor, run
+from biggan_tf import config, data, data_json, logs, loop, monitor, plan, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.layers import spectral_layers
@@ -62,6 +62,7 @@ def test_due():
         ("gan.loss = 'minimax'", "gan.loss = 'minimax'"),
         ("gan.discriminator_steps = 0", "gan.discriminator_steps = 0"),
         ("gan.beta1 = 'a'", "gan.beta1 = 'a'"),
+        ("gan.adam_epsilon = 0", "gan.adam_epsilon = 0"),  # Keras would take its own
         ("gan.augment_images = 5", "gan.augment_images = 5 with gan.augment_target ="),
         ("generator.latent_size = 15", "multiple of 4"),
         ("generator.attention = (64,)", "generator.attention = (64,): at 32 px"),
@@ -90,6 +91,17 @@ def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, compla
         start(tmp_path / "run", *binding.split("; "))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_options_that_decide_nothing_are_told():
+    chunks = "generator.chunk_size = 5", "generator.latent_size = 16"
+    config.parse(["test.gin"], [*chunks, "gan.ema_start_step = 99"])
+    told = " ".join(plan.make_plan().remarks())
+    assert "generator.chunk_size = 5 decides nothing here" in told
+    assert "gan.ema_start_step = 99: up to train.total_steps" in told
+    config.clear()
+    config.parse(["test.gin"], ["gan.ema_start_step = 7"])
+    assert len(plan.make_plan().remarks()) == 1  # of the labels
 
 
 @pytest.mark.parametrize("make", [np.zeros, tf.zeros])

@@ -47,7 +47,7 @@ def test_every_loss_has_its_formula():
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_adversarial_losses(name):
-    discriminator, generator, _ = losses.ADVERSARIAL[name]
+    discriminator, generator, *_ = losses.ADVERSARIAL[name]
     real_loss, fake_loss = discriminator(tf.constant(REAL), tf.constant(FAKE))
     got = real_loss, fake_loss, generator(tf.constant(FAKE))
     assert all(loss.shape == () for loss in got)
@@ -55,7 +55,7 @@ def test_adversarial_losses(name):
 
 
 def test_non_saturating_stays_finite_at_extreme_logits():
-    discriminator, generator, _ = losses.ADVERSARIAL["non_saturating"]
+    discriminator, generator, *_ = losses.ADVERSARIAL["non_saturating"]
     far = tf.constant([[1e4], [-1e4]])
     np.testing.assert_allclose(discriminator(far, far), [5e3, 5e3])
     np.testing.assert_allclose(generator(far), 5e3)

@@ -162,6 +162,16 @@ def test_what_cannot_go_on_is_refused(trained, tmp_path, params, complaint):
             "monitor.sample_columns = 1",
             "monitor.sample_columns = 1: take 2 or more",
         ),
+        (
+            "alarms.accuracy_gap = 0.3; monitor.held_out_every_steps = 2; "
+            "gan.loss = 'wasserstein'",
+            "alarms.accuracy_gap = 0.3 with gan.loss = 'wasserstein': leave it out",
+        ),
+        (
+            "gan.augment = ('color',); gan.augment_target = 0.6; "
+            "gan.loss = 'wasserstein'",
+            "gan.augment_target = 0.6 with gan.loss = 'wasserstein': leave it out",
+        ),
         ("alarms.reaction = 'panic'", "'report', 'stop', 'rewind'"),
         ("alarms.real_loss_band = (2.0, 1.0)", "low < high"),
         ("alarms.real_loss_band = 3", "take a tuple"),
@@ -178,8 +188,10 @@ def test_contradictions_stop_the_run_before_it_starts(tmp_path, param, complaint
 
 
 def test_a_rewind_needs_a_checkpoint_that_is_kept(tmp_path):
-    with pytest.raises(BadInput, match="raise train.keep_checkpoints"):
-        start(tmp_path, "alarms.reaction = 'rewind'", "alarms.rewind_steps = 10")
+    far = "alarms.reaction = 'rewind'", "alarms.rewind_steps = 10"
+    for kept in (0, 2):  # of which none may be far enough back
+        with pytest.raises(BadInput, match="raise train.keep_checkpoints"):
+            start(tmp_path, *far, f"train.keep_every_steps = {kept}")
 
 
 # --- the signs ------------------------------------------------------------------------
