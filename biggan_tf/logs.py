@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from biggan_tf import config, distribution, monitor
+from biggan_tf import checkpoints, config, distribution, monitor, standing
 from biggan_tf.alarms import Watch
 from biggan_tf.evaluation import Evaluator, PeriodicEvaluation
 from biggan_tf.gan import Gan
 from biggan_tf.layers import by_path
 from biggan_tf.plan import Plan
 from biggan_tf.sampling import InferenceGenerator, Sampler, Values
-from biggan_tf.standing import enough_passes
 
 
 def due(step: int, every: int, total: int) -> bool:
@@ -56,18 +55,23 @@ class Logs:
             inference = InferenceGenerator(
                 plan.generator, plan.convention, [math.inf], batch, plan.frequencies
             )
-        passes = options.sample_passes or enough_passes(10, classes, batch)
+        passes = options.sample_passes or standing.enough_passes(10, classes, batch)
 
-        def sampled(weights: Values, step: int) -> Sampler:
+        statistics = standing.told(passes, batch, 0)
+
+        def sampled(weights: Values, step: int, sha256: str = "") -> Sampler:
             inference.set_weights(weights)
             inference.measure(passes, seed=0)
-            return inference.sampler(step, plan.data.spec.class_names, "standing")
+            names = plan.data.spec.class_names
+            return inference.sampler(step, names, statistics, sha256)
 
         def generator(step: int) -> Sampler:
             return sampled(by_path(gan.generator.variables), step)
 
         def average(step: int) -> Sampler:
-            return sampled(gan.averaged_generator(), step)
+            weights = gan.averaged_generator()
+            arrays = {path: v.read_value().numpy() for path, v in weights.items()}
+            return sampled(arrays, step, checkpoints.sha256(arrays))
 
         samplers = {"generator": generator, "average": average}
         made = samplers, options, gan, folder / "samples", board

@@ -18,7 +18,7 @@ from PIL import Image
 
 from biggan_tf import images, latents
 from biggan_tf.evaluation import compared_with, told
-from biggan_tf.sampling import OF_A_MODULE, ExportOptions, Sampler
+from biggan_tf.sampling import ExportOptions, Sampler
 
 README = Path(__file__).with_name("module_readme.md").read_text(encoding="utf-8")
 MOST_ROWS, COLUMNS = 8, 6  # of the picture
@@ -113,8 +113,9 @@ def _is_of(sampler: Sampler, protocol: dict[str, Any]) -> bool:
     conventions = {protocol.get("convention"), sampler.convention} - {None}
     if protocol.get("truncation") != "inf" and len(conventions) > 1:
         return False
-    if protocol.get("statistics") == OF_A_MODULE:  # whose hash is of other files
-        return True
+    if "generator_sha256" in protocol:  # of a module
+        of = protocol["generator_sha256"], protocol.get("statistics")
+        return of == (sampler.weights_sha256, sampler.statistics)
     return protocol.get("weights_sha256") in (None, "", sampler.weights_sha256)
 
 
@@ -124,10 +125,13 @@ def _table(records: Iterable[dict[str, Any]]) -> str:
     for record in records:
         protocol = record["protocol"]
         of = [str(protocol.get(key, "")) for key in ("truncation", "num_images")]
-        of.append(compared_with(protocol))
-        lines += [f"| {' | '.join([*cells, *of])} |" for cells in told(record)]
+        of += [compared_with(protocol), str(protocol.get("statistics", ""))]
+        for cells in told(record):
+            escaped = (cell.replace("|", "\\|") for cell in (*cells, *of))
+            lines.append(f"| {' | '.join(escaped)} |")
     head = (
-        "| score | value ± standard error | truncation | images | compared with |",
-        "|---" * 5 + "|",
+        "| score | value ± standard error | truncation | images | compared with "
+        "| batch-norm statistics |",
+        "|---" * 6 + "|",
     )
     return "\n".join([*head, *lines]) if lines else ""

@@ -65,7 +65,7 @@ class MonitorOptions:
     sample_columns: int = option(10, "samples a row", low=1, high=1000)
     sample_passes: int | None = option(
         None,
-        "batches for its standing statistics; None: 10 or more, by the classes",
+        "batches for statistics of sheets and scores; None: 10 or more, by the classes",
         low=1,
     )
 

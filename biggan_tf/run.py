@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import checkpoints, data_json, files, networks
+from biggan_tf import checkpoints, data_json, files, networks, standing
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
@@ -29,7 +29,6 @@ from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
 from biggan_tf.standing import (
     GRIDS,
     PublishedStatistics,
-    enough_passes,
     load_published,
 )
 
@@ -200,14 +199,11 @@ def inference_generator(
     if measured:
         truncations = sorted(truncations) or GRIDS[convention]
         classes, batch = trained.spec.num_classes, export.batch_size
-        passes = export.passes or enough_passes(50, classes, batch)
-        origin = (
-            f"are moments over {passes * batch:,} samples each, in batches of {batch} "
-            f"from seed {export.seed}"
-        )
+        passes = export.passes or standing.enough_passes(50, classes, batch)
+        origin = standing.told(passes, batch, export.seed)
     else:
         truncations = published.truncations
-        origin = "came with the published weights"
+        origin = "those of the published weights"
     frequencies = trained.latents.frequencies(trained.spec.num_classes)
     generator = InferenceGenerator(
         trained.spec, convention, truncations, export.batch_size, frequencies

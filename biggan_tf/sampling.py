@@ -24,7 +24,6 @@ from biggan_tf.layers import one_hot, path_of, power_iteration, spectral_layers
 from biggan_tf.standing import Accumulator, StandingStatistics
 
 STREAM_BATCH = 128  # images of `Sampler.batch`
-OF_A_MODULE = "standing, of the module"  # what a module's scores say of statistics
 Draw = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 Values = Mapping[str, "tf.Variable | np.ndarray"]  # of a network's variables, by path
 
@@ -71,6 +70,7 @@ class Sampler:
     class_frequencies: tuple[float, ...]  # of labels in training; they sum up to 1
     weights_sha256: str = ""  # of what draws; "": not known, as of a module elsewhere
     directions: np.ndarray | None = None  # of a module; see `directions`
+    generator_sha256: str = ""  # of a module: of the run's weights that it was made of
 
     def latents(self, count: int, truncation: float, seed: int) -> np.ndarray:
         """Returns z, float32 [count, latent_size], a function of the arguments.

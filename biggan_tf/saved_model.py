@@ -17,13 +17,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from biggan_tf import files, latents
 from biggan_tf.directions import directions
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
-from biggan_tf.sampling import OF_A_MODULE, InferenceGenerator, Sampler
+from biggan_tf.sampling import InferenceGenerator, Sampler
 
 CHECKSUMS = "SHA256SUMS"
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
@@ -95,6 +96,8 @@ def make_module(
     module.truncation_convention = attribute(sampler.convention, tf.string)
     module.standing_truncations = generator.statistics.truncations
     module.step = attribute(sampler.step, tf.int64)
+    module.generator_sha256 = attribute(sampler.weights_sha256, tf.string)
+    module.statistics = attribute(sampler.statistics, tf.string)
     module.directions = attribute(directions(generator.network), tf.float32)
 
     if discriminator is not None:
@@ -317,11 +320,12 @@ def load(handle: str | os.PathLike[str]) -> Sampler:
             f"{', '.join(missing)}."
         )
     values = {name: getattr(module, name).numpy() for name in ATTRIBUTES}
-    frequencies = latents.uniform(int(values["num_classes"]))  # of earlier modules
-    if hasattr(module, "class_frequencies"):
-        frequencies = tuple(module.class_frequencies.numpy().tolist())
 
-    found = getattr(module, "directions", None)  # earlier modules have none
+    def later(name: str, otherwise: Any) -> Any:  # what earlier modules do not have
+        return getattr(module, name).numpy() if hasattr(module, name) else otherwise
+
+    frequencies = latents.uniform(int(values["num_classes"]))
+    frequencies = tuple(np.asarray(later("class_frequencies", frequencies)).tolist())
 
     def draw(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         return module({"z": z, "y": y, "truncation": truncation})
@@ -333,8 +337,9 @@ def load(handle: str | os.PathLike[str]) -> Sampler:
         values["truncation_convention"].decode(),
         tuple(values["standing_truncations"].tolist()),
         int(values["step"]),
-        OF_A_MODULE,
+        later("statistics", b"of the module").decode(),
         frequencies,
-        directions=None if found is None else found.numpy(),
         weights_sha256=weights,
+        directions=later("directions", None),
+        generator_sha256=later("generator_sha256", b"").decode(),
     )

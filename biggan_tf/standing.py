@@ -36,6 +36,14 @@ GRIDS = {
 SAMPLES_PER_CLASS = 50
 
 
+def told(passes: int, batch_size: int, seed: int) -> str:
+    """Says, for people and protocols, what statistics are."""
+    return (
+        f"moments over {passes * batch_size:,} samples each, in batches of "
+        f"{batch_size} from seed {seed}"
+    )
+
+
 def enough_passes(least: int, num_classes: int, batch_size: int) -> int:
     """Returns the batches for `SAMPLES_PER_CLASS` on average, or `least` if more."""
     return max(least, -(-SAMPLES_PER_CLASS * num_classes // batch_size))

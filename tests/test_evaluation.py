@@ -25,7 +25,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
 from biggan_tf.api import scores
-from biggan_tf.checkpoints import Checkpoints, read_best
+from biggan_tf.checkpoints import Checkpoints, read_average, read_best, sha256
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
@@ -714,6 +714,11 @@ def test_training_scores_and_keeps_the_best(tmp_path):
     assert [record["step"] for record in records] == [2, 4]
     best = json.loads((tmp_path / "checkpoints/best/best.json").read_text())
     assert best["value"] == min(record["fid_lite0_32"] for record in records)
+    # Its protocols say which weights these are, and how statistics were measured.
+    weights = read_average(tmp_path / f"checkpoints/best/ckpt-{best['step']}")
+    [of_best] = [r["protocol"] for r in records if r["step"] == best["step"]]
+    assert of_best["weights_sha256"] == sha256(weights)
+    assert of_best["statistics"].startswith("moments over 640 samples each, in b")
     # What training scored is what the door scores of that checkpoint.
     # Wherever and with whatever data the run was trained, one device scores it here.
     path = tmp_path / "config.gin"

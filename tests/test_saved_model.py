@@ -29,7 +29,6 @@ from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import path_of
 from biggan_tf.sampling import (
-    OF_A_MODULE,
     ExportOptions,
     InferenceGenerator,
     fold,
@@ -607,15 +606,20 @@ def test_a_module_of_two_exports_is_refused(path, tmp_path):
 def test_a_card_has_the_scores_of_its_step(path):
     sampler = saved_model.load(path)
     protocol = {"step": 7, "truncation": "inf", "num_images": 500, "data": "letters"}
-    protocol["split"] = "test"
+    protocol |= {"split": "test", "statistics": "a|b"}
     records = [{"step": 7, "fid_lite0_64": 123.456789, "protocol": protocol}]
     records[0] |= {"fid_se_lite0_64": 1.26, "kid_lite0_64": 0.5}
     others = {"reference": "/x/adm.npz", "reference_holds": "mu and sigma"}
     records.append({"step": 7, "fid": 8, "protocol": {**protocol, **others}})
     of_others = {**protocol, "weights_sha256": "of a run before"}
     records.append({"step": 7, "is": 2, "protocol": of_others})
-    of_module = {**of_others, "statistics": OF_A_MODULE}
-    records.append({"step": 7, "kid": 3, "protocol": of_module})
+    for generator, passes, name in (
+        (sampler.weights_sha256, sampler.statistics, "kid"),
+        (sampler.weights_sha256, "moments over 2 samples", "prd"),
+        ("of a run before", sampler.statistics, "cas"),
+    ):
+        of_module = {"generator_sha256": generator, "statistics": passes}
+        records.append({"step": 7, name: 3, "protocol": {**of_others, **of_module}})
     for truncation in ("inf", 0.5):  # untruncated, the convention says nothing
         scaled = {"convention": "scale", "truncation": truncation}
         scaled = {**protocol, **scaled}
@@ -623,10 +627,12 @@ def test_a_card_has_the_scores_of_its_step(path):
     facts = dict.fromkeys(("name", "family", "data", "config"), "x")
     options = ExportOptions(license='a "b"')
     text = model_card.readme(sampler, options, False, records, **facts)
-    assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters, test |" in text
+    assert "| fid_lite0_64 | 123.46 ± 1.3 | inf | 500 | letters, test | a\\|b |" in text
     assert "| kid_lite0_64 | 0.5 | inf | 500 | letters, test |" in text
     assert "| fid | 8 | inf | 500 | adm.npz: mu and sigma |" in text
-    assert "| kid | 3 | inf | 500 | letters, test |" in text
+    assert f"| kid | 3 | inf | 500 | letters, test | {sampler.statistics} |" in text
+    assert "| prd |" not in text
+    assert "| cas |" not in text
     assert "| ms_ssim | 4 | inf |" in text
     assert "| ms_ssim | 4 | 0.5 |" not in text
     assert "| is | " not in text

@@ -131,7 +131,7 @@ def export(
     }
     saved_model.write(module, signatures, path, beside, replace)
     print(
-        f"step {trained.step} is in {path}; its batch-norm statistics "
+        f"step {trained.step} is in {path}; its batch-norm statistics are "
         f"{sampler.statistics}. hub.load({str(path)!r}) opens it, and its README.md "
         "says how to call it"
     )

@@ -61,7 +61,8 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
     """Returns what scores of two steps of a run share if they compare."""
-    apart = {"step", "weights_sha256", "reference", "biggan_tf", "tensorflow", "numpy"}
+    apart = {"step", "weights_sha256", "generator_sha256", "reference"}
+    apart |= {"biggan_tf", "tensorflow", "numpy"}
     plain = json.loads(json.dumps(protocol))
     return {name: value for name, value in plain.items() if name not in apart}
 

@@ -280,6 +280,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """Returns a line of `metrics.jsonl`: step, scores and their whole protocol."""
         uniform = latents.is_uniform(sampler.class_frequencies)
+        made_of = {"generator_sha256": sampler.generator_sha256}
         return {
             "step": sampler.step,
             **scores,
@@ -287,6 +288,7 @@ class Evaluator:
                 "step": sampler.step,
                 "weights": "ema",
                 "weights_sha256": sampler.weights_sha256,
+                **(made_of if sampler.generator_sha256 else {}),
                 "statistics": sampler.statistics,
                 "truncation": "inf" if math.isinf(truncation) else truncation,
                 "convention": sampler.convention,
