@@ -23,6 +23,15 @@ T = TypeVar("T")
 
 # What TensorFlow raises when it reads a damaged checkpoint.
 DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
+# Of these, what says nothing of the file.
+_UNREACHABLE = (
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnauthenticatedError,
+    tf.errors.UnavailableError,
+)
 
 _NAME = "ckpt-[0-9]+"
 _STEP = "gan/step/.ATTRIBUTES/VARIABLE_VALUE"  # of a `gan.Gan`
@@ -157,12 +166,17 @@ def read_latest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | Non
     """Returns the path of the newest whole checkpoint, and what `read` returned of it.
 
     Returns None if there is no checkpoint. Names each damaged one, for which `read`
-    raises one of `DAMAGE`; raises BadInput if all are damaged.
+    raises one of `DAMAGE`; raises BadInput if all are damaged, or one is out of reach.
     """
     paths = every(folder)
     for path in paths:
         try:
             return path, read(path)
+        except _UNREACHABLE as error:
+            raise BadInput(
+                f"{path} cannot be read ({_reason(error)}); make it readable, and run "
+                "the same command again."
+            ) from error
         except DAMAGE as error:
             print(f"{path} is damaged: {_reason(error)}", flush=True)
     if paths:

@@ -106,7 +106,7 @@ def check_goes_on(folder: Path, spec: DataSpec) -> None:
             "any, or another --model_dir; "
             f"{spec.name} has other classes ({spec.num_classes})."
         )
-    if version.split(".")[:2] != tf.__version__.split(".")[:2]:
+    if not tf.__version__.startswith(version):  # early runs have its start alone
         print(
             f"{folder} was trained with TensorFlow {version}; with {tf.__version__} it "
             "goes on with the same numbers to rounding, not to the bit"

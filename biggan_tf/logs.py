@@ -93,7 +93,16 @@ class Logs:
             self._actions.append((train.tick_steps, action))
 
     def rewind(self, step: int) -> None:
-        """Drops scalars, spectra and sheets after `step`, where the run goes on."""
+        """Drops scalars, spectra and sheets after `step`, where the run goes on.
+
+        Prints a line if there are any.
+        """
+        if (last := self._scalars.last_step()) > step:
+            print(
+                f"the log and the sheets of steps {step + 1} to {last} are dropped: "
+                "these steps come once more",
+                flush=True,
+            )
         self._sheets.rewind(step)
         self._spectra.rewind(step)
         self.watch.start(self._scalars.rewind(step), self._spectra.lines)

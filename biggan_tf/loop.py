@@ -174,7 +174,7 @@ class _Loop:
             factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
             gan.set_rates(*(factors if self._was_rewound() else ()))
             print(f"going on from {restored or f'step {step}'}", flush=True)
-        if self._logs:
+        if self._logs and step < plan.train.total_steps:
             self._logs.rewind(step)
         self.step = step
         return step

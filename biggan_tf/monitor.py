@@ -76,6 +76,11 @@ class ScalarLog:
     def __init__(self, path: str | os.PathLike[str]):
         self._path = Path(path)
 
+    def last_step(self) -> int:
+        """Returns the highest step in the file; 0 if there is none."""
+        steps = [record.get("step") for _, record in files.json_lines(self._path)]
+        return max((step for step in steps if type(step) is int), default=0)
+
     def rewind(self, step: int) -> list[dict]:
         """Drops what was written after `step`, or is damaged; returns what is left."""
         kept, lines = [], []

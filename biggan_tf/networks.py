@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
 from biggan_tf.keras import keras
 from biggan_tf.layers import by_path
 
+_POLICY = threading.Lock()  # Keras has one precision for the whole process
 _FAMILIES = {"biggan": biggan, "biggan_deep": biggan_deep}
 
 
@@ -32,13 +34,14 @@ def build(spec: NetworkSpec) -> Network:
 
 @contextlib.contextmanager
 def _computing_in(policy: str) -> Iterator[None]:
-    """Sets the precision of Keras layers that are made inside."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
+    """Sets the precision of Keras layers that are made inside, one thread at a time."""
+    with _POLICY:
+        before = keras.mixed_precision.global_policy()
+        keras.mixed_precision.set_global_policy(policy)
+        try:
+            yield
+        finally:
+            keras.mixed_precision.set_global_policy(before)
 
 
 @functools.cache

@@ -282,6 +282,7 @@ def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
             "generator.* and discriminator.* as they were there."
         ) from error
     if not keep_moments:
+        print(f"{path}: train.keep_moments = False, so Adam's moments begin at zero")
         averages = {id(average) for average in gan.averaged_weights()}
         for optimizer in (gan.generator_optimizer, gan.discriminator_optimizer):
             inner = getattr(optimizer, "_optimizer", optimizer)

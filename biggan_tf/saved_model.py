@@ -195,7 +195,7 @@ def check_free(path: Path, replace: bool) -> None:
                 f"--export_dir={path}: move it, for without its {CHECKSUMS} nothing "
                 "tells which files in it an export wrote."
             )
-        held = (file for file in path.rglob("*") if not file.is_dir())
+        held = filter(_is_somebody_s, path.rglob("*"))
         names = {file.relative_to(path).as_posix() for file in held} - {CHECKSUMS}
         edited = {
             name
@@ -212,6 +212,17 @@ def check_free(path: Path, replace: bool) -> None:
     except OSError as error:
         told = f"--export_dir={path}: it cannot be written to ({error.strerror})."
         raise BadInput(told) from error
+
+
+def _is_somebody_s(path: Path) -> bool:
+    """Returns whether something lies in a folder that goes if the folder does.
+
+    That is a file, a link, or an empty folder, but for that of assets, which
+    TensorFlow makes.
+    """
+    if path.is_symlink() or not path.is_dir():
+        return True
+    return path.name != "assets" and not any(path.iterdir())
 
 
 def write(

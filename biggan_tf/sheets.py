@@ -98,7 +98,11 @@ def great_circle(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.n
     norms = [np.linalg.norm(z, axis=-1, keepdims=True) for z in (start, end)]
     first, last = (z / np.maximum(n, 1e-12) for z, n in zip((start, end), norms))
     angle = np.arccos(np.clip((first * last).sum(-1, keepdims=True), -1, 1))
-    across = last - first * np.cos(angle)
+    # Opposite latents have every great circle in common: any direction will do.
+    axis = np.eye(first.shape[-1])[np.abs(first).argmin(-1)]
+    opposite = np.linalg.norm(first + last, axis=-1, keepdims=True) < 1e-6
+    last = np.where(opposite, axis, last)
+    across = last - first * (first * last).sum(-1, keepdims=True)
     across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-12)
     shares = np.reshape(shares, [-1, *[1] * start.ndim])
     norm = norms[0] + shares * (norms[1] - norms[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 
@@ -13,7 +14,7 @@ from PIL import Image
 
 from biggan_tf import config, data, data_json, latents, plan
 from biggan_tf.checks import SPLITS
-from biggan_tf.data import fingerprint
+from biggan_tf.data import fingerprint, listing
 from biggan_tf.errors import BadInput
 
 IMAGE = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
@@ -103,6 +104,16 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
         *("b/1.png", "b/2.png", "c/y.png"),
     ]
     assert "left out: 1 broken link, 1 link to a folder around it" in source.remarks()
+
+
+def test_links_that_lead_to_each_other_end(tmp_path):
+    names = [f"c{index}" for index in range(12)]
+    fill(tmp_path, *(f"{name}/1.png" for name in names))
+    for one, other in itertools.permutations(names, 2):
+        (tmp_path / one / f"to_{other}").symlink_to(tmp_path / other)
+    found = listing.look(str(tmp_path))
+    assert {len(paths) for paths in found.classes.values()} == {12}
+    assert "further links to a folder" in found.left_out
 
 
 # --- what is said ---------------------------------------------------------------------
@@ -351,6 +362,16 @@ def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
     bind(path, "monitor.held_out_every_steps = 2")
     with pytest.raises(BadInput, match=r"--continue_from=.*/run: the run trains on"):
         plan.make_plan(tmp_path / "new", tmp_path / "run")
+
+
+def test_files_at_an_address_count_by_their_bytes():
+    found = []
+    for place, text in enumerate(("one", "two", "two")):
+        path = f"ram://{place}.tfrecord"
+        with tf.io.gfile.GFile(path, "w") as file:
+            file.write(text)
+        found.append(fingerprint.fingerprint([("name", path)]))
+    assert found[0] != found[1] == found[2]
 
 
 @pytest.mark.parametrize("whole", [fingerprint.WHOLE, 0])

@@ -228,6 +228,13 @@ def test_real_images_score_best_and_are_their_own_neighbours(scored, fashion):
         np.testing.assert_array_equal(sample, nearest)
 
 
+def test_few_training_images_have_fewer_neighbours(scored, monkeypatch):
+    made, picture, _, _ = scored
+    monkeypatch.setattr(made, "real_count", lambda split: 3)
+    for sheet in evaluation.nearest_neighbours(made, picture, math.inf).values():
+        assert sheet.shape[0] == 10 * 66 - 2
+
+
 def test_a_folder_of_samples_holds_what_is_scored(scored, tmp_path):
     made, picture, _, _ = scored
     folder = SampleFolder("module", range(10), None, 0.7, seed=0)

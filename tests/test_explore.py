@@ -307,7 +307,11 @@ def test_a_picture_of_the_user_is_found_and_kept(page, tmp_path):
     Image.fromarray(wanted).save(tmp_path / "own.png")
     give("own.png")
     page.page.locator("#status progress").wait_for()
-    page.until(lambda: len(page.shown("kept")) == 1)
+    page.page.locator("#sheet button").nth(5).click()
+    page.until(lambda: page.shown("kept") == [page.shown()[5]])
+    assert page.answers  # of the search
+    page.until(lambda: len(page.shown("kept")) == 2 and not page.answers)
+    assert page.shown("kept")[0] == page.shown()[5]
     page.changed(lambda: page.press("Truncations"))
     with np.load(page.save("strip.npz")) as file:
         assert len({*map(bytes, file["z"])}) == 1

@@ -55,6 +55,11 @@ def test_the_great_circle_keeps_its_norm():
     np.testing.assert_allclose(path[-1], end, rtol=1e-5)
     norms = np.linalg.norm(path, axis=-1)
     assert norms.min() > 0.99 * min(norms[0].min(), norms[-1].min())
+    for other in (-start, -2 * start):  # every great circle leads there
+        path = sheets.great_circle(start, other, np.linspace(0, 1, 5))
+        np.testing.assert_allclose(path[-1], other, atol=1e-5)
+        norms = np.linalg.norm(path, axis=-1)
+        assert norms.min() > 0.99 * norms[0].min()
     for same in (start, np.zeros_like(start)):
         path = sheets.great_circle(same, same, np.linspace(0, 1, 3))
         np.testing.assert_allclose(path, [same] * 3, rtol=1e-6)
@@ -153,11 +158,14 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
         lambda: api.sample(large, columns=10**6),
         lambda: api.film(wide, path, walks=100, seconds=600, rate=100),
         lambda: api.film(large, tmp_path / "x.gif", seconds=600, rate=50),
+        lambda: api.film(large, tmp_path / "x.webp", seconds=600, rate=50),
     ):
         with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
             draw()
     with pytest.raises(BadInput, match=r"x\.jpg: it would have .* on a side"):
         api.sample(large, "a", columns=40, output=tmp_path / "x.jpg")
+    with pytest.raises(BadInput, match=r"seconds = 600\.1: take .* to 600"):
+        api.film(SAMPLER, tmp_path / "x.gif", seconds=600.1)
     with pytest.raises(BadInput, match="walk.avi: give the name of a .mp4 or"):
         api.film(SAMPLER, tmp_path / "walk.avi")
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)

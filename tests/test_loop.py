@@ -205,11 +205,16 @@ def test_a_run_on_unbalanced_data_says_so_and_resumes(tmp_path, capfd):
     assert "latents.labels = 'data'\n" in (halves / "config.gin").read_text()
 
 
-def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path):
+def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path, capsys):
     start(tmp_path, "train.total_steps = 3")  # within a tick, which then ends at 4
     with open(tmp_path / "scalars.jsonl", "a") as file:
         file.write('{"step": 6, "loss/generator": 1.0}\n{"step": 8, "lo')
+    logged = (tmp_path / "scalars.jsonl").read_bytes()
+    start(tmp_path, "train.total_steps = 3")
+    assert (tmp_path / "scalars.jsonl").read_bytes() == logged
+    assert "are dropped" not in capsys.readouterr().out  # where nothing is trained
     start(tmp_path)
+    assert "of steps 4 to 6 are dropped" in capsys.readouterr().out
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
 
 

@@ -104,6 +104,14 @@ def test_other_values_are_refused_where_they_stand(tmp_path, name, wrong, right)
     assert getattr(Kinds(), name) == DEFAULTS[name]  # none of them is bound
 
 
+def test_an_element_that_is_there_twice_is_refused():
+    assert Kinds(sides=(8, 16)).sides == (8, 16)
+    for doubled in ({"sides": (8, 16, 8)}, {"chosen": ("x", "x")}):
+        with pytest.raises(BadInput, match="take each element once"):
+            Kinds(**doubled)
+    assert Kinds(band=(1, 1)).band == (1, 1)
+
+
 @pytest.mark.parametrize("text", ["C:\new", "a\tb", "\0", "\x1b[0m", "\udcff", "\x7f"])
 def test_text_that_no_file_can_hold_is_refused(text):
     for bind in (lambda: Kinds(text=text), lambda: bind_text(text)):

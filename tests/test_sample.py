@@ -102,6 +102,7 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("mixed.npz", "--labels=0,3", "--mix=1,3", "--columns=3"),
         arguments("mixed.png", "--labels=0,3", "--mix=1,3", "--columns=3"),
         arguments("mixed2.png", f"--latents={tmp_path}/mixed.npz", "--columns=3"),
+        arguments("one.npz", "--labels=0,3", "--columns=2", "--truncations=0.5"),
         arguments("walk.webp", f"--latents={tmp_path}/mixed.npz", "--seconds=0.1"),
         arguments("new/strip.png", "--labels=0,3", "--truncations=2,0.5,0.04"),
     )
@@ -122,6 +123,11 @@ def test_what_the_door_draws(path, module, tmp_path):
     told = [result.printed.strip() for result in results[3:5]]
     assert told[0].endswith("3 images, z on a straight line")
     assert told[1].endswith("3 images, z on a great circle")
+
+    # A list of one threshold is a row too, with both classes in it.
+    one = np.load(tmp_path / "one.npz")["labels"]
+    assert one.tolist() == [0, 0, 3, 3]
+    assert "of values are black or white" in results[-3].printed
 
     moved = np.load(tmp_path / "dirs.npz")["z"].reshape(6, 3, -1)
     np.testing.assert_array_equal(moved[:, 1], moved[:1, 1].repeat(6, axis=0))
@@ -144,7 +150,7 @@ def test_what_the_door_draws(path, module, tmp_path):
     assert once.read_bytes() == again.read_bytes()
     assert "walk.webp: 7 frames" in results[-2].printed
 
-    check_folders(path, tmp_path, module, results[-7].printed)
+    check_folders(path, tmp_path, module, results[-8].printed)
 
     lines = results[-1].printed.splitlines()
     shares = [float(line.split()[2].rstrip("%")) for line in lines[:-1]]

@@ -701,6 +701,12 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     with pytest.raises(BadInput, match="move variables/mine out of it, for all in it"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
     (target / "variables" / "mine").unlink()
+    (target / "linked").symlink_to(tmp_path)
+    (target / "empty").mkdir()
+    for name, remove in (("empty", Path.rmdir), ("linked", Path.unlink)):
+        with pytest.raises(BadInput, match=f"move {name} out of it, for all in it"):
+            saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+        remove(target / name)
     (target / "README.md").write_text("edited")
     with pytest.raises(BadInput, match="move README.md out of it, for all in it"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)

@@ -109,13 +109,16 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
     )
     run.record_rewind(tmp_path, 9, 5, "of a run that is no longer there")
     sheet = tmp_path / "samples" / "0000009_average.png"  # so is this
-    for _ in range(2):  # the same command again goes on here, and says so
+    for trains in (True, False):  # the same command again goes on here, and says so
         assert "is not read" not in capsys.readouterr().out
         files.write_text(sheet, "")
         start(tmp_path, *params, source=trained)
-        assert not sheet.exists()
+        assert sheet.exists() != trains
+        told = "train.keep_moments = False, so Adam's moments begin at zero"
+        out = capsys.readouterr().out
+        assert (told in out) == trains
     told = f"checkpoints/ckpt-4 is there, so --continue_from={trained} is not read"
-    assert told in capsys.readouterr().out
+    assert told in out
     before, after = variables(trained), variables(tmp_path)
     assert before.keys() == after.keys()
     assert after["gan/step/.ATTRIBUTES/VARIABLE_VALUE"] == 4

@@ -24,7 +24,7 @@ import tensorflow as tf
 from doors import ROOT, Door, last_step, log_lines
 
 from biggan_tf import evaluation, files, monitor, saved_model
-from biggan_tf.checkpoints import Checkpoints, read_best, read_weights
+from biggan_tf.checkpoints import Checkpoints, read_best, read_latest, read_weights
 from biggan_tf.errors import BadInput
 
 
@@ -197,6 +197,14 @@ def test_all_damaged_is_one_sentence(folder):
     with pytest.raises(BadInput, match="all 4 checkpoints in it are damaged") as error:
         Checkpoints(folder, Weights()).restore_latest()
     assert "\n" not in str(error.value)
+
+
+def test_one_that_is_out_of_reach_is_not_damaged(folder):
+    def read(path):
+        raise tf.errors.UnavailableError(None, None, "stale file handle")
+
+    with pytest.raises(BadInput, match=r"ckpt-6 cannot be read \(stale file handle"):
+        read_latest(folder, read)
 
 
 def test_one_kept_for_good_is_the_last_resort(folder):

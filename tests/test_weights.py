@@ -202,6 +202,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     pickled = tmp_path / "pickled.npz"
     np.savez(pickled, weights=np.array([{}], dtype=object))
     (tmp_path / "torn.npz").write_bytes(Path(files["G"]).read_bytes()[:5000])
+    of_samples = tmp_path / "samples.npz"
+    np.savez(of_samples, images=np.zeros([2, 4, 4, 3], np.float32), z=np.zeros([2, 8]))
     common = ["--source=biggan_pytorch", f"--model_dir={model_dir}"]
     outcomes = called(
         "biggan_tf.import_weights",
@@ -210,6 +212,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         [*common, f"--generator={files['D']}"],
         [*common, f"--discriminator={files['D']}"],
         [*common, f"--generator={flat}"],
+        [*common, f"--generator={of_samples}"],
         [*common, f"--generator={pickled}"],
         [*common, f"--generator={tmp_path / 'torn.npz'}"],
         [*common, f"--generator={tmp_path / 'none.npz'}"],
@@ -246,6 +249,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             ["D.npz: give a G of BigGAN-PyTorch", "blocks.0.0.bn1.gain.weight"],
             ["--generator"],
             ["flat.npz: give a G of BigGAN-PyTorch; linear.weight is [", "have 2 axes"],
+            ["samples.npz: give a G of BigGAN", "; images, z ... are no such tensors"],
             ["pickled.npz: cannot be read", "allow_pickle"],
             ["torn.npz: cannot be read"],
             ["none.npz: cannot be read"],

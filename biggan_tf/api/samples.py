@@ -13,7 +13,14 @@ import numpy as np
 from biggan_tf import files, given, images, latents, saved_model, sheets
 from biggan_tf import labels as class_labels
 from biggan_tf.api.arguments import PATHS, PathLike, as_folder, as_path, check_apart
-from biggan_tf.checks import LARGEST_SEED, as_number, as_numbers, as_whole, listed
+from biggan_tf.checks import (
+    LARGEST_SEED,
+    as_number,
+    as_numbers,
+    as_whole,
+    is_several,
+    listed,
+)
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
@@ -51,7 +58,7 @@ def sample(
         module: an exported module, or what `load` returned.
         labels: indices of classes, or a text as `labels.parse` takes it; None: all.
         columns: images a row; with several truncations, of each class in it.
-        truncation: of the latents; several give a row for each (the paper's Figure 2),
+        truncation: of the latents; a list gives a row for each (the paper's Figure 2),
             and the fraction of values that are black or white (|x| > 0.99) is printed.
         seed: of the latents, 0 to 2^63 - 1.
         layout: "samples", a row for each class; "z" and "great_circle", each class from
@@ -68,10 +75,10 @@ def sample(
         output = _sheet_path(output)
     asked = _drawing(columns, truncation, seed, layout, mix)  # before it is opened
     sampler = opened(module)
-    rows = sheet_rows(sampler, labels, *asked)
+    rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
     _check_size(output, sampler, rows)
     drawn = sheets.draw(sampler, rows)
-    if len(asked.truncation) > 1:
+    if asked.compares:
         for row, x in zip(rows, drawn):
             fraction = images.saturated_fraction(x)
             print(
@@ -82,13 +89,13 @@ def sample(
         sheets.save(output, rows, drawn)
         path = f", {PATHS[layout]}" if layout in PATHS else ""
         print(f"{output}: {sum(map(len, drawn))} images{path}")
-    return images.to_uint8(np.stack(drawn))
+    return np.stack([images.to_uint8(x) for x in drawn])
 
 
 def _check_memory(sampler: Sampler, count: int) -> None:
     """Raises BadInput if so many images have no room in memory."""
-    # Of each value a float32, and bytes of the picture and of what is returned.
-    needed = count * sampler.image_size**2 * 3 * 6
+    # Of each value a float32 as drawn, some on the way to bytes, and bytes.
+    needed = count * sampler.image_size**2 * 3 * 24
     memory.check_room(
         needed, f"columns: {count:,} images", "draw fewer, or write a folder"
     )
@@ -115,9 +122,9 @@ def sheet_rows(
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
     asked = _drawing(columns, truncation, seed, layout, mix)
-    columns, truncations, seed, layout, mix = asked
+    columns, truncations, compares, seed, layout, mix = asked
     classes = as_classes(labels, sampler)
-    flag = "--truncations" if len(truncations) > 1 else "--truncation"
+    flag = "--truncations" if compares else "--truncation"
     for value in truncations:
         latents.check_truncation(sampler.convention, value, flag)
     if layout == "class" and len(classes) < 2:
@@ -130,7 +137,7 @@ def sheet_rows(
             sheets.Row("", sampler.latents(columns, t, seed), y, t) for t in truncations
         ]
         return sheets.titled(rows, sampler.class_names)
-    if len(truncations) > 1:
+    if compares:
         return sheets.truncation_rows(sampler, classes, columns, truncations, seed)
     return sheets.LAYOUTS[layout](sampler, classes, columns, truncations[0], seed)
 
@@ -139,7 +146,8 @@ class _Drawing(NamedTuple):
     """The arguments of `sample` that no module changes, in plain Python."""
 
     columns: int
-    truncation: list[float]
+    truncations: list[float]
+    compares: bool  # whether they are to be compared, with a row for each
     seed: int
     layout: str
     mix: list[float]
@@ -153,13 +161,13 @@ def _drawing(
     mix: Sequence[float],
 ) -> _Drawing:
     """Returns what is asked; BadInput on what no module could draw."""
-    truncations = as_numbers("truncation", truncation)
+    truncations, compares = as_numbers("truncation", truncation), is_several(truncation)
     mix = [as_number("mix", share) for share in listed(mix)]
     columns = as_whole("columns", columns, 1, 10**6)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
-    _check_layout(layout, "several truncations" * (len(truncations) > 1))
+    _check_layout(layout, "several truncations" * compares)
     _check_layout(layout, "mixed classes" * bool(mix))
-    return _Drawing(columns, truncations, seed, layout, mix)
+    return _Drawing(columns, truncations, compares, seed, layout, mix)
 
 
 def _check_layout(layout: str, together_with: str) -> None:

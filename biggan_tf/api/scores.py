@@ -148,7 +148,7 @@ def evaluate(
             sampler = model.sampler(truncations)
         rows = [_score(evaluator, sampler, value, folder) for value in truncations]
         if curve:
-            _show_curve(evaluator, truncations, rows, folder, sampler.step, num_images)
+            _show_curve(evaluator, sampler, truncations, rows, folder)
         if neighbours:
             _show_neighbours(evaluator, sampler, truncations[-1], folder)
     return rows if curve else rows[0]
@@ -371,20 +371,21 @@ def _show_neighbours(
 
 def _show_curve(
     evaluator: evaluation.Evaluator,
+    sampler: Sampler,
     truncations: Sequence[float],
     scores: Sequence[Scores],
     folder: Path,
-    step: int,
-    num_images: int,
 ) -> None:
     """Writes the truncation curve as table and picture; prints the paper's columns."""
     rows = [{"truncation": t, **found} for t, found in zip(truncations, scores)]
     fid, score = map(evaluator.main_score, ("fid", "is"))
     evaluation.write_csv(folder / "truncation_curve.csv", rows)
-    title = f"{evaluator.reference_protocol['data']}, {num_images:,} images"
-    picture = evaluation.picture(rows, fid, score, f"{title} a point")
+    protocol = evaluator.record(sampler, math.inf, {})["protocol"]
+    compared = evaluation.compared_with(protocol)
+    title = f"{compared}, {protocol['num_images']:,} images a point"
+    picture = evaluation.picture(rows, fid, score, title)
     images.write(folder / "truncation_curve.png", picture)
-    monitor.TensorBoard(folder).image(step, "truncation_curve", picture)
+    monitor.TensorBoard(folder).image(sampler.step, "truncation_curve", picture)
     real = evaluator.real_inception_score()
     print(f"{folder / 'truncation_curve.csv'}, and .png")
     print(f"{fid} / {score}")

@@ -108,18 +108,19 @@ def film_path(output: PathLike, rate: int) -> tuple[Path, int]:
 def _frames(seconds: float, rate: int) -> int:
     """Returns how many frames there are from stop to stop; BadInput if none or many."""
     seconds = as_number("seconds", seconds)
-    frames = round(seconds * rate) if 0 < seconds < 1e4 else 0
-    if not 1 <= frames <= 6e4:
+    frames = round(seconds * rate) if 0 < seconds <= 600 else 0
+    if not frames:
         raise BadInput(f"seconds = {seconds}: take {1 / rate:g} to 600.")
     return frames
 
 
 def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None:
     """Raises BadInput if so many frames have no room in memory."""
-    # z and y, which are made in parts; and Pillow keeps all frames of a GIF.
+    # z and y, which are made in parts; and Pillow keeps all frames of .gif and .webp.
     needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)
-    if path.suffix.lower() == ".gif":
-        needed += frames * tiles * images.side_in_sheet(sampler.image_size) ** 2
+    bytes_of_pixel = {".gif": 1, ".webp": 4}.get(path.suffix.lower(), 0)
+    pixels = frames * tiles * images.side_in_sheet(sampler.image_size) ** 2
+    needed += pixels * bytes_of_pixel
     memory.check_room(needed, f"seconds: {frames:,} frames", "take fewer, or less rate")
 
 

@@ -79,6 +79,8 @@ class Option:
             wanted = f"a tuple{f' of {size}' if size else ''}, each element {wanted},"
             right = isinstance(value, (list, tuple)) and size in (None, len(value))
             right = right and all(self._fits(element, kind) for element in value)
+        if right and many and size is None and len({*value}) < len(value):
+            return f"take each element once ({self.meaning})."
         if right or (or_none and value is None):
             return None
         if isinstance(value, str) and _UNFIT.search(value):

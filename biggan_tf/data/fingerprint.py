@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing.pool
-import os
 from collections.abc import Sequence
+
+import tensorflow as tf
+
+from biggan_tf.files import is_address
 
 WHOLE = 2**31  # bytes of all files together, up to which they are read whole
 _PIECE = 2**14  # bytes of each of the three pieces that are read of a file otherwise
@@ -28,11 +31,16 @@ def fingerprint(files: Sequence[tuple[str, str]]) -> str:
     return whole.hexdigest()
 
 
-def _size(told_and_path: tuple[str, str]) -> int:
+def size_of(path: str) -> int:
+    """Returns the bytes of a file, here or at an address such as gs:; 0 if none."""
     try:
-        return os.path.getsize(told_and_path[1])
-    except OSError:
+        return tf.io.gfile.stat(path).length
+    except tf.errors.OpError:
         return 0
+
+
+def _size(told_and_path: tuple[str, str]) -> int:
+    return size_of(told_and_path[1])
 
 
 def _digest_of_all(told_and_path: tuple[str, str]) -> bytes:
@@ -52,10 +60,11 @@ def _digest(
     told, path = told_and_path
     held = hashlib.sha256(repr((told, size)).encode())
     try:
-        with open(path, "rb") as file:
+        opened = tf.io.gfile.GFile if is_address(path) else open
+        with opened(path, "rb") as file:
             for start in starts:
                 file.seek(start)
                 held.update(file.read(length))
-    except OSError:
+    except (OSError, tf.errors.OpError):
         pass
     return held.digest()

@@ -206,15 +206,20 @@ def _folders_in(files: Collection[str]) -> list[str]:
 
 
 def _images(
-    folder: str, above: tuple[str, ...], left_out: dict[str, list[str]]
+    folder: str,
+    above: tuple[str, ...],
+    left_out: dict[str, list[str]],
+    followed: set[str] | None = None,
 ) -> list[str]:
     """Returns the images below a folder, as paths relative to it, in no order.
 
     Adds to `left_out` all else. `above` are the true paths of the folders around it.
+    Within each of the folders in the first one, `followed` are those that a link led
+    to: links that lead to each other would make more and more paths.
     """
     try:
         with os.scandir(folder) as found:
-            entries = list(found)
+            entries = sorted(found, key=lambda entry: entry.name)
     except (OSError, ValueError) as error:  # ValueError: it holds a null byte
         why = getattr(error, "strerror", None) or error
         told = f"{shown([folder])} is no folder that can be read ({why})"
@@ -229,10 +234,15 @@ def _images(
             left_out[kind].append(name)
         elif not is_folder:
             images.append(name)
-        elif os.path.realpath(entry.path) in (*above, true):
+        elif (target := os.path.realpath(entry.path)) in (*above, true):
             left_out["link{s} to a folder around it"].append(name)
+        elif entry.is_symlink() and target in (followed or ()):
+            left_out["further link{s} to a folder"].append(name)
         else:
-            inside = _images(entry.path, (*above, true), left_out)
+            reached = set() if followed is None else followed
+            if entry.is_symlink():
+                reached.add(target)
+            inside = _images(entry.path, (*above, true), left_out, reached)
             if not inside:
                 left_out[_WITHOUT_IMAGES].append(name)
             images += [os.path.join(name, image) for image in inside]

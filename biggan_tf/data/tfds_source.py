@@ -18,6 +18,7 @@ from tensorflow_datasets.core import naming
 from tensorflow_datasets.core.utils import gcs_utils
 
 from biggan_tf.data import order, pipeline
+from biggan_tf.data.fingerprint import size_of
 from biggan_tf.errors import BadInput
 
 # Encoded examples that wait in the shuffle buffer. Data sets below it (CIFAR: 0.15 GB)
@@ -206,7 +207,7 @@ def _damaged(split: tfds.core.SplitInfo) -> Iterator[str]:
     """Yields the files without their records, if the split's bytes are too few."""
     framing = 16 * split.num_examples  # length and checksums of each record
     files = [str(path) for path in split.filepaths]
-    there = sum(os.path.getsize(path) for path in files if os.path.exists(path))
+    there = sum(map(size_of, files))
     if there >= split.num_bytes + framing:
         return
     for path, count in zip(files, split.shard_lengths):

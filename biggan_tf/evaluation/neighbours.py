@@ -23,6 +23,7 @@ def nearest_neighbours(
         "features": lambda batch: batch.features,
         "pixels": lambda batch: batch.images.reshape(len(batch.images), -1),
     }
+    columns = min(columns, evaluator.real_count("train"))
     samples = evaluator.generated(sampler, truncation, rows)
     searches = {
         name: NearestNeighbours(space(samples), columns)

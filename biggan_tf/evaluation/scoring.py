@@ -118,7 +118,7 @@ class Evaluator:
         self._needs_statistics = bool(comparing) and self._statistics is None
         if self._needs_statistics or self._needs_head or self._seen:
             data.check_ready()
-            count = count or self._real_count(split)
+            count = count or self.real_count(split)
         if comparing and count is not None:
             metrics.check_enough_images(told, count, comparing, size)
 
@@ -216,7 +216,7 @@ class Evaluator:
         all_of_them = self._needs_statistics or self._seen
         if not all_of_them and not of_head:
             return seen
-        count = self._real_count(self._split)
+        count = self.real_count(self._split)
         protocol = {**self.reference_protocol, "count": count}
         made = self._new_statistics(protocol, keep)
         for batch in self.real(self._split, most=count if all_of_them else KEPT):
@@ -264,10 +264,11 @@ class Evaluator:
     def real_inception_score(self) -> float:
         """Returns the Inception Score of real images, in random order.
 
-        They are the held-out images, or those to train on if none are held out.
+        They are the held-out images; those to train on if fewer than 10 are held out.
         """
-        split = "held_out" if self._real_count("held_out") else "train"
-        count = self._real_count(split)
+        fewest = METRICS["is"].fewest_images(0)
+        split = "held_out" if self.real_count("held_out") >= fewest else "train"
+        count = self.real_count(split)
         request = self._request._replace(num_images=count)
         score = METRICS["is"](request, self.reference)
         seen = [b._replace(images=b.images[:, :0]) for b in self.real(split)]
@@ -307,7 +308,7 @@ class Evaluator:
         """Returns what a record says of the file of statistics, and of the head."""
         statistics, count = self._statistics, None
         if statistics or self._needs_statistics or self._seen:
-            count = statistics.count if statistics else self._real_count(self._split)
+            count = statistics.count if statistics else self.real_count(self._split)
         told = {
             "reference": str(self._path) if self._path else "of the same data",
             "reference_images": count,
@@ -335,10 +336,11 @@ class Evaluator:
             batches = self._data.batches(split, BATCH_SIZE)
         else:
             batches = self._data.train_batches(BATCH_SIZE, self._seed)
-        count = min(self._real_count(split), most)
+        count = min(self.real_count(split), most)
         return self._look(as_it_is, batches, count, f"real, {split}")
 
-    def _real_count(self, split: str) -> int:
+    def real_count(self, split: str) -> int:
+        """Returns how many real images a split has."""
         spec = self._data.spec
         return spec.train_images if split == "train" else spec.held_out_images
 

@@ -7,6 +7,7 @@ yields what changes. The browser is sure to get what is yielded last, not all be
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import os
@@ -43,6 +44,34 @@ class Shown(NamedTuple):
 
     tile: Tile
     pixels: np.ndarray  # uint8 [side, side, 3]
+
+
+@dataclasses.dataclass
+class Kept:
+    """The images that a person keeps, and which of them is chosen.
+
+    A browser has one, which all calls change, for some take half a minute, and
+    meanwhile a person may keep or remove others.
+    """
+
+    images: list[Shown] = dataclasses.field(default_factory=list)
+    chosen: int = 0
+
+    def add(self, shown: Shown) -> None:
+        self.images.append(shown)
+        self.chosen = len(self.images) - 1
+
+    def remove(self) -> None:
+        """Removes the chosen one, if there is any."""
+        del self.images[self.chosen : self.chosen + 1]
+        self.chosen = max(0, len(self.images) - 1)
+
+    def update(self, pixels: dict[int, np.ndarray]) -> None:
+        """Takes new pixels of the images whose tiles have these ids."""
+        self.images[:] = [
+            one._replace(pixels=pixels.get(id(one.tile), one.pixels))
+            for one in self.images
+        ]
 
 
 def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
@@ -142,7 +171,7 @@ class Explorer:
             label="Film",
             filterable=False,
         )
-        self._kept, self._chosen = gr.State([]), gr.State(0)
+        self._kept = gr.State(Kept())
 
     def _connect(self) -> None:
         parts = [p for p in self.page.blocks.values() if isinstance(p, gr.Component)]
@@ -199,20 +228,20 @@ class Explorer:
     def _draw_around(
         self, values: Values, tile: Tile | None = None
     ) -> Iterator[Values]:
-        tile = tile or self._kept_tiles(values)[values[self._chosen]]
+        tile = tile or self._chosen_tile(values)
         around = [tile, *tile.varied(AROUND - 1, values[self._amount], AROUND_SEED)]
         rows = tiles.rows(self._sampler, around, [self._value(values)])
         view = self._draw_around, tile
         yield from self._draw("around", view, rows, around, columns=AROUND)
 
     def _draw_strip(self, values: Values, tile: Tile | None = None) -> Iterator[Values]:
-        tile = tile or self._kept_tiles(values)[values[self._chosen]]
+        tile = tile or self._chosen_tile(values)
         rows = tiles.strip(self._sampler, tile)
         view = self._draw_strip, tile
         yield from self._draw("strip", view, rows, [tile] * len(rows), columns=1)
 
     def _draw_moved(self, values: Values, tile: Tile | None = None) -> Iterator[Values]:
-        tile = tile or self._kept_tiles(values)[values[self._chosen]]
+        tile = tile or self._chosen_tile(values)
         both = [tile, tile.moved([values[part] for part in self._moves])]
         rows = tiles.rows(self._sampler, both, [self._value(values)])
         view = self._draw_moved, tile
@@ -229,20 +258,19 @@ class Explorer:
             states.append(state)
         found = projection.best(states, truncation)[-1]
         [pixels] = images.to_uint8(sheets.draw(sampler, [found])[0])
-        shown = Shown(Tile(found.y[0], Found(found.z[0])), pixels)
-        kept = [*values[self._kept], shown]
-        changes = self._keeping(kept, len(kept) - 1)
-        yield {**changes, **self._ended("What was found is kept")}
+        values[self._kept].add(Shown(Tile(found.y[0], Found(found.z[0])), pixels))
+        yield {**self._keeping(values), **self._ended("What was found is kept")}
 
     def _draw_again(self, values: Values) -> Iterator[Values]:
         """Draws what is shown at another truncation, and what is kept."""
         kept, view = values[self._kept], values[self._view] or (self._draw_sheet, None)
-        if kept:
-            drawn = sheets.draw(self._sampler, self._kept_rows(values))
-            pixels = images.to_uint8(drawn[0])
-            kept = [one._replace(pixels=x) for one, x in zip(kept, pixels)]
+        if kept.images:
+            shown = [one.tile for one in kept.images]
+            rows = tiles.rows(self._sampler, shown, [self._value(values)])
+            pixels = images.to_uint8(sheets.draw(self._sampler, rows)[0])
+            kept.update({id(tile): x for tile, x in zip(shown, pixels)})
         for changes in view[0](values, view[1]):
-            yield {**self._keeping(kept, values[self._chosen]), **changes}
+            yield {**self._keeping(values), **changes}
 
     def _draw_walk(self, values: Values, _: None = None) -> Iterator[Values]:
         name, steps = f"walk{values[self._format]}", round(values[self._seconds] * RATE)
@@ -269,16 +297,16 @@ class Explorer:
         }
 
     def _keep(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
-        kept = [*values[self._kept], values[self._shown][event.index]]
-        yield self._keeping(kept, len(kept) - 1)
+        values[self._kept].add(values[self._shown][event.index])
+        yield self._keeping(values)
 
     def _choose(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
-        yield {self._chosen: event.index}
+        values[self._kept].chosen = event.index
+        yield self._keeping(values)
 
     def _drop(self, values: Values) -> Iterator[Values]:
-        kept = list(values[self._kept])
-        del kept[values[self._chosen]]
-        yield self._keeping(kept, len(kept) - 1)
+        values[self._kept].remove()
+        yield self._keeping(values)
 
     def _draw(
         self,
@@ -324,22 +352,25 @@ class Explorer:
         offered = zip(self._files, map(gr.DownloadButton, texts, (picture, npz)))
         return {self._command: gr.Textbox(command, label=label), **dict(offered)}
 
-    def _keeping(self, kept: Sequence[Shown], chosen: int) -> Values:
-        """Shows what is kept, one of it chosen."""
-        pixels, place = [one.pixels for one in kept], chosen if kept else None
-        some = gr.Button(interactive=bool(kept))
+    def _keeping(self, values: Values) -> Values:
+        """Shows what is kept by now, one of it chosen."""
+        kept = values[self._kept]
+        pixels = [one.pixels for one in kept.images]
+        place = kept.chosen if pixels else None
+        some = gr.Button(interactive=bool(pixels))
         return {
-            self._kept: kept,
-            self._chosen: chosen,
             self._kept_gallery: gr.Gallery(pixels, selected_index=place),
             **dict.fromkeys((self._vary, self._strip, self._remove), some),
-            self._walk: gr.Button(interactive=len(kept) > 1),
+            self._walk: gr.Button(interactive=len(pixels) > 1),
         }
 
     def _kept_tiles(self, values: Values) -> list[Tile]:
-        if not values[self._kept]:
+        if not values[self._kept].images:
             raise BadInput("No image is kept: click one of the sheet.")
-        return [one.tile for one in values[self._kept]]
+        return [one.tile for one in values[self._kept].images]
+
+    def _chosen_tile(self, values: Values) -> Tile:
+        return self._kept_tiles(values)[values[self._kept].chosen]
 
     def _kept_rows(self, values: Values) -> list[sheets.Row]:
         kept = self._kept_tiles(values)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import hashlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -86,6 +87,12 @@ class FeatureNetwork:
         }
 
 
+class _Tf32:
+    """How many threads are inside `without_tf32`, and what TF32 was before."""
+
+    lock, threads, before = threading.Lock(), 0, False
+
+
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
     """Makes GPUs that know TF32 compute in float32, in the whole process.
@@ -93,12 +100,17 @@ def without_tf32() -> Iterator[None]:
     The same images should have the same score on all of them.
     """
     switch = tf.config.experimental.enable_tensor_float_32_execution
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    switch(False)
+    with _Tf32.lock:
+        if not _Tf32.threads:
+            _Tf32.before = tf.config.experimental.tensor_float_32_execution_enabled()
+        _Tf32.threads += 1
+        switch(False)
     try:
         yield
     finally:
-        switch(before)
+        with _Tf32.lock:
+            _Tf32.threads -= 1
+            switch(_Tf32.before and not _Tf32.threads)
 
 
 def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:

@@ -33,9 +33,10 @@ def unpacked(path: str, *endings: str) -> Iterator[Path]:
             try:
                 _unpack(file, Path(folder))
             except Exception as error:  # a broken archive can raise anything
+                reason = str(error).partition(":\n")[0]
                 raise BadInput(
                     f"--path={path}: give a folder, or a whole .tar.gz or .zip of one; "
-                    f"this file cannot be unpacked: {error}."
+                    f"this file cannot be unpacked: {reason}."
                 ) from error
             found = [f for f in Path(folder).rglob("*") if f.name.endswith(endings)]
             found.sort(key=lambda f: (len(f.parts), f))

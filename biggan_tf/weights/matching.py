@@ -126,6 +126,8 @@ def recognising(file: str, what: str, content: Iterable[str] = ()) -> Iterator[N
         reason = str(error).partition("\n")[0].removesuffix(".")
         if isinstance(error, KeyError):
             reason = f"{error} is not among {', '.join(list(content)[:3])} ..."
+        if isinstance(error, IndexError):
+            reason = f"{', '.join(list(content)[:3])} ... are no such tensors"
         raise BadInput(f"{file}: give {what}; {reason}.") from error
 
 
