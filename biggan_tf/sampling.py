@@ -233,10 +233,16 @@ class InferenceGenerator:
         """Returns the sampler; it changes with the weights and statistics."""
         spec = self.network.spec
         return Sampler(
-            self._draw,
-            *(spec.num_classes, spec.latent_size, spec.resolution),
-            *(tuple(class_names), self._convention, self._truncations),
-            *(step, statistics, self._frequencies),
+            draw=self._draw,
+            num_classes=spec.num_classes,
+            latent_size=spec.latent_size,
+            image_size=spec.resolution,
+            class_names=tuple(class_names),
+            convention=self._convention,
+            truncations=self._truncations,
+            step=step,
+            statistics=statistics,
+            class_frequencies=self._frequencies,
             weights_sha256=weights_sha256,
         )
 

@@ -330,27 +330,27 @@ def load(handle: str | os.PathLike[str]) -> Sampler:
             f"--module={handle}: give a module of biggan_tf.export; this one has no "
             f"{', '.join(missing)}."
         )
-    values = {name: getattr(module, name).numpy() for name in ATTRIBUTES}
 
-    def later(name: str, otherwise: Any) -> Any:  # what earlier modules do not have
+    def value(name: str, otherwise: Any = None) -> Any:  # earlier modules lack some
         return getattr(module, name).numpy() if hasattr(module, name) else otherwise
-
-    frequencies = latents.uniform(int(values["num_classes"]))
-    frequencies = tuple(np.asarray(later("class_frequencies", frequencies)).tolist())
 
     def draw(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         return module({"z": z, "y": y, "truncation": truncation})
 
+    num_classes = int(value("num_classes"))
+    frequencies = value("class_frequencies", latents.uniform(num_classes))
     return Sampler(
-        draw,
-        *(int(values[name]) for name in ATTRIBUTES[:3]),
-        tuple(name.decode() for name in values["class_names"]),
-        values["truncation_convention"].decode(),
-        tuple(values["standing_truncations"].tolist()),
-        int(values["step"]),
-        later("statistics", b"of the module").decode(),
-        frequencies,
+        draw=draw,
+        num_classes=num_classes,
+        latent_size=int(value("latent_size")),
+        image_size=int(value("image_size")),
+        class_names=tuple(name.decode() for name in value("class_names")),
+        convention=value("truncation_convention").decode(),
+        truncations=tuple(value("standing_truncations").tolist()),
+        step=int(value("step")),
+        statistics=value("statistics", b"of the module").decode(),
+        class_frequencies=tuple(np.asarray(frequencies).tolist()),
         weights_sha256=weights,
-        directions=later("directions", None),
-        generator_sha256=later("generator_sha256", b"").decode(),
+        directions=value("directions"),
+        generator_sha256=value("generator_sha256", b"").decode(),
     )
