@@ -23,15 +23,6 @@ T = TypeVar("T")
 
 # What TensorFlow raises when it reads a damaged checkpoint.
 DAMAGE = (tf.errors.OpError, IndexError, RuntimeError)
-# Of these, what says nothing of the file.
-_UNREACHABLE = (
-    tf.errors.AbortedError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.PermissionDeniedError,
-    tf.errors.ResourceExhaustedError,
-    tf.errors.UnauthenticatedError,
-    tf.errors.UnavailableError,
-)
 
 _NAME = "ckpt-[0-9]+"
 _STEP = "gan/step/.ATTRIBUTES/VARIABLE_VALUE"  # of a `gan.Gan`
@@ -172,11 +163,8 @@ def read_latest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | Non
     for path in paths:
         try:
             return path, read(path)
-        except _UNREACHABLE as error:
-            raise BadInput(
-                f"{path} cannot be read ({_reason(error)}); make it readable, and run "
-                "the same command again."
-            ) from error
+        except tf.errors.ResourceExhaustedError:  # there is no room in memory
+            raise
         except DAMAGE as error:
             print(f"{path} is damaged: {_reason(error)}", flush=True)
     if paths:
@@ -240,7 +228,20 @@ def sha256(weights: dict[str, np.ndarray]) -> str:
 
 
 def _open(path: Path) -> tf.train.CheckpointReader:
-    """Opens a checkpoint; BadInput if its name and what it holds are of two steps."""
+    """Opens a checkpoint.
+
+    BadInput if its files cannot be read, which is no damage, or if its name and what it
+    holds are of two steps.
+    """
+    for file in path.parent.glob(f"{path.name}.*"):
+        try:
+            with open(file, "rb") as opened:
+                opened.read(1)
+        except OSError as error:
+            raise BadInput(
+                f"{file} is there but cannot be read ({error.strerror}); make it "
+                "readable, and run the same command again."
+            ) from error
     reader = tf.train.load_checkpoint(str(path))
     if reader.has_tensor(_STEP) and re.fullmatch(_NAME, path.name):
         held = int(reader.get_tensor(_STEP))

@@ -51,9 +51,11 @@ class Logs:
         strategy = distribution.of_this_process(plan.strategy)
         classes, replicas = plan.generator.num_classes, strategy.num_replicas_in_sync
         batch = -(-64 // replicas) * replicas
+        # Nothing is truncated here, and only "scaled" has no truncation that means so.
+        convention = "resample" if plan.convention == "scaled" else plan.convention
         with strategy.scope():
             inference = InferenceGenerator(
-                plan.generator, plan.convention, [math.inf], batch, plan.frequencies
+                plan.generator, convention, [math.inf], batch, plan.frequencies
             )
         passes = options.sample_passes or standing.enough_passes(10, classes, batch)
 

@@ -16,14 +16,14 @@ class Adversarial(NamedTuple):
     """An adversarial loss. D takes an image for real if its logit is above `threshold`.
 
     That is the midpoint between D's targets for real and for fake images, 0 if it has
-    no targets. If `is_told` is False, all logits could be higher at the same loss, so
-    D's accuracies mean nothing.
+    no targets. Unless it `fixes_threshold`, all logits could be higher at the same
+    loss, so D's accuracies mean nothing.
     """
 
     discriminator: Callable[[tf.Tensor, tf.Tensor], Pair]  # of real and fake logits
     generator: Callable[[tf.Tensor], tf.Tensor]  # of fake logits
     threshold: float = 0.0
-    is_told: bool = True
+    fixes_threshold: bool = True
 
     def accuracies(self, real: tf.Tensor, fake: tf.Tensor) -> Pair:
         """Returns the fractions of real and of fake images that D takes for such."""
@@ -75,5 +75,7 @@ ADVERSARIAL = {
     "least_squares": Adversarial(
         least_squares_discriminator, least_squares_generator, 0.5
     ),
-    "wasserstein": Adversarial(wasserstein_discriminator, raise_logits, is_told=False),
+    "wasserstein": Adversarial(
+        wasserstein_discriminator, raise_logits, fixes_threshold=False
+    ),
 }

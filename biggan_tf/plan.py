@@ -87,7 +87,25 @@ class Plan:
     def remarks(self) -> list[str]:
         """Returns lines that say what follows from the options."""
         remarks = self.latents.remark(), self.evaluation.remark()
-        return [*filter(None, (*remarks, self.generator.remark(), self._copied()))]
+        remarks += self.generator.remark(), self._copied(), self._near()
+        if not losses.ADVERSARIAL[self.gan.loss].fixes_threshold:
+            remarks += (
+                f"gan.loss = {self.gan.loss!r}: D's accuracies mean nothing, for no "
+                "logit is the border between real and fake",
+            )
+        return [*filter(None, remarks)]
+
+    def _near(self) -> str:
+        """Says if a rewind may go back less far than asked; "" otherwise."""
+        train, alarms = self.train, self.alarms
+        kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
+        if alarms.reaction != "rewind" or alarms.rewind_steps <= kept_for:
+            return ""
+        return (
+            f"alarms.rewind_steps = {alarms.rewind_steps}: before step "
+            f"{alarms.rewind_steps + train.keep_every_steps} an alarm may go back less "
+            "far, to the oldest checkpoint that is kept"
+        )
 
     def _copied(self) -> str:
         """Says that G's average never starts, if it does not; "" otherwise."""
@@ -255,7 +273,7 @@ def _check_relations(plan: Plan) -> None:
         ("gan.augment_target", plan.gan.augment_target),
         ("alarms.accuracy_gap", alarms.accuracy_gap),
     ):
-        if value is not None and not losses.ADVERSARIAL[plan.gan.loss].is_told:
+        if value is not None and not losses.ADVERSARIAL[plan.gan.loss].fixes_threshold:
             raise BadInput(
                 f"{name} = {value} with gan.loss = {plan.gan.loss!r}: leave it out; "
                 "this loss fixes no logit above which D takes an image for real."
@@ -266,7 +284,8 @@ def _check_relations(plan: Plan) -> None:
             "monitor.sample_columns = 1: take 2 or more; one sample has no diversity."
         )
     kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
-    if alarms.reaction == "rewind" and alarms.rewind_steps > kept_for:
+    rewinds = alarms.reaction == "rewind" and not train.keep_every_steps
+    if rewinds and alarms.rewind_steps > kept_for:
         raise BadInput(
             f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
             f"raise train.keep_checkpoints = {train.keep_checkpoints}; older ones are "

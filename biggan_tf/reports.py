@@ -32,6 +32,7 @@ td, th { border: 1px solid #ccc; padding: 0.2rem 0.5rem; text-align: left; }
 """
 # Of a score's protocol: what to compare it by.
 PROTOCOL = ("step", "truncation", "num_images", "features", "features_resize")
+PROTOCOL += ("statistics",)
 
 
 def of_run(folder: Path) -> str:
@@ -147,7 +148,8 @@ def _scores(path: Path) -> str:
     for record in evaluation.read_records(path):
         protocol = record["protocol"]
         of = [str(protocol.get(key, "")) for key in PROTOCOL]
-        of.append(str(protocol.get("weights_sha256", ""))[:8])
+        weights = protocol.get("generator_sha256") or protocol.get("weights_sha256", "")
+        of.append(str(weights)[:8])
         of.append(evaluation.compared_with(protocol))
         rows += [[*cells, *of] for cells in evaluation.told(record)]
     names = ("score", "value ± se", *PROTOCOL, "weights", "compared with")

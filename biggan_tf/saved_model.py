@@ -195,7 +195,7 @@ def check_free(path: Path, replace: bool) -> None:
                 f"--export_dir={path}: move it, for without its {CHECKSUMS} nothing "
                 "tells which files in it an export wrote."
             )
-        held = filter(_is_somebody_s, path.rglob("*"))
+        held = filter(_would_be_lost, path.rglob("*"))
         names = {file.relative_to(path).as_posix() for file in held} - {CHECKSUMS}
         edited = {
             name
@@ -214,11 +214,10 @@ def check_free(path: Path, replace: bool) -> None:
         raise BadInput(told) from error
 
 
-def _is_somebody_s(path: Path) -> bool:
-    """Returns whether something lies in a folder that goes if the folder does.
+def _would_be_lost(path: Path) -> bool:
+    """Returns whether deleting the folder around it would delete something.
 
-    That is a file, a link, or an empty folder, but for that of assets, which
-    TensorFlow makes.
+    That is a file, a link, or an empty folder but `assets`, which TensorFlow makes.
     """
     if path.is_symlink() or not path.is_dir():
         return True
@@ -348,7 +347,7 @@ def load(handle: str | os.PathLike[str]) -> Sampler:
         convention=value("truncation_convention").decode(),
         truncations=tuple(value("standing_truncations").tolist()),
         step=int(value("step")),
-        statistics=value("statistics", b"of the module").decode(),
+        statistics=value("statistics", b"standing, of the module").decode(),
         class_frequencies=tuple(np.asarray(frequencies).tolist()),
         weights_sha256=weights,
         directions=value("directions"),

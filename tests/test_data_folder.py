@@ -473,7 +473,11 @@ def test_file_names_that_are_no_unicode_work_to_the_end(tmp_path, caplog):
     with open(broken, "wb") as file:
         file.write((tmp_path / "b" / "001.png").read_bytes()[:60])
     source = load(tmp_path, held_out_for="")
+    before = source.fingerprint("train")
+    os.rename(broken, broken + b".jpg")
+    source = load(tmp_path, held_out_for="")
+    assert source.fingerprint("train") != before
     source.check_ready()
     labels = np.concatenate([y for _, y in source.batches("train", 9)])
     assert np.bincount(labels).tolist() == [34, 30]  # the first one of a stands in
-    assert r"br\udcfcche.png" in caplog.text
+    assert r"br\udcfcche.png.jpg" in caplog.text

@@ -120,9 +120,14 @@ def splits(source) -> tuple:
     )
 
 
-def shades(batches) -> list[int]:
+def in_order(batches) -> list[int]:
+    """The shades of images, each another one."""
     images = [image for image, _ in batches.as_numpy_iterator()]
-    return sorted(np.round((np.concatenate(images)[:, 9, 9, 0] + 1) * 127.5 / 6))
+    return list(np.round((np.concatenate(images)[:, 9, 9, 0] + 1) * 127.5 / 6))
+
+
+def shades(batches) -> list[int]:
+    return sorted(in_order(batches))
 
 
 def test_held_out_split_is_found_or_made(data_dir):
@@ -170,10 +175,16 @@ def test_images_spread_over_the_files_are_as_many_as_were_asked_for(data_dir):
     for part in ("[3:]", "[11:38]", "[:9]"):
         held_out = f"validation{part}"
         source = load("with_validation_and_test", data_dir, held_out_split=held_out)
-        size = source.spec.held_out_images
-        for count in (1, 5, 8, size + 9):
-            found = shades(source.spread("held_out", count).batch(50))
-            assert len(set(found)) == len(found) == min(count, size)
+        whole = in_order(source.batches("held_out", 50))
+        for count in (1, 5, 8, 49):
+            found = in_order(source.spread("held_out", count).batch(50))
+            assert len(set(found)) == len(found) == min(count, len(whole))
+    whole = load("with_validation_and_test", data_dir)  # 40 images in 4 files
+    order = in_order(whole.batches("held_out", 50))
+    eight = in_order(whole.spread("held_out", 8).batch(50))
+    np.testing.assert_array_equal(
+        np.diff([order.index(shade) for shade in eight]), [1, 9] * 3 + [1]
+    )
 
 
 def test_files_come_in_another_order_each_epoch(data_dir, monkeypatch):

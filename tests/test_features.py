@@ -473,3 +473,15 @@ def test_a_linear_head_tells_garments(fashion, lite0_32):
     assert np.mean(head(rows).argmax(1) == held_out_labels) > 0.7
     again = features.fit_linear_head(train[some], labels[some], 10)
     np.testing.assert_array_equal(head.weights, again.weights)
+
+
+def test_tf32_comes_back_when_the_last_user_leaves():
+    enabled = tf.config.experimental.tensor_float_32_execution_enabled
+    assert enabled()
+    first, second = features.without_tf32(), features.without_tf32()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not enabled()
+    second.__exit__(None, None, None)
+    assert enabled()

@@ -342,7 +342,8 @@ def test_numbers_that_were_logged_take_no_memory(tmp_path):
 
 def test_tensorboard_shows_scalars_images_sigmas_and_config(tmp_path):
     sheets = ["monitor.samples_every_steps = 8", "monitor.spectra_every_steps = 8"]
-    start(tmp_path, *sheets)
+    # Of an export; sheets are never truncated, and do without.
+    start(tmp_path, *sheets, "export.truncation_convention = 'scaled'")
     events = EventAccumulator(str(tmp_path), {"tensors": 0, "images": 0}).Reload()
     tags = events.Tags()["tensors"]
     for tag in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import layers
+from biggan_tf import layers, networks
+from biggan_tf.keras import keras
 from biggan_tf.layers import attention, wide
 
 RNG = np.random.default_rng(0)
@@ -237,3 +239,19 @@ def test_chunks_keep_no_scores():
         x.shape.num_elements() for op in graph.get_operations() for x in op.outputs
     ]
     assert max(size or 0 for size in sizes) == scores // 4
+
+
+def test_threads_build_with_a_precision_each():
+    policy, seen = keras.mixed_precision.global_policy, []
+
+    def build():
+        with networks._computing_in("float32"):
+            seen.append(policy().name)
+
+    with networks._computing_in("mixed_bfloat16"):
+        thread = threading.Thread(target=build)
+        thread.start()
+        thread.join(0.2)
+        assert policy().name == "mixed_bfloat16"
+    thread.join()
+    assert (seen, policy().name) == (["float32"], "float32")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import config, data, files, loop, losses, monitor, run
+from biggan_tf import config, data, files, loop, losses, monitor, plan, run
 from biggan_tf.alarms import AlarmOptions, Watch
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.gan import Gan
@@ -192,9 +192,12 @@ def test_contradictions_stop_the_run_before_it_starts(tmp_path, param, complaint
 
 def test_a_rewind_needs_a_checkpoint_that_is_kept(tmp_path):
     far = "alarms.reaction = 'rewind'", "alarms.rewind_steps = 10"
-    for kept in (0, 2):  # of which none may be far enough back
-        with pytest.raises(BadInput, match="raise train.keep_checkpoints"):
-            start(tmp_path, *far, f"train.keep_every_steps = {kept}")
+    with pytest.raises(BadInput, match="raise train.keep_checkpoints"):
+        start(tmp_path, *far)
+    config.clear()
+    config.parse(["test.gin"], [*far, "train.keep_every_steps = 20"])
+    remarks = plan.make_plan().remarks()
+    assert "before step 30 an alarm may go back less far" in " ".join(remarks)
 
 
 # --- the signs ------------------------------------------------------------------------

@@ -24,7 +24,13 @@ import tensorflow as tf
 from doors import ROOT, Door, last_step, log_lines
 
 from biggan_tf import evaluation, files, monitor, saved_model
-from biggan_tf.checkpoints import Checkpoints, read_best, read_latest, read_weights
+from biggan_tf.checkpoints import (
+    Checkpoints,
+    read_average,
+    read_best,
+    read_latest,
+    read_weights,
+)
 from biggan_tf.errors import BadInput
 
 
@@ -200,11 +206,19 @@ def test_all_damaged_is_one_sentence(folder):
 
 
 def test_one_that_is_out_of_reach_is_not_damaged(folder):
-    def read(path):
-        raise tf.errors.UnavailableError(None, None, "stale file handle")
+    [data] = folder.glob("ckpt-6.data-*")
+    data.unlink()
+    data.symlink_to(data.name)  # root can read what nobody may
+    told = r"ckpt-6\.data-.* is there but cannot be read \(Too many levels of symbolic"
+    for read in (Checkpoints(folder, Weights())._restore, read_average):
+        with pytest.raises(BadInput, match=told):
+            read_latest(folder, read)
 
-    with pytest.raises(BadInput, match=r"ckpt-6 cannot be read \(stale file handle"):
-        read_latest(folder, read)
+    def out_of_memory(path):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        read_latest(folder, out_of_memory)
 
 
 def test_one_kept_for_good_is_the_last_resort(folder):

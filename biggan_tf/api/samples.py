@@ -75,7 +75,7 @@ def sample(
         output = _sheet_path(output)
     asked = _drawing(columns, truncation, seed, layout, mix)  # before it is opened
     sampler = opened(module)
-    rows = sheet_rows(sampler, labels, columns, truncation, seed, layout, mix)
+    rows = _rows(sampler, labels, asked)
     _check_size(output, sampler, rows)
     drawn = sheets.draw(sampler, rows)
     if asked.compares:
@@ -94,7 +94,7 @@ def sample(
 
 def _check_memory(sampler: Sampler, count: int) -> None:
     """Raises BadInput if so many images have no room in memory."""
-    # Of each value a float32 as drawn, some on the way to bytes, and bytes.
+    # Of each value 4 bytes as drawn, 4 joined, 12 on the way to bytes, 4 for a sheet.
     needed = count * sampler.image_size**2 * 3 * 24
     memory.check_room(
         needed, f"columns: {count:,} images", "draw fewer, or write a folder"
@@ -121,7 +121,12 @@ def sheet_rows(
     mix: Sequence[float] = (),
 ) -> list[sheets.Row]:
     """Returns what `sample` draws, with latents and labels; `sheets.draw` draws it."""
-    asked = _drawing(columns, truncation, seed, layout, mix)
+    return _rows(sampler, labels, _drawing(columns, truncation, seed, layout, mix))
+
+
+def _rows(
+    sampler: Sampler, labels: str | Sequence[int] | None, asked: _Drawing
+) -> list[sheets.Row]:
     columns, truncations, compares, seed, layout, mix = asked
     classes = as_classes(labels, sampler)
     flag = "--truncations" if compares else "--truncation"

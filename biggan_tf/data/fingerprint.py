@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing.pool
+import os
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -34,8 +35,10 @@ def fingerprint(files: Sequence[tuple[str, str]]) -> str:
 def size_of(path: str) -> int:
     """Returns the bytes of a file, here or at an address such as gs:; 0 if none."""
     try:
-        return tf.io.gfile.stat(path).length
-    except tf.errors.OpError:
+        # TensorFlow takes no name that is no Unicode.
+        at_address = is_address(path)
+        return tf.io.gfile.stat(path).length if at_address else os.path.getsize(path)
+    except (OSError, tf.errors.OpError):
         return 0
 
 

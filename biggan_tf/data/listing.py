@@ -210,12 +210,14 @@ def _images(
     above: tuple[str, ...],
     left_out: dict[str, list[str]],
     followed: set[str] | None = None,
+    linked: bool = False,
 ) -> list[str]:
     """Returns the images below a folder, as paths relative to it, in no order.
 
     Adds to `left_out` all else. `above` are the true paths of the folders around it.
-    Within each of the folders in the first one, `followed` are those that a link led
-    to: links that lead to each other would make more and more paths.
+    In what a link led to (`linked`), a link to a folder that another one led to before,
+    below the same folder of the first one, is left out: `followed` are these folders.
+    Links that lead to each other would make ever more paths.
     """
     try:
         with os.scandir(folder) as found:
@@ -236,13 +238,15 @@ def _images(
             images.append(name)
         elif (target := os.path.realpath(entry.path)) in (*above, true):
             left_out["link{s} to a folder around it"].append(name)
-        elif entry.is_symlink() and target in (followed or ()):
+        elif entry.is_symlink() and linked and target in followed:
             left_out["further link{s} to a folder"].append(name)
         else:
-            reached = set() if followed is None else followed
+            reached, is_link = set() if followed is None else followed, False
             if entry.is_symlink():
                 reached.add(target)
-            inside = _images(entry.path, (*above, true), left_out, reached)
+                is_link = True
+            around = *above, true
+            inside = _images(entry.path, around, left_out, reached, linked or is_link)
             if not inside:
                 left_out[_WITHOUT_IMAGES].append(name)
             images += [os.path.join(name, image) for image in inside]

@@ -68,10 +68,9 @@ class Kept:
 
     def update(self, pixels: dict[int, np.ndarray]) -> None:
         """Takes new pixels of the images whose tiles have these ids."""
-        self.images[:] = [
-            one._replace(pixels=pixels.get(id(one.tile), one.pixels))
-            for one in self.images
-        ]
+        for place, one in enumerate(self.images):
+            if id(one.tile) in pixels:
+                self.images[place] = one._replace(pixels=pixels[id(one.tile)])
 
 
 def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
@@ -197,8 +196,8 @@ class Explorer:
         ]
         stopped = self._stop.click(None, cancels=drawing)
         stopped.then(lambda: self._ended("Stopped"), None, parts, **options)
-        on(self._keep, self._gallery.select)
-        on(self._choose, self._kept_gallery.select)
+        on(self._keep, self._gallery.select, trigger_mode="multiple")
+        on(self._choose, self._kept_gallery.select, trigger_mode="always_last")
         on(self._drop, self._remove.click)
 
     def _draw_sheet(self, values: Values, _: None = None) -> Iterator[Values]:
@@ -301,8 +300,9 @@ class Explorer:
         yield self._keeping(values)
 
     def _choose(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
-        values[self._kept].chosen = event.index
-        yield self._keeping(values)
+        kept = values[self._kept]
+        kept.chosen = max(0, min(event.index, len(kept.images) - 1))
+        yield {self._kept_gallery: gr.Gallery(selected_index=kept.chosen)}
 
     def _drop(self, values: Values) -> Iterator[Values]:
         values[self._kept].remove()

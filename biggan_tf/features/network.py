@@ -88,9 +88,9 @@ class FeatureNetwork:
 
 
 class _Tf32:
-    """How many threads are inside `without_tf32`, and what TF32 was before."""
+    """How many users are inside `without_tf32`, and what TF32 was before."""
 
-    lock, threads, before = threading.Lock(), 0, False
+    lock, users, before = threading.RLock(), 0, False
 
 
 @contextlib.contextmanager
@@ -101,16 +101,16 @@ def without_tf32() -> Iterator[None]:
     """
     switch = tf.config.experimental.enable_tensor_float_32_execution
     with _Tf32.lock:
-        if not _Tf32.threads:
+        if not _Tf32.users:
             _Tf32.before = tf.config.experimental.tensor_float_32_execution_enabled()
-        _Tf32.threads += 1
+        _Tf32.users += 1
         switch(False)
     try:
         yield
     finally:
         with _Tf32.lock:
-            _Tf32.threads -= 1
-            switch(_Tf32.before and not _Tf32.threads)
+            _Tf32.users -= 1
+            switch(_Tf32.before and not _Tf32.users)
 
 
 def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:

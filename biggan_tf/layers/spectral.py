@@ -215,11 +215,12 @@ def fixed_kernels(
     layers: Sequence[SpectralLayer], kernels: Sequence[tf.Tensor]
 ) -> Iterator[None]:
     """Inside, on this replica, layers take these kernels instead of W / sigma(W)."""
+    before = _FIXED.kernels
     _FIXED.kernels = {id(layer): kernel for layer, kernel in zip(layers, kernels)}
     try:
         yield
     finally:
-        _FIXED.kernels = {}
+        _FIXED.kernels = before
 
 
 def by_path(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
