@@ -9,7 +9,8 @@ The truncation curve, FID and IS at each threshold: `truncation_curve.csv` and `
 in TensorBoard, and as the four columns of the paper's Table 2. A run's batch-norm
 statistics are measured at each threshold (those of published weights are kept, unless
 export.accumulate = True, or the convention is not theirs). A module must have
-statistics for each threshold.
+statistics for each threshold; of --data=folder:PATH a tenth is then held out, for the
+IS of real images, and FID compares with the others.
 
     python -m biggan_tf.evaluate --model_dir=runs/demo --network=lite0_64 \
         --sweep=0.1,0.3,0.5,1,1.5,inf --num_images=10000
@@ -17,8 +18,9 @@ statistics for each threshold.
 The same command again goes on where it was killed: scores of the same weights and the
 same protocol in `metrics.jsonl` are not made again.
 
-`--neighbours` writes samples beside the training images nearest to them, by features
-and by pixels: `neighbours_features.png` and `neighbours_pixels.png`.
+`--neighbours` writes samples, at the smallest threshold, beside the training images
+nearest to them, by features and by pixels: `neighbours_features.png` and
+`neighbours_pixels.png`.
 
 Every score goes to `metrics.jsonl`, one line for each protocol; `fid_se` is the
 standard error of `fid`. `--data` is embedded, tfds:NAME or folder:PATH, by default the

@@ -5,8 +5,8 @@ r"""Writes reference statistics of real images, to score generators against.
     python -m biggan_tf.make_reference --data=tfds:imagenet2012 --image_size=128 \
         --features=0 --output=imagenet128.npz
 
-The file holds count, mean and covariance of the features and, for kid and prdc, the
-features of `--features` images chosen at random; and a record of how it was
+The file holds count, mean and covariance of the features and, for kid, prd and prdc,
+the features of `--features` images chosen at random; and a record of how it was
 made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
 data.* bindings come by --gin_param.
 """

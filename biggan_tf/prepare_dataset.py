@@ -4,9 +4,12 @@ r"""Writes a data set, cropped and resized once and for all, as a TFDS data set.
         --gin_param="data.name = 'imagenet2012'" --gin_param="data.image_size = 128" \
         --name=imagenet2012_128 --data_dir=/fast/disk
 
-Training then reads it as any other: data.name = 'imagenet2012_128' and data.data_dir =
-'/fast/disk'. The tool takes all data.* bindings, and every source; the images are those
-that training would see, rounded to uint8, as PNG; data.flip mirrors in training alone.
+Training then reads it as any other: data.source = 'tfds', data.name =
+'imagenet2012_128' and data.data_dir = '/fast/disk'. The tool takes all data.* bindings,
+and every source; the images are those that training would see, rounded to uint8, as
+PNG; data.flip mirrors in training alone. The split "validation" holds those held out,
+of a folder a tenth unless data.held_out_fraction says otherwise. TFDS does not count
+the images of a class, so latents.labels is then 'uniform'.
 Decoding, resizing and encoding run on all cores; with --beam_options they run where
 Apache Beam runs them:
 
