@@ -157,7 +157,7 @@ def read_latest(folder: Path, read: Callable[[Path], T]) -> tuple[Path, T] | Non
     """Returns the path of the newest whole checkpoint, and what `read` returned of it.
 
     Returns None if there is no checkpoint. Names each damaged one, for which `read`
-    raises one of `DAMAGE`; raises BadInput if all are damaged, or one is out of reach.
+    raises one of `DAMAGE`; raises BadInput if all are damaged, or one cannot be opened.
     """
     paths = every(folder)
     for path in paths:
@@ -235,7 +235,8 @@ def _open(path: Path) -> tf.train.CheckpointReader:
     """
     for file in path.parent.glob(f"{path.name}.*"):
         try:
-            with open(file, "rb") as opened:
+            # A training may delete it meanwhile.
+            with contextlib.suppress(FileNotFoundError), open(file, "rb") as opened:
                 opened.read(1)
         except OSError as error:
             raise BadInput(

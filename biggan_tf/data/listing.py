@@ -241,12 +241,12 @@ def _images(
         elif entry.is_symlink() and linked and target in followed:
             left_out["further link{s} to a folder"].append(name)
         else:
-            reached, is_link = set() if followed is None else followed, False
+            reached, through = set() if followed is None else followed, linked
             if entry.is_symlink():
                 reached.add(target)
-                is_link = True
+                through = True
             around = *above, true
-            inside = _images(entry.path, around, left_out, reached, linked or is_link)
+            inside = _images(entry.path, around, left_out, reached, through)
             if not inside:
                 left_out[_WITHOUT_IMAGES].append(name)
             images += [os.path.join(name, image) for image in inside]
