@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import ConditionalBatchNorm
 
@@ -19,7 +20,7 @@ def directions(generator: keras.Model) -> np.ndarray:
 
     The weights are those that z is multiplied by: of the seed, and of the gains and
     offsets of all conditional batch norms. The largest component of each vector is
-    positive.
+    positive. BadInput if the weights are infinite or NaN.
     """
     spec = generator.spec
     # What each unit vector of z contributes to the inputs of these layers.
@@ -35,6 +36,11 @@ def directions(generator: keras.Model) -> np.ndarray:
     for layer, x in entrances:
         weights = np.float64(layer(x) - layer(tf.zeros_like(x)))
         gram += weights @ weights.T
+    if not np.isfinite(gram).all():
+        raise BadInput(
+            "generator: a kernel divided by its sigma is infinite or NaN, for its u is "
+            "zero; take other weights."
+        )
     vectors = np.linalg.eigh(gram)[1].T[::-1]
     largest = np.abs(vectors).argmax(axis=1, keepdims=True)
     return np.float32(vectors * np.sign(np.take_along_axis(vectors, largest, axis=1)))

@@ -190,10 +190,15 @@ def lock(path: str | os.PathLike[str]) -> BinaryIO:
                 flush=True,
             )
         since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        file.truncate(0)
-        file.write(
-            f"process {os.getpid()} on {socket.gethostname()} since {since}".encode()
-        )
+        told = f"process {os.getpid()} on {socket.gethostname()} since {since}"
+        try:
+            file.truncate(0)
+            file.write(told.encode())
+        except OSError:  # a full disk: leave nothing behind
+            path.unlink()
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()
+            raise
         stack.pop_all()
     return file
 
@@ -217,7 +222,7 @@ def keep_out(path: str | os.PathLike[str], told: str, does: str) -> BinaryIO:
     except OSError as error:
         name = Path(path).name
         raise BadInput(
-            f"{told}: its {name} cannot be written ({error.strerror})."
+            f"{told}: its {name} cannot be written ({error.strerror}); it is as it was."
         ) from error
 
 

@@ -17,6 +17,7 @@ import tensorflow as tf
 from PIL import Image
 
 from biggan_tf import images, latents
+from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import compared_with, told
 from biggan_tf.sampling import ExportOptions, Sampler
 
@@ -84,6 +85,11 @@ def picture(sampler: Sampler, generate: Callable) -> bytes:
         truncation=tf.constant(_truncation(sampler)),
         seed=tf.constant(0, tf.int64),
     )
+    if not np.isfinite(drawn["images"]).all():
+        raise BadInput(
+            f"the generator of step {sampler.step} draws NaN at truncation "
+            f"{_truncation(sampler):g}: export another checkpoint, or other weights."
+        )
     names = [sampler.class_names[index] for index in classes]
     sheet = images.sheet(images.to_uint8(drawn["images"]), COLUMNS, names)
     png = io.BytesIO()

@@ -161,6 +161,7 @@ def make_plan(
         _check_held_out(before, source.spec, model_dir, continue_from)
     sizes = source.spec.image_size, source.spec.num_classes
     if model_dir:
+        _check_apart(Path(model_dir), source.spec)
         run.check_names(Path(model_dir))
         config.keep(model_dir, "latents.labels")
     latent_options = LatentOptions(counts=source.spec.class_counts)
@@ -206,6 +207,15 @@ def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) 
         "evaluation.split": evaluated.every_steps and evaluated.split == "held_out",
     }
     return " and ".join(name for name, reads in readers.items() if reads)
+
+
+def _check_apart(model_dir: Path, spec: data.DataSpec) -> None:
+    """Raises BadInput if the sample sheets of a run would be among its images."""
+    if spec.source == "folder" and model_dir.resolve() == Path(spec.name).resolve():
+        raise BadInput(
+            f"--model_dir={model_dir}: take another folder than data.path, where the "
+            "run's sample sheets would count as images."
+        )
 
 
 def _check_held_out(

@@ -45,7 +45,9 @@ def draw(model_dir: Path, output: Path) -> None:
     images.check_output(str(output), "--output", FORMATS)
     points = [*reports.points(model_dir / "spectra.jsonl")]
     steps, lines = [step for step, _ in points], [numbers for _, numbers in points]
-    names = dict.fromkeys(name for line in lines for name in line)
+    names = dict.fromkeys(
+        name for line in lines for name, value in line.items() if 0 < value < math.inf
+    )
     weights = [name.split("/")[0] for name in names if name.endswith("/sigma0")]
     if not weights:
         raise BadInput(

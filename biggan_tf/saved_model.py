@@ -239,27 +239,42 @@ def write(
     """
     check_free(path, replace)
     path = Path(os.path.realpath(path))  # a link stays
-    temporary = files.temporary_name(path)
-    earlier = temporary.with_name(f"{temporary.name}.earlier")
-    try:
-        temporary.mkdir(parents=True)
-        tf.saved_model.save(module, str(temporary), signatures)
-        for name, content in beside.items():
-            (temporary / name).write_bytes(content)
-        _write_checksums(temporary)
-        if path.exists():
-            path.rename(earlier)
-        temporary.rename(path)
-    except (OSError, tf.errors.OpError) as error:
-        if earlier.exists():
-            earlier.rename(path)
-        reason = str(error).partition("\n")[0]
-        raise BadInput(
-            f"--export_dir={path}: cannot be written ({reason}); it is as it was."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(earlier, ignore_errors=True)
+    working, told = _working_folder(path), f"--export_dir={path}"
+    made, earlier = working / "module", working / "earlier"
+    with files.keep_out(working / "run.lock", told, "writes a module"):
+        try:
+            _undo(path)  # what an export that was killed has left
+            made.mkdir()
+            tf.saved_model.save(module, str(made), signatures)
+            for name, content in beside.items():
+                (made / name).write_bytes(content)
+            _write_checksums(made)
+            if path.exists():
+                path.rename(earlier)
+            made.rename(path)
+            shutil.rmtree(earlier, ignore_errors=True)
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).partition("\n")[0]
+            raise BadInput(
+                f"{told}: cannot be written ({reason}); it is as it was."
+            ) from error
+        finally:
+            _undo(path)
+            shutil.rmtree(working, ignore_errors=True)
+
+
+def _working_folder(path: Path) -> Path:
+    """Returns where a module is written before it gets its name."""
+    return path.with_name(f".{path.name[-50:]}.incomplete")
+
+
+def _undo(path: Path) -> None:
+    """Brings back the export that another one was to replace; drops what is half."""
+    working = _working_folder(path)
+    if (working / "earlier").exists() and not path.exists():
+        (working / "earlier").rename(path)
+    for name in ("module", "earlier"):
+        shutil.rmtree(working / name, ignore_errors=True)
 
 
 def _write_checksums(folder: Path) -> None:

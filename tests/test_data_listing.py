@@ -374,6 +374,13 @@ def test_files_at_an_address_count_by_their_bytes():
     assert found[0] != found[1] == found[2]
 
 
+def test_a_run_is_not_in_the_folder_of_its_images(tmp_path):
+    bind(fill(tmp_path / "images", "a/1.png", "b/2.png"))
+    with pytest.raises(BadInput, match=r"--model_dir=.*images: take another folder"):
+        plan.make_plan(tmp_path / "images")
+    plan.make_plan(tmp_path / "images" / "run")
+
+
 @pytest.mark.parametrize("whole", [fingerprint.WHOLE, 0])
 @pytest.mark.parametrize("place", [0, 70_000, -1])
 def test_files_that_changed_in_place_change_the_fingerprint(

@@ -438,6 +438,9 @@ def test_the_columns_of_the_paper_and_the_curve(tmp_path):
         "8.00 / 4.00 at truncation 0.5",
         "20.00 / 5.00 at truncation 0.1",
     ]
+    assert text.startswith("no truncation: ")
+    text = evaluation.paper_columns(rows[1:], "fid", "is", 4.2)
+    assert text.startswith("largest truncation: 7.00")
     evaluation.write_csv(tmp_path / "curve.csv", rows)
     lines = (tmp_path / "curve.csv").read_text().splitlines()
     assert lines[:2] == ["truncation,fid,is", "inf,9,2"]

@@ -669,6 +669,19 @@ def test_a_failed_save_leaves_no_trace(tmp_path, path):
         saved_model.write(*broken, target, {}, replace=True)
     assert os.listdir(tmp_path) == ["export"]
     assert files.sha256(target) == files.sha256(path)
+    # One that was killed before it gave the new module its name.
+    working = tmp_path / ".export.incomplete"
+    (working / "module" / "variables").mkdir(parents=True)
+    target.rename(working / "earlier")
+    with files.lock(working / "run.lock"):
+        with pytest.raises(
+            BadInput, match="process [0-9]+ on .* writes a module there"
+        ):
+            saved_model.write(*broken, target, {}, replace=True)
+    with pytest.raises(AssertionError, match="untracked"):
+        saved_model.write(*broken, target, {}, replace=True)
+    assert os.listdir(tmp_path) == ["export"]
+    assert files.sha256(target) == files.sha256(path)
 
 
 def test_only_an_export_gives_way_and_only_if_asked(tmp_path):

@@ -20,9 +20,11 @@ def paper_columns(rows: Sequence[Row], fid: str, score: str, real: float) -> str
     `fid` and `score` are the names of FID and IS in the rows, `real` is the IS of real
     images.
     """
+    largest = max(rows, key=lambda row: row["truncation"])
+    none = math.isinf(largest["truncation"])
     like_real = min(rows, key=lambda row: abs(row[score] - real))
     columns = {
-        "no truncation": max(rows, key=lambda row: row["truncation"]),
+        "no truncation" if none else "largest truncation": largest,
         "best FID": min(rows, key=lambda row: row[fid]),
         f"IS of real images ({real:.2f})": like_real,
         "best IS": max(rows, key=lambda row: row[score]),

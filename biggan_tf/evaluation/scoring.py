@@ -264,7 +264,7 @@ class Evaluator:
     def real_inception_score(self) -> float:
         """Returns the Inception Score of real images, in random order.
 
-        They are the held-out images; those to train on if fewer than 10 are held out.
+        They are the held-out images; those to train on if fewer than 20 are held out.
         """
         fewest = METRICS["is"].fewest_images(0)
         split = "held_out" if self.real_count("held_out") >= fewest else "train"
