@@ -449,6 +449,17 @@ def test_the_columns_of_the_paper_and_the_curve(tmp_path):
     assert picture.std() > 5
 
 
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "truncation_curve.png", "neighbours_pixels.png"]
+)
+def test_what_cannot_be_written_is_said_before_anything_is_scored(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(BadInput, match=f"{name} in it cannot be written .Is a dir"):
+        scores._folder(tmp_path, None, curve=True, neighbours=True)
+    if name != "metrics.jsonl":
+        assert scores._folder(tmp_path, None, False, False) == tmp_path
+
+
 def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     module = tf.Module()
     module.value = tf.Variable(0.0)

@@ -248,7 +248,7 @@ def test_fid_below_0_by_more_than_rounding_is_refused(random):
 
 
 def test_a_metric_asks_for_the_images_that_it_needs():
-    for name, fewest in {"fid": 1281, "is": 10, "kid": 3, "prdc": 6}.items():
+    for name, fewest in {"fid": 1281, "is": 20, "kid": 3, "prdc": 6}.items():
         asking = [metrics.METRICS[name]]
         metrics.check_enough_images("x", fewest, asking, 1280)
         with pytest.raises(BadInput, match=rf"x = \d+: take {fewest} .*{name}"):

@@ -56,6 +56,8 @@ OF_TRAINING = tuple(
     )
 )
 ROOMS = ("data", ExportOptions.room, *OF_TRAINING)  # that scoring may bind
+_CURVE = ("truncation_curve.csv", "truncation_curve.png")
+_NEIGHBOURS = {n: f"neighbours_{n}.png" for n in ("features", "pixels")}
 _SMALLER = "take a smaller --num_images or export.batch_size"
 Scores = dict[str, float]
 
@@ -130,7 +132,7 @@ def evaluate(
             latents.check_truncation(model.convention, value, flag)
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
-        folder = _folder(output_dir, model.folder)
+        folder = _folder(output_dir, model.folder, curve, neighbours)
         real = _real_images(model, data, split, curve)
         evaluation.check_classes(model.data.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
@@ -325,15 +327,21 @@ def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
         )
 
 
-def _folder(output_dir: PathLike | None, default: Path | None) -> Path:
+def _folder(
+    output_dir: PathLike | None, default: Path | None, curve: bool, neighbours: bool
+) -> Path:
+    """Returns where files go; BadInput if one of them cannot be written."""
+    names = ["metrics.jsonl", *(_CURVE if curve else ())]
+    names += _NEIGHBOURS.values() if neighbours else ()
     if not output_dir and not default:
         raise BadInput("--output_dir is missing: the module is in no folder here.")
     folder = as_path(output_dir or default, "--output_dir")
-    try:
-        files.check_writable(folder / "metrics.jsonl")
-    except OSError as error:
-        told = f"metrics.jsonl in it cannot be written ({error.strerror})"
-        raise BadInput(f"--output_dir={folder}: {told}.") from error
+    for name in names:
+        try:
+            files.check_writable(folder / name)
+        except OSError as error:
+            told = f"{name} in it cannot be written ({error.strerror})"
+            raise BadInput(f"--output_dir={folder}: {told}.") from error
     return folder
 
 
@@ -364,7 +372,7 @@ def _show_neighbours(
     """Writes samples beside the training images nearest to them; prints where."""
     sheets = evaluation.nearest_neighbours(evaluator, sampler, truncation)
     for name, sheet in sheets.items():
-        path = folder / f"neighbours_{name}.png"
+        path = folder / _NEIGHBOURS[name]
         images.write(path, sheet)
         print(path)
 
@@ -379,14 +387,14 @@ def _show_curve(
     """Writes the truncation curve as table and picture; prints the paper's columns."""
     rows = [{"truncation": t, **found} for t, found in zip(truncations, scores)]
     fid, score = map(evaluator.main_score, ("fid", "is"))
-    evaluation.write_csv(folder / "truncation_curve.csv", rows)
+    evaluation.write_csv(folder / _CURVE[0], rows)
     protocol = evaluator.record(sampler, math.inf, {})["protocol"]
     compared = evaluation.compared_with(protocol)
     title = f"{compared}, {protocol['num_images']:,} images a point"
     picture = evaluation.picture(rows, fid, score, title)
-    images.write(folder / "truncation_curve.png", picture)
+    images.write(folder / _CURVE[1], picture)
     monitor.TensorBoard(folder).image(sampler.step, "truncation_curve", picture)
     real = evaluator.real_inception_score()
-    print(f"{folder / 'truncation_curve.csv'}, and .png")
+    print(f"{folder / _CURVE[0]}, and .png")
     print(f"{fid} / {score}")
     print(evaluation.paper_columns(rows, fid, score, real))
