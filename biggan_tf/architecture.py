@@ -143,8 +143,13 @@ class GeneratorSpec(NetworkSpec):
     bn_epsilon: float = option(1e-5, "of the batch norms", high=1)
 
     def check(self) -> None:
-        """Raises BadInput unless skip-z can cut z into equal chunks."""
+        """Raises BadInput unless skip-z cuts z into equal chunks, and RGB is there."""
         super().check()
+        if self.released_rgb and self.width < 3:
+            raise BadInput(
+                f"generator.width = {self.width} with generator.released_rgb = True: "
+                "take 3 or more, for three of so many last channels are the image."
+            )
         chunks = len(self.channels.generator)
         cuts = self.family == "biggan" and self.skip_z
         settle(self, "latent_size", chunks * self.chunk_size if cuts else 128)

@@ -2,7 +2,7 @@
 
 A draw is a function of a seed, integers [2]. `fold` makes a new seed from a seed and a
 number, such as the step. So the draws of step n are the same in every run, after every
-restart, and for every number of replicas.
+restart, and for every number of replicas; but XLA draws other ones than TensorFlow.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import config, data, data_json, distribution, run
+from biggan_tf import config, data, data_json, distribution, process, run
 from biggan_tf.checkpoints import Checkpoints, locate
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput, Diverged
@@ -81,7 +81,7 @@ def train(
             if not (folder / "data.json").is_file():  # before the first checkpoint
                 data_json.write(folder, plan.data.spec, images, continue_from)
         if plan.train.deterministic:
-            tf.config.experimental.enable_op_determinism()
+            stack.enter_context(process.deterministic())
         loop = _Loop(plan, folder, workers, evaluator)
         total = plan.train.total_steps
         received = stack.enter_context(_stop_requests())

@@ -1,28 +1,24 @@
 """Makes the generator or discriminator that a spec describes."""
 
-import contextlib
 import functools
 import math
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import UninitializedVariable
 
-from biggan_tf import biggan, biggan_deep
+from biggan_tf import biggan, biggan_deep, process
 from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
-from biggan_tf.keras import keras
 from biggan_tf.layers import by_path
 
-_POLICY = threading.Lock()  # Keras has one precision for the whole process
 _FAMILIES = {"biggan": biggan, "biggan_deep": biggan_deep}
 
 
 def build(spec: NetworkSpec) -> Network:
     """Returns the generator or discriminator of a spec, with its initial values."""
     family, label = _FAMILIES[spec.family], tf.zeros([1], tf.int32)
-    with _computing_in(spec.precision):
+    with process.computing_in(spec.precision):
         if isinstance(spec, GeneratorSpec):
             network = family.Generator(spec, name="generator")
             network(tf.zeros([1, spec.latent_size]), label)
@@ -30,18 +26,6 @@ def build(spec: NetworkSpec) -> Network:
             network = family.Discriminator(spec, name="discriminator")
             network(tf.zeros([1, spec.resolution, spec.resolution, 3]), label)
     return network
-
-
-@contextlib.contextmanager
-def _computing_in(policy: str) -> Iterator[None]:
-    """Sets the precision of Keras layers that are made inside, one thread at a time."""
-    with _POLICY:
-        before = keras.mixed_precision.global_policy()
-        keras.mixed_precision.set_global_policy(policy)
-        try:
-            yield
-        finally:
-            keras.mixed_precision.set_global_policy(before)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import tensorflow as tf
@@ -184,8 +185,9 @@ def make_plan(
         ),
         feature_network=None,
     )
-    turned_on(gan.frozen)
+    regularisers = turned_on(gan.frozen)
     _check_relations(plan)
+    _check_xla(plan, {one.room for one in regularisers})
     _check_moments(plan, continue_from)
     config.refuse_dead_bindings(config.ROOMS)
     if continue_from and not checkpoints.every(Path(model_dir) / "checkpoints"):
@@ -228,7 +230,7 @@ def _check_held_out(
     begun = model_dir is not None and (Path(model_dir) / "data.json").is_file()
     if not begun and os.path.realpath(before.name) != os.path.realpath(now.name):
         return
-    if before.holds_none_out and now.held_out_images:
+    if before.holds_none_out and now.source == "folder" and now.held_out_images:
         there = f"model_dir={model_dir}" if begun else f"continue_from={continue_from}"
         raise BadInput(
             f"--{there}: the run trains on all images, so it cannot hold some out; "
@@ -250,19 +252,6 @@ def _check_relations(plan: Plan) -> None:
         for name, value in dataclasses.asdict(options).items():
             if name.endswith("every_steps"):
                 train.check_period(f"{room}.{name}", value)
-    if train.jit_compile and not distribution.xla_can_compile(plan.strategy):
-        raise BadInput(
-            "train.jit_compile = True: take False, or distribution.kind = "
-            "'one_device'; XLA cannot compile an update of "
-            f"{plan.strategy.num_replicas_in_sync} replicas on CPUs."
-        )
-    half = "mixed_float16" in (plan.generator.precision, plan.discriminator.precision)
-    alone = isinstance(plan.strategy, tf.distribute.OneDeviceStrategy)
-    if train.jit_compile and half and not alone:
-        raise BadInput(
-            "train.jit_compile = True with precision = 'mixed_float16': take False, or "
-            "distribution.kind = 'one_device'; XLA cannot skip an update of replicas."
-        )
     for alarm, needed in (
         ("sigma0_growth", "spectra_every_steps"),
         ("accuracy_gap", "held_out_every_steps"),
@@ -300,6 +289,36 @@ def _check_relations(plan: Plan) -> None:
             f"alarms.rewind_steps = {alarms.rewind_steps}: take {kept_for} or less, or "
             f"raise train.keep_checkpoints = {train.keep_checkpoints}; older ones are "
             "deleted."
+        )
+
+
+def _check_xla(plan: Plan, regularisers: Collection[str]) -> None:
+    """Raises BadInput if XLA is to compile what it cannot."""
+    train = plan.train
+    if not train.jit_compile:
+        return
+    if not distribution.xla_can_compile(plan.strategy):
+        raise BadInput(
+            "train.jit_compile = True: take False, or distribution.kind = "
+            "'one_device'; XLA cannot compile an update of "
+            f"{plan.strategy.num_replicas_in_sync} replicas on CPUs."
+        )
+    half = "mixed_float16" in (plan.generator.precision, plan.discriminator.precision)
+    if half and not isinstance(plan.strategy, tf.distribute.OneDeviceStrategy):
+        raise BadInput(
+            "train.jit_compile = True with precision = 'mixed_float16': take False, or "
+            "distribution.kind = 'one_device'; XLA cannot skip an update of replicas."
+        )
+    if "sigma0" in regularisers:
+        raise BadInput(
+            "train.jit_compile = True with sigma0.*: take False, or leave sigma0.* "
+            "out; XLA, on CPUs at least, ends the process in its singular values."
+        )
+    attention = plan.generator.attention or plan.discriminator.attention
+    if train.deterministic and attention:
+        raise BadInput(
+            "train.jit_compile = True with train.deterministic = True: take False of "
+            "one; XLA has no deterministic gradient of self-attention's max pooling."
         )
 
 

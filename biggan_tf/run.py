@@ -16,13 +16,12 @@ from typing import BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import checkpoints, data_json, files, networks, standing
+from biggan_tf import checkpoints, data_json, files, networks, process, standing
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
-from biggan_tf.keras import keras
 from biggan_tf.latents import LatentOptions
 from biggan_tf.regularisers import turned_on
 from biggan_tf.sampling import ExportOptions, InferenceGenerator, Sampler
@@ -78,19 +77,19 @@ def build_gan(
     latent_options: LatentOptions,
 ) -> Gan:
     """Makes a GAN, initialised from the seed; gin gives its rates and regularisers."""
-    keras.utils.set_random_seed(train.seed)
     options = GanOptions()
-    return Gan(
-        networks.build(generator),
-        networks.build(discriminator),
-        options,
-        train.batch_size,
-        seed=train.seed,
-        micro_batches=train.micro_batches,
-        jit_compile=train.jit_compile,
-        latent_options=latent_options,
-        regularisers=turned_on(options.frozen),
-    )
+    with process.seeded(train.seed):
+        return Gan(
+            networks.build(generator),
+            networks.build(discriminator),
+            options,
+            train.batch_size,
+            seed=train.seed,
+            micro_batches=train.micro_batches,
+            jit_compile=train.jit_compile,
+            latent_options=latent_options,
+            regularisers=turned_on(options.frozen),
+        )
 
 
 # --- a model directory ---------------------------------------------------------------

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from biggan_tf import latents, networks
-from biggan_tf.architecture import GeneratorSpec, NetworkSpec
+from biggan_tf import latents, networks, process
+from biggan_tf.architecture import GeneratorSpec, Network, NetworkSpec
 from biggan_tf.checks import LARGEST_SEED, as_array, as_number, as_whole, listed
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
@@ -197,7 +197,7 @@ class InferenceGenerator:
         batch_size: int,
         frequencies: Sequence[float],
     ):
-        self.network = networks.build(for_inference(spec))
+        self.network = unfilled(spec)
         self.statistics = StandingStatistics(self.network, truncations)
         self._sn_epsilon, self._convention = spec.sn_epsilon, convention
         self._truncations = tuple(map(float, truncations))
@@ -256,6 +256,12 @@ def for_inference(spec: NetworkSpec) -> NetworkSpec:
     return dataclasses.replace(
         spec, spectral_norm=False, precision="float32", initializer="normal"
     )
+
+
+def unfilled(spec: NetworkSpec) -> Network:
+    """Makes a network of `for_inference`, for `fold` to write into."""
+    with process.seeded(0):  # its initial values take none of the caller's numbers
+        return networks.build(for_inference(spec))
 
 
 def fold(

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from biggan_tf import data, features, metrics
+from biggan_tf import data, features, metrics, process
 from biggan_tf.errors import BadInput
 from biggan_tf.features import efficientnet_lite, torch_file
 from biggan_tf.keras import keras
@@ -478,7 +478,7 @@ def test_a_linear_head_tells_garments(fashion, lite0_32):
 def test_tf32_comes_back_when_the_last_user_leaves():
     enabled = tf.config.experimental.tensor_float_32_execution_enabled
     assert enabled()
-    first, second = features.without_tf32(), features.without_tf32()
+    first, second = process.without_tf32(), process.without_tf32()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

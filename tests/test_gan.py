@@ -442,8 +442,10 @@ def test_four_replicas_train_as_one_with_every_regulariser():
 
 
 def test_two_replicas_recompute_what_one_keeps():
-    before, one = trained_on(1, steps=2)
-    _, two = trained_on(2, before, steps=2, recompute=True)
+    some = [Orthogonal(weight=1e-2), R1(weight=0.1, every_steps=2)]
+    options = {"steps": 2, "regularisers": some}
+    before, one = trained_on(1, **options)
+    _, two = trained_on(2, before, recompute=True, **options)
     for value, right in zip(two, one):
         np.testing.assert_allclose(value, right, rtol=1e-4, atol=1e-5)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import resource
 import signal
@@ -15,11 +16,13 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
+from tensorflow.python.framework import config as framework
 from test_survival import full_disk
 
 from biggan_tf import config, data, data_json, logs, loop, monitor, plan, run
 from biggan_tf.checkpoints import Checkpoints, read_weights
 from biggan_tf.errors import BadInput, Diverged
+from biggan_tf.keras import keras
 from biggan_tf.layers import spectral_layers
 from biggan_tf.sampling import InferenceGenerator
 
@@ -65,6 +68,7 @@ def test_due():
         ("gan.adam_epsilon = 0", "gan.adam_epsilon = 0"),  # Keras would take its own
         ("gan.augment_images = 5", "gan.augment_images = 5 with gan.augment_target ="),
         ("generator.latent_size = 15", "multiple of 4"),
+        ("generator.width = 2; generator.released_rgb = True", "take 3 or more, for"),
         ("generator.attention = (64,)", "generator.attention = (64,): at 32 px"),
         ("generator.family = 'stylegan'", "generator.family = 'stylegan'"),
         ("monitor.sample_columns = 0", "monitor.sample_columns = 0"),
@@ -203,6 +207,26 @@ def test_a_run_on_unbalanced_data_says_so_and_resumes(tmp_path, capfd):
     assert_same_weights(whole, halves)
     assert json.loads((halves / "data.json").read_text())["class_counts"] == [1, 5]
     assert "latents.labels = 'data'\n" in (halves / "config.gin").read_text()
+
+
+def test_what_is_of_the_whole_process_is_as_it_was(tmp_path):
+    """Random numbers of Python, NumPy, TensorFlow and Keras, and determinism."""
+
+    def drawn() -> list[float]:
+        layer = keras.layers.Dense(1)
+        layer(tf.ones([1, 1]))
+        some = tf.random.uniform([]).numpy(), layer.kernel.numpy().item()
+        return [random.random(), np.random.rand(), *map(float, some)]
+
+    found = []
+    for trains in (False, True):
+        keras.utils.set_random_seed(9)
+        numbers = drawn()
+        if trains:  # `test.gin` trains deterministically
+            start(tmp_path, "train.total_steps = 2")
+        found.append([numbers, drawn(), drawn()])
+    assert found[0] == found[1]
+    assert not framework.is_op_determinism_enabled()
 
 
 def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path, capsys):

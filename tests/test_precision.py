@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from biggan_tf import layers, networks
+from biggan_tf import layers, process
 from biggan_tf.keras import keras
 from biggan_tf.layers import attention, wide
 
@@ -131,7 +131,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import numpy as np, tensorflow as tf
 from tiny import specs
-from biggan_tf import layers, networks
+from biggan_tf import layers, process
 from biggan_tf.keras import keras
 
 def gradients(precision):
@@ -245,10 +245,10 @@ def test_threads_build_with_a_precision_each():
     policy, seen = keras.mixed_precision.global_policy, []
 
     def build():
-        with networks._computing_in("float32"):
+        with process.computing_in("float32"):
             seen.append(policy().name)
 
-    with networks._computing_in("mixed_bfloat16"):
+    with process.computing_in("mixed_bfloat16"):
         thread = threading.Thread(target=build)
         thread.start()
         thread.join(0.2)

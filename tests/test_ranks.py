@@ -11,7 +11,7 @@ PACKAGE = ROOT / "biggan_tf"
 # A module imports only modules of the ranks above its own line.
 RANKS = (
     {"errors", "keras"},
-    {"checks", "files", "losses", "moving_average"},
+    {"checks", "files", "losses", "moving_average", "process"},
     {"config"},
     {"alarms", "checkpoints", "distribution", "images", "labels", "latents", "layers"},
     {"architecture", "augment", "data", "features", "metrics", "update"},

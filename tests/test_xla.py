@@ -31,6 +31,27 @@ def test_several_replicas_are_refused():
         loop.make_plan()
 
 
+@pytest.mark.parametrize(
+    ("binding", "told"),
+    [
+        ("train.deterministic = True", "deterministic = True: take False of one"),
+        ("sigma0.clamp = True", "train.jit_compile = True with sigma0"),
+    ],
+)
+def test_what_xla_cannot_compile_is_refused(binding, told):
+    plain = ["train.deterministic = False", "sigma0.target = 0.5"]
+    if "sigma0" not in binding:
+        plain = plain[:1]
+    config.parse(["test.gin"], ["train.jit_compile = True", *plain, binding])
+    with pytest.raises(BadInput, match=told):
+        loop.make_plan()
+    config.clear()
+    both = ["generator.attention = ()", "discriminator.attention = ()"]
+    if "sigma0" not in binding:  # without attention it can
+        config.parse(["test.gin"], ["train.jit_compile = True", binding, *both])
+        loop.make_plan()
+
+
 COMPILED = """
 import glob, os, re, sys
 dump = sys.argv[1]

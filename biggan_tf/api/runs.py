@@ -12,7 +12,6 @@ from biggan_tf import (
     evaluation,
     loop,
     model_card,
-    networks,
     run,
     saved_model,
 )
@@ -31,7 +30,7 @@ from biggan_tf.checks import as_bool
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.plan import make_plan
-from biggan_tf.sampling import ExportOptions, fold, for_inference
+from biggan_tf.sampling import ExportOptions, fold, unfilled
 
 
 def train(
@@ -178,6 +177,6 @@ def _discriminator(trained: run.Trained) -> Network:
     spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
     weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
     run.check_fit(trained.checkpoint, weights, spec)
-    discriminator = networks.build(for_inference(spec))
+    discriminator = unfilled(spec)
     fold(weights, discriminator, spec.sn_epsilon)
     return discriminator

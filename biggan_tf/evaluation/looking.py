@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from biggan_tf import features
+from biggan_tf import process
 from biggan_tf.errors import BadInput
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import Batch
@@ -53,7 +53,7 @@ class Look:
         truncation = tf.constant(truncation, tf.float32)
         local, left = self._strategy.experimental_local_results, count
         bar = tqdm(total=count, desc=title, unit=" images", disable=None)
-        with features.without_tf32(), bar:
+        with process.without_tf32(), bar:
             for x, labels in batches:
                 seen = look(*self._shared_out(x, labels), truncation)
                 *seen, fine = (np.concatenate(local(each)) for each in seen)

@@ -14,5 +14,4 @@ from biggan_tf.features.network import (
     FeatureNetwork,
     find,
     load,
-    without_tf32,
 )

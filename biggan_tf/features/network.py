@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
 import re
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -85,32 +83,6 @@ class FeatureNetwork:
             "features_resize": self.resize,
             "tf32": False,
         }
-
-
-class _Tf32:
-    """How many users are inside `without_tf32`, and what TF32 was before."""
-
-    lock, users, before = threading.RLock(), 0, False
-
-
-@contextlib.contextmanager
-def without_tf32() -> Iterator[None]:
-    """Makes GPUs that know TF32 compute in float32, in the whole process.
-
-    The same images should have the same score on all of them.
-    """
-    switch = tf.config.experimental.enable_tensor_float_32_execution
-    with _Tf32.lock:
-        if not _Tf32.users:
-            _Tf32.before = tf.config.experimental.tensor_float_32_execution_enabled()
-        _Tf32.users += 1
-        switch(False)
-    try:
-        yield
-    finally:
-        with _Tf32.lock:
-            _Tf32.users -= 1
-            switch(_Tf32.before and not _Tf32.users)
 
 
 def feature_network(form: str, pattern: str) -> Callable[[Callable], Callable]:

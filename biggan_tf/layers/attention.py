@@ -9,7 +9,7 @@ import tensorflow as tf
 from biggan_tf.layers import wide
 from biggan_tf.layers.base import Layer
 from biggan_tf.layers.recomputation import after
-from biggan_tf.layers.spectral import SpectralConv2D
+from biggan_tf.layers.spectral import SpectralConv2D, value_of
 
 # Most scores (images * queries * keys) that are computed at once: 128 MiB in float32.
 LARGEST_SCORES = 2**25
@@ -55,7 +55,7 @@ class SelfAttention(Layer):
         attended = attend_in_chunks(theta, phi, g)
         attended = tf.reshape(attended, [-1, *x.shape[1:3], g.shape[-1]])
         o = self.o(attended, training=training)
-        gamma = tf.convert_to_tensor(self.gamma)
+        gamma = value_of(self.gamma)
         return x + wide.multiply_add(o, gamma, tf.zeros_like(gamma))
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from biggan_tf.layers import wide
 from biggan_tf.layers.base import EQUAL_ON_REPLICAS, Layer
-from biggan_tf.layers.spectral import SpectralDense
+from biggan_tf.layers.spectral import SpectralDense, value_of
 
 # Takes a batch norm and its input x [batch, h, w, channels], and returns the mean and
 # the variance to use, float32 [channels] each.
@@ -151,4 +151,4 @@ class AffineBatchNorm(Layer):
         self.norm = BatchNorm(epsilon=self.epsilon, name="norm")
 
     def call(self, x: tf.Tensor, statistics: Statistics) -> tf.Tensor:
-        return self.norm(x, self.gain, self.offset, statistics)
+        return self.norm(x, value_of(self.gain), value_of(self.offset), statistics)

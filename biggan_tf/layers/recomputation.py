@@ -8,13 +8,11 @@ beforehand and passed in, and its batch norms return their moments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import tensorflow as tf
 
 from biggan_tf.layers import norm
 from biggan_tf.layers.base import Layer
-from biggan_tf.layers.spectral import fixed_kernels, spectral_layers
+from biggan_tf.layers.spectral import fixed, spectral_layers, value_of
 
 
 def after(before: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -43,7 +41,14 @@ def recomputed(
     if not block.built:  # this call makes its variables
         return block(*inputs, training, *last)
     spectral, norms = spectral_layers(block), norm.batch_norms(block)
-    kernels = [layer.normalized_kernel(training) for layer in spectral]
+    # Each weight comes in as a tensor: TensorFlow cannot read variables in the gradient
+    # of a branch, as R1 of every other step is.
+    kernels = {id(layer.kernel): layer for layer in spectral}
+    weights = block.trainable_variables
+    values = [
+        kernels[id(w)].normalized_kernel(training) if id(w) in kernels else value_of(w)
+        for w in weights
+    ]
     moves = statistics is norm.batch_statistics
     count = len(inputs)
 
@@ -55,23 +60,22 @@ def recomputed(
             moments[id(layer)] = [*map(tf.stop_gradient, found), norm.value_count(x)]
             return found
 
-        with fixed_kernels(spectral, tensors[count:]):
+        with fixed(weights, tensors[count:]):
             y = block(*tensors[:count], False, *[noted for _ in last])
         return [y, *(value for layer in norms for value in moments[id(layer)])]
 
     @tf.custom_gradient
     def run(*tensors: tf.Tensor) -> tuple:
-        def gradient(dy: tf.Tensor, *_: tf.Tensor, variables: Sequence = ()) -> tuple:
+        def gradient(dy: tf.Tensor, *_: tf.Tensor) -> list[tf.Tensor]:
             again = [after(dy, tensor) for tensor in tensors]
             with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch([*again, *variables])
+                tape.watch(again)
                 y = forward(*again)[0]
-            found = tape.gradient(y, [*again, *variables], dy)
-            return found[: len(again)], found[len(again) :]
+            return tape.gradient(y, again, dy)
 
         return forward(*tensors), gradient
 
-    y, *moments = run(*inputs, *kernels)
+    y, *moments = run(*inputs, *values)
     if moves:
         for layer, *found in zip(norms, moments[::3], moments[1::3], moments[2::3]):
             norm.move_averages(layer, *found)

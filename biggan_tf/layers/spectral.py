@@ -116,8 +116,8 @@ class SpectralLayer(Layer):
         sigma comes from one power iteration that starts at the stored u. `training`
         stores the new u and sigma; the result is the same either way.
         """
-        if id(self) in _FIXED.kernels:
-            return _FIXED.kernels[id(self)]
+        if id(self.kernel) in _FIXED.values:
+            return _FIXED.values[id(self.kernel)]
         if not self.spectral_norm:
             return tf.convert_to_tensor(self.kernel)
         u, sigma = power_iteration(self.matrix(), self.u, self.sn_epsilon)
@@ -136,7 +136,7 @@ class SpectralDense(SpectralLayer):
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
         kernel = tf.cast(self.normalized_kernel(training), self.compute_dtype)
         x = tf.matmul(x, kernel)
-        return wide.add_bias(x, tf.convert_to_tensor(self.bias)) if self.use_bias else x
+        return wide.add_bias(x, value_of(self.bias)) if self.use_bias else x
 
 
 class SpectralEmbedding(SpectralDense):
@@ -184,7 +184,7 @@ class SpectralConv2D(SpectralLayer):
         return wide.add_bias(x, self._used(self.bias)) if self.use_bias else x
 
     def _used(self, weight: tf.Tensor) -> tf.Tensor:
-        weight = tf.convert_to_tensor(weight)
+        weight = value_of(weight)
         return weight if self.used_units is None else weight[..., : self.used_units]
 
     def effective_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
@@ -201,26 +201,36 @@ def path_of(variable: tf.Variable) -> str:
 
 
 class _Fixed(threading.local):
-    """Kernels by the id of their layer, of one replica: each has its own thread."""
+    """Tensors by the id of their variable, of one replica: each has its own thread."""
 
     def __init__(self):
-        self.kernels: dict[int, tf.Tensor] = {}
+        self.values: dict[int, tf.Tensor] = {}
 
 
 _FIXED = _Fixed()
 
 
 @contextlib.contextmanager
-def fixed_kernels(
-    layers: Sequence[SpectralLayer], kernels: Sequence[tf.Tensor]
+def fixed(
+    variables: Sequence[tf.Variable], values: Sequence[tf.Tensor]
 ) -> Iterator[None]:
-    """Inside, on this replica, layers take these kernels instead of W / sigma(W)."""
-    before = _FIXED.kernels
-    _FIXED.kernels = {id(layer): kernel for layer, kernel in zip(layers, kernels)}
+    """Inside, on this replica, layers compute with these values of their variables.
+
+    Those of a kernel are W / sigma(W).
+    """
+    before = _FIXED.values
+    _FIXED.values = {id(variable): value for variable, value in zip(variables, values)}
     try:
         yield
     finally:
-        _FIXED.kernels = before
+        _FIXED.values = before
+
+
+def value_of(variable: tf.Variable) -> tf.Tensor:
+    """Returns what a layer computes with: the value that is `fixed`, or its own."""
+    if id(variable) in _FIXED.values:
+        return _FIXED.values[id(variable)]
+    return tf.convert_to_tensor(variable)
 
 
 def by_path(variables: Iterable[tf.Variable]) -> dict[str, tf.Variable]:
