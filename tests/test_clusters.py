@@ -180,6 +180,9 @@ def test_other_files_are_no_labels(folder, tmp_path):
     for path, told in ((tmp_path, "Is a directory"), (tmp_path / "x", "No such file")):
         with pytest.raises(BadInput, match=rf"it cannot be read \({told}"):
             load(folder, path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadInput, match="it is a pipe, which can be read once"):
+        load(folder, tmp_path / "pipe")
     name = tmp_path / "labels.csv"
     name.write_bytes(b"file,class\ndark 0.png,caf\xe9\n")
     with pytest.raises(BadInput, match=r"the name caf\\udce9 is no Unicode"):

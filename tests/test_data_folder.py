@@ -381,6 +381,10 @@ def _of_32_bits(path):
     Image.new("I", (40, 40)).save(path, "TIFF")
 
 
+def _signed(path):
+    Image.new("L", (40, 40)).save(path, "TIFF", tiffinfo={339: (2,)})
+
+
 def _grey_tiff_of(tag, usual, value):
     def spoil(path):
         Image.new("I;16", (40, 40)).save(path, "TIFF")
@@ -431,6 +435,7 @@ def as_nobody(root):
         (_text, "no image of JPEG, PNG"),
         (_floats, "no known range; take 8 bits, or 16"),
         (_of_32_bits, "no known range"),
+        (_signed, "no known range"),
         (_grey_tiff_of(258, 16, 12), "no known range"),  # bits
         (_grey_tiff_of(262, 1, 0), "no known range"),  # 0 is white
     ],

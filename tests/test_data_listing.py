@@ -356,6 +356,10 @@ def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
     bind(path, "monitor.held_out_every_steps = 2")
     with pytest.raises(BadInput, match=r"--model_dir=.*/run: the run trains on all"):
         plan.make_plan(tmp_path / "run")
+    config.clear()
+    config.parse(["test.gin"], [])  # of other images, which are held out anyway
+    with pytest.raises(BadInput, match="other classes"):
+        plan.make_plan(tmp_path / "run")
     (tmp_path / "run" / "checkpoints").mkdir()
     for file in ("config.gin", "checkpoints/ckpt-1.index"):
         (tmp_path / "run" / file).touch()

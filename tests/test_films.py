@@ -162,8 +162,9 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     ):
         with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
             draw()
+    broad = dataclasses.replace(SAMPLER, image_size=200)
     with pytest.raises(BadInput, match=r"x\.jpg: it would have .* on a side"):
-        api.sample(large, "a", columns=40, output=tmp_path / "x.jpg")
+        api.sample(broad, "a", columns=330, output=tmp_path / "x.jpg")
     with pytest.raises(BadInput, match=r"seconds = 600\.1: take .* to 600"):
         api.film(SAMPLER, tmp_path / "x.gif", seconds=600.1)
     with pytest.raises(BadInput, match="walk.avi: give the name of a .mp4 or"):

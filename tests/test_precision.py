@@ -131,7 +131,7 @@ import sys
 sys.path.insert(0, {tests!r})
 import numpy as np, tensorflow as tf
 from tiny import specs
-from biggan_tf import layers, process
+from biggan_tf import layers, networks
 from biggan_tf.keras import keras
 
 def gradients(precision):

@@ -30,8 +30,8 @@ def read(path: str) -> dict[str, str]:
 
     The first line is `file,class`. Programs for tables may have put a mark before it.
     """
-    if Path(path).exists() and not Path(path).is_file():
-        raise _wrong(path, "it is no regular file")
+    if Path(path).is_fifo():
+        raise _wrong(path, "it is a pipe, which can be read once; give a file")
     try:
         content = os.fsdecode(Path(path).read_bytes()).removeprefix("\ufeff")
     except OSError as error:
