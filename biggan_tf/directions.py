@@ -38,8 +38,8 @@ def directions(generator: keras.Model) -> np.ndarray:
         gram += weights @ weights.T
     if not np.isfinite(gram).all():
         raise BadInput(
-            "generator: a kernel divided by its sigma is infinite or NaN, for its u is "
-            "zero; take other weights."
+            "generator: a kernel divided by its sigma is infinite or NaN, as if its u "
+            "was zero; take other weights."
         )
     vectors = np.linalg.eigh(gram)[1].T[::-1]
     largest = np.abs(vectors).argmax(axis=1, keepdims=True)

@@ -98,13 +98,12 @@ class Plan:
 
     def _near(self) -> str:
         """Says if a rewind may go back less far than asked; "" otherwise."""
-        train, alarms = self.train, self.alarms
-        kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
-        if alarms.reaction != "rewind" or alarms.rewind_steps <= kept_for:
+        back, alarms = self.alarms.rewind_steps, self.alarms
+        if alarms.reaction != "rewind" or back <= self.train.kept_for:
             return ""
         return (
-            f"alarms.rewind_steps = {alarms.rewind_steps}: before step "
-            f"{alarms.rewind_steps + train.keep_every_steps} an alarm may go back less "
+            f"alarms.rewind_steps = {back}: before step "
+            f"{back + self.train.keep_every_steps} an alarm may go back less "
             "far, to the oldest checkpoint that is kept"
         )
 
@@ -282,7 +281,7 @@ def _check_relations(plan: Plan) -> None:
             f"alarms.diversity_fall = {alarms.diversity_fall} with "
             "monitor.sample_columns = 1: take 2 or more; one sample has no diversity."
         )
-    kept_for = (train.keep_checkpoints - 1) * train.checkpoint_every_steps
+    kept_for = train.kept_for
     rewinds = alarms.reaction == "rewind" and not train.keep_every_steps
     if rewinds and alarms.rewind_steps > kept_for:
         raise BadInput(

@@ -61,6 +61,11 @@ class TrainOptions:
                     f"train.{of} = {getattr(self, of)}."
                 )
 
+    @property
+    def kept_for(self) -> int:
+        """How many steps back the newest checkpoints reach, at least."""
+        return (self.keep_checkpoints - 1) * self.checkpoint_every_steps
+
     def check_period(self, binding: str, steps: int) -> None:
         """Raises BadInput unless `steps` is a multiple of the tick."""
         if steps % self.tick_steps:

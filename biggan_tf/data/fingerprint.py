@@ -24,7 +24,8 @@ def fingerprint(files: Sequence[tuple[str, str]]) -> str:
     root, and the path. A file that cannot be read counts as empty.
     """
     with multiprocessing.pool.ThreadPool(16) as threads:
-        total = sum(threads.imap(_size, files, chunksize=64))
+        paths = [path for _, path in files]
+        total = sum(threads.imap(size_of, paths, chunksize=64))
         digest = _digest_of_all if total <= WHOLE else _digest_of_pieces
         whole = hashlib.sha256()
         for each in threads.imap(digest, files, chunksize=64):
@@ -42,17 +43,13 @@ def size_of(path: str) -> int:
         return 0
 
 
-def _size(told_and_path: tuple[str, str]) -> int:
-    return size_of(told_and_path[1])
-
-
 def _digest_of_all(told_and_path: tuple[str, str]) -> bytes:
-    size = _size(told_and_path)
+    size = size_of(told_and_path[1])
     return _digest(told_and_path, size, range(0, size, _CHUNK), _CHUNK)
 
 
 def _digest_of_pieces(told_and_path: tuple[str, str]) -> bytes:
-    size = _size(told_and_path)
+    size = size_of(told_and_path[1])
     starts = [0, max(0, size - _PIECE) // 2, max(0, size - _PIECE)]
     return _digest(told_and_path, size, starts, _PIECE)
 

@@ -214,10 +214,10 @@ def _images(
 ) -> list[str]:
     """Returns the images below a folder, as paths relative to it, in no order.
 
-    Adds to `left_out` all else. `above` are the true paths of the folders around it.
-    In what a link led to (`linked`), a link to a folder that another one led to before,
-    below the same folder of the first one, is left out: `followed` are these folders.
-    Links that lead to each other would make ever more paths.
+    Adds to `left_out` all else. `above` are the true paths of the folders around it,
+    `followed` those of the folders that links of the same class have led to so far. In
+    a linked folder (`linked`), a link to one of these is left out: links that lead to
+    each other would make ever more paths.
     """
     try:
         with os.scandir(folder) as found:
@@ -241,12 +241,11 @@ def _images(
         elif entry.is_symlink() and linked and target in followed:
             left_out["further link{s} to a folder"].append(name)
         else:
-            reached, through = set() if followed is None else followed, linked
-            if entry.is_symlink():
+            around, is_link = (*above, true), entry.is_symlink()
+            reached = set() if followed is None else followed
+            if is_link:
                 reached.add(target)
-                through = True
-            around = *above, true
-            inside = _images(entry.path, around, left_out, reached, through)
+            inside = _images(entry.path, around, left_out, reached, linked or is_link)
             if not inside:
                 left_out[_WITHOUT_IMAGES].append(name)
             images += [os.path.join(name, image) for image in inside]

@@ -264,7 +264,7 @@ class Explorer:
         """Draws what is shown at another truncation, and what is kept."""
         kept, view = values[self._kept], values[self._view] or (self._draw_sheet, None)
         if kept.images:
-            shown = [one.tile for one in kept.images]
+            shown = self._kept_tiles(values)
             rows = tiles.rows(self._sampler, shown, [self._value(values)])
             pixels = images.to_uint8(sheets.draw(self._sampler, rows)[0])
             kept.update({id(tile): x for tile, x in zip(shown, pixels)})
