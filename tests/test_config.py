@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -728,6 +729,16 @@ def test_a_pipe_that_nobody_reads_is_one_line():
 def test_a_log_on_a_full_disk_is_one_line():
     found = _printing("config.run(lambda: print('x'))", closed=False)
     assert found.startswith("error: standard output: cannot be written (No space")
+
+
+def test_ctrl_c_is_one_line():
+    program = (
+        "import os, signal; from biggan_tf import config; "
+        "config.run(lambda: os.kill(os.getpid(), signal.SIGINT))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    assert found.stderr == b"error: interrupted.\n"
+    assert found.returncode == 128 + signal.SIGINT
 
 
 def test_what_an_encoding_lacks_is_printed_as_an_escape():

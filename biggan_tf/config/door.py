@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -48,8 +49,8 @@ def run(main: Callable[[], None]) -> None:
 
     def guarded(_: Sequence[str]) -> None:
         logging.set_verbosity(logging.WARNING)
-        _import_tensorflow()
         with _one_line():
+            _import_tensorflow()
             main()
             sys.stdout.flush()
 
@@ -95,7 +96,7 @@ def _import_tensorflow() -> None:
 def _one_line() -> Iterator[None]:
     """Ends the program with a line and status 2 on a `BadInput` or a full disk.
 
-    So if nobody reads any more what is printed.
+    So if nobody reads any more what is printed; with status 130 on Ctrl-C.
     """
     try:
         yield
@@ -108,15 +109,17 @@ def _one_line() -> Iterator[None]:
             raise
         file = error.filename or "standard output"
         _end(f"{file}: cannot be written ({error.strerror}): make room.")
+    except KeyboardInterrupt:
+        _end("interrupted.", status=128 + signal.SIGINT)
 
 
-def _end(told: str) -> None:
+def _end(told: str, status: int = 2) -> None:
     print(f"error: {told}", file=sys.stderr)
     try:
         sys.stdout.flush()
     except OSError:  # nor could Python at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(2)
+    sys.exit(status)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
