@@ -136,6 +136,19 @@ def make_strategy(**options: Any) -> tf.distribute.Strategy:
     return KINDS[made.kind](made)
 
 
+def of_one_process() -> tf.distribute.Strategy:
+    """Makes the configured strategy, as `make_strategy`.
+
+    BadInput if it is of several processes, for each of them would see a part alone.
+    """
+    if DistributionOptions().kind == "multi_worker":
+        raise BadInput(
+            "distribution.kind = 'multi_worker': take another kind; one process makes "
+            "all scores and statistics."
+        )
+    return make_strategy()
+
+
 def per_replica_batch(replicas: int, batch_size: int, binding: str) -> int:
     """Returns the examples of a batch for each replica; BadInput names `binding`."""
     each = batch_size // replicas

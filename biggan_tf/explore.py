@@ -5,10 +5,10 @@
 
 The page draws sheets of samples of the classes that you choose, or of a mix of them, at
 any truncation and seed. A click keeps an image; what is kept can be varied a little,
-moved along the directions in which pictures change most, shown at all truncations, and
-walked through in a film. Give it a picture of yours, and it keeps the module's image
-that is most like it. Each picture can be downloaded, with its latents and with the
-command of `biggan_tf.sample` that makes it again.
+moved along the directions in which pictures change most, shown at up to eleven
+truncations, and walked through in a film. Give it a picture of yours, and it keeps the
+module's image that is most like it. Each picture can be downloaded, with its latents
+and with the command of `biggan_tf.sample` that makes it again.
 
 The address is printed. Only this machine can open it; --host=0.0.0.0 lets everybody in
 who can reach the machine. Ctrl-C ends the program.

@@ -103,6 +103,11 @@ def write(
             _write_animation(temporary, kind, frames, rate)
 
 
+def memory_of(path: str | os.PathLike[str], frames: int, pixels: int) -> int:
+    """Returns how many bytes Pillow, which writes .gif and .webp, keeps of a film."""
+    return frames * pixels * {".gif": 1, ".webp": 4}.get(Path(path).suffix.lower(), 0)
+
+
 def check_writer(path: str | os.PathLike[str], rate: int) -> None:
     """Raises BadInput if what writes MP4 is not installed, or a GIF is too fast."""
     kind = Path(path).suffix.lower()

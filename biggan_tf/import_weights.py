@@ -69,7 +69,7 @@ _OPTIMIZERS = flags.DEFINE_list(
 _PATH = flags.DEFINE_string(
     "path",
     None,
-    "huggingface, tfhub: the folder, .tar.gz or .zip of it, or a file in it.",
+    "huggingface, tfhub: the folder, a .tar.gz or .zip of it, or its main file.",
 )
 
 
@@ -166,6 +166,8 @@ def _write(
     try:
         config.claim(temporary)
         data_json.write(temporary, data)
+        told = {"source": _SOURCE.value, "discriminator": _its_discriminator(published)}
+        files.write_json(temporary / run.IMPORTED, told)
         Checkpoints(temporary / "checkpoints", gan).save(0)
         if data.num_classes == published.num_classes:
             standing.save_published(temporary, published.statistics(), step=0)
@@ -174,15 +176,22 @@ def _write(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _its_discriminator(published: weights.Published) -> str:
+    """Returns which D stands beside the weights."""
+    if published.discriminator:
+        return "published"
+    return "afresh" if flags.FLAGS.gin_file else "stub"
+
+
 def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> None:
-    gin_files = flags.FLAGS.gin_file
     description = weights.describe(published.generator_arguments)
     print(f"{description}: all tensors fit.")
     if published.note:
         print(published.note)
     if not published.discriminator:
-        fate = "it starts afresh" if gin_files else "a stub stands in"
-        print(f"There was no D: {fate}.")
+        stub = "a stub stands in, which is neither exported nor trained"
+        told = {"afresh": "it starts afresh", "stub": stub}
+        print(f"There was no D: {told[_its_discriminator(published)]}.")
     if data.num_classes != published.num_classes:
         print(
             f"The data has {data.num_classes} classes: class embeddings start afresh, "
@@ -192,7 +201,7 @@ def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> No
         print(f"Adam of the {name} goes on after {updates:,} updates.")
     there, recipe = map(shlex.quote, (str(model_dir), f"{model_dir}/config.gin"))
     print(f"python -m biggan_tf.export --model_dir={there}")
-    if gin_files:
+    if flags.FLAGS.gin_file:
         print(f"python -m biggan_tf.train --gin_file={recipe} --model_dir={there}")
 
 

@@ -182,7 +182,7 @@ class _Loop:
     def read(self, stop: Sequence[int]) -> None:
         """Opens the stream of real images where the run is.
 
-        They are decoded first, to stay in memory, if a whole epoch or more is to come;
+        They are decoded first, to stay in memory, if more than an epoch is to come;
         a request in `stop` ends that.
         """
         plan = self._plan

@@ -42,7 +42,7 @@ def main() -> None:
     if Path(_OUTPUT.value).exists():
         raise BadInput(f"--output={_OUTPUT.value} is there already.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
-    strategy = distribution.make_strategy()
+    strategy = distribution.of_one_process()
     with strategy.scope():
         network = features.load(_NETWORK.value)
     reads = f"--split={_SPLIT.value}" if _SPLIT.value == "held_out" else ""

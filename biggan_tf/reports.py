@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -88,22 +89,43 @@ def sample_sheets(folder: Path, name: str) -> dict[int, Path]:
     return {int(match[1]): path for match, path in found if match}
 
 
-def training_film(folder: Path) -> list[np.ndarray]:
-    """Returns a run's sheets of G's average, uint8 [h, w, 3]: the same latents in all.
+class TrainingFilm(NamedTuple):
+    """A run's sheets of G's average: the same latents in all."""
 
-    Raises BadInput if there are none, or a run was resumed with sheets of other sizes.
-    """
+    sheets: list[Path]
+    height: int  # pixels
+    width: int
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yields uint8 [height, width, 3]; BadInput if a sheet is damaged."""
+        for path in self.sheets:
+            with _naming(path):
+                yield _read(path)
+
+
+def training_film(folder: Path) -> TrainingFilm:
+    """Raises BadInput if a run has no two sheets, or some of another size."""
     paths = [path for _, path in sorted(sample_sheets(folder, "average").items())]
-    try:
-        sheets = [_read(path) for path in paths]
-    except OSError as error:
-        raise BadInput(f"--model_dir={folder}: {error}; remove that sheet.") from error
-    if len({sheet.shape for sheet in sheets}) != 1 or len(sheets) < 2:
+    sizes = set()
+    for path in paths:
+        with _naming(path), _opened(path) as image:
+            sizes.add(image.size)
+    if len(sizes) != 1 or len(paths) < 2:
         raise BadInput(
             f"--model_dir={folder}: a film needs two sheets or more of one size in its "
-            f"samples/, which monitor.samples_every_steps writes; it has {len(sheets)}."
+            f"samples/, which monitor.samples_every_steps writes; it has {len(paths)}."
         )
-    return sheets
+    [(width, height)] = sizes
+    return TrainingFilm(paths, height, width)
+
+
+@contextlib.contextmanager
+def _naming(sheet: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        run = sheet.parent.parent
+        raise BadInput(f"--model_dir={run}: {error}; remove that sheet.") from error
 
 
 def points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, float]]]:
@@ -176,13 +198,19 @@ def _picture_of(path: Path, caption: str) -> str:
         return f"<p>{html.escape(str(error))}.</p>"
 
 
-def _read(path: Path) -> np.ndarray:
-    """Reads a picture; OSError, which names it, if it is damaged or too large."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Opens a picture; OSError, which names it, if it is damaged or too large."""
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            yield image
     except Exception as error:  # a broken picture can raise anything
         raise OSError(f"{path} cannot be read ({error})") from error
+
+
+def _read(path: Path) -> np.ndarray:
+    with _opened(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _picture(pixels: np.ndarray, caption: str) -> str:

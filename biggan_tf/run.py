@@ -1,7 +1,8 @@
 """A model directory: what a run writes there, and how it is read back.
 
 `config.gin` (see `config`), `data.json` (see `data_json`), `checkpoints/` (see
-`checkpoints`), `statistics.npz` of published weights, `rewind.json` and `run.lock`.
+`checkpoints`), `statistics.npz` and `imported.json` of published weights, `rewind.json`
+and `run.lock`.
 `monitor` writes the logs and `evaluation` the scores.
 """
 
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import tensorflow as tf
@@ -139,6 +140,10 @@ def check_names(folder: Path) -> None:
 
 # --- a trained model ------------------------------------------------------------------
 
+# In a model directory of imported weights: their `source`, and which `discriminator` is
+# with them: "published", "afresh" or a "stub".
+IMPORTED = "imported.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
@@ -152,6 +157,7 @@ class Trained:
     latents: LatentOptions
     weights: dict[str, np.ndarray]  # G's variables by path, its weights averaged
     published: PublishedStatistics | None  # those that came with published weights
+    imported: Mapping[str, Any]  # of weights that were not trained since: `IMPORTED`
 
 
 def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
@@ -172,8 +178,22 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     path, weights = found
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
-    statistics = load_published(folder, step)
-    return Trained(folder, path, step, data, spec, latents, weights, statistics)
+    published, imported = load_published(folder, step), _imported(folder, step)
+    return Trained(
+        folder, path, step, data, spec, latents, weights, published, imported
+    )
+
+
+def _imported(folder: Path, step: int) -> dict[str, Any]:
+    """Returns what `IMPORTED` tells of a checkpoint; {} once it was trained."""
+    path = folder / IMPORTED
+    if step or not path.is_file():
+        return {}
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        told = f"--model_dir={folder}: its {IMPORTED} cannot be read ({error})."
+        raise BadInput(told) from error
 
 
 def check_fit(
@@ -248,6 +268,11 @@ def check_takes_over(
                 f"{there.index(name)} there and {number} in {spec.name}; give data "
                 "with its classes in the order of that run's data.json."
             )
+    if _imported(folder, checkpoints.step_of(path)).get("discriminator") == "stub":
+        raise BadInput(
+            f"--continue_from={source}: it has a stub for D, since none was published; "
+            "import the weights again, with the recipe as --gin_file."
+        )
     for network, network_spec in (("generator", g), ("discriminator", d)):
         try:
             weights = checkpoints.read_weights(path, network)

@@ -113,7 +113,8 @@ class Sampler:
         truncation = tf.constant(truncation, tf.float32)
         size = max(1, 64 * 128**2 // self.image_size**2)
         parts = [slice(start, start + size) for start in range(0, len(z), size)]
-        drawn = [self.draw(z[part], y[part], truncation) for part in parts]
+        with process.without_tf32():  # as scores see them
+            drawn = [self.draw(z[part], y[part], truncation) for part in parts]
         drawn = np.concatenate(drawn)
         if np.isnan(drawn).any():
             raise BadInput(

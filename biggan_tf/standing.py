@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import distribution, files, latents
+from biggan_tf import distribution, files, latents, process
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
@@ -219,7 +219,8 @@ class Accumulator:
         """
         root, total = latents.root_seed(seed), None
         for index in range(passes):
-            found = self.one_pass(truncation, latents.fold(root, index))
+            with process.without_tf32():  # as scores see its images
+                found = self.one_pass(truncation, latents.fold(root, index))
             found = [value.numpy().astype(np.float64) for value in found]
             total = found if total is None else [a + b for a, b in zip(total, found)]
         return [value / passes for value in total]

@@ -281,7 +281,7 @@ def test_numbers_are_the_same_from_files_and_from_memory(small_source):
 def test_images_are_kept_only_if_they_fit(small_source):
     needed = COUNT * 32 * 32 * 3
     for share, said in (
-        (0.5, "training decodes its images once and keeps them: 0.000 GiB, within"),
+        (0.5, "an epoch decodes its images once and keeps them: 0.000 GiB, within"),
         (needed / 2**60, "training decodes its images anew in every epoch: 0.000 GiB"),
         (0.0, ""),
     ):

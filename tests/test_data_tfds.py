@@ -13,8 +13,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from biggan_tf import config, data
-from biggan_tf.api import scores
+from biggan_tf.api import real_images
 from biggan_tf.data import tfds_source
+from biggan_tf.data_json import TrainedOn
 from biggan_tf.errors import BadInput
 
 
@@ -154,14 +155,27 @@ def test_held_out_images_may_have_been_trained_on(data_dir, capsys):
     source = load("grey_train_only", data_dir)
     trained_on = source.fingerprint("train")
     config.parse([], [f"data.data_dir = {data_dir!r}"])
+    capsys.readouterr()
     for images, said in (
         (trained_on, ""),
         ("", "trained on images held out of grey_t"),
     ):
-        model = scores._Model("", (), source.spec, None, None, images)
-        scores._real_images(model, "tfds:grey_train_only", "held_out", False)
+        model = TrainedOn(source.spec, images)
+        real_images.images_for(model, "tfds:grey_train_only", "held_out", False)
         told = capsys.readouterr().out
         assert said in told if said else not told
+
+
+def test_data_that_are_not_there_are_not_said_to_be_others(data_dir, tmp_path, capsys):
+    source = load("grey_train_only", data_dir)
+    bound = {"source": "tfds", "name": "grey_train_only", "data_dir": str(tmp_path)}
+    bound["image_size"] = source.spec.image_size
+    config.parse([], [f"data.{name} = {value!r}" for name, value in bound.items()])
+    capsys.readouterr()
+    model = TrainedOn(source.spec, source.fingerprint("train"))
+    real = real_images.images_for(model, None, "train", False)
+    assert real.fingerprint("train") == ""
+    assert not capsys.readouterr().out
 
 
 def test_slices_of_files_are_disjoint_and_whole_while_they_are_shuffled(data_dir):

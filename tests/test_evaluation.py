@@ -24,8 +24,9 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
-from biggan_tf.api import scores
+from biggan_tf.api import real_images, scores
 from biggan_tf.checkpoints import Checkpoints, read_average, read_best, sha256
+from biggan_tf.data_json import TrainedOn
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
@@ -601,6 +602,16 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_process_makes_all_scores_and_references(tmp_path):
+    bound = "--gin_param=distribution.kind = 'multi_worker'"
+    data = "--data=embedded", "--network=lite0_32"
+    scored = [f"--module={tmp_path}", *data, bound]
+    made = [*data, "--image_size=32", f"--output={tmp_path / 'x.npz'}", bound]
+    for command, line in (("evaluate", scored), ("make_reference", made)):
+        [outcome] = called(f"biggan_tf.{command}", line)
+        assert "'multi_worker': take another kind; one process" in outcome.complaint
+
+
 def test_a_run_on_all_images_of_a_folder_has_none_held_out(tmp_path):
     shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
     path = tmp_path / "run" / "data.json"
@@ -630,33 +641,40 @@ def test_images_that_a_run_was_trained_on_are_not_held_out(
 
     def model(**options):
         found = data.load(image_size=32, source="folder", path=str(ours), **options)
-        images = found.fingerprint("train")
-        return scores._Model("", (), found.spec, None, None, images)
+        return TrainedOn(found.spec, found.fingerprint("train"))
 
     def look(model, folder, split):
-        return scores._real_images(model, f"folder:{folder}", split, False).spec
+        return real_images.images_for(model, f"folder:{folder}", split, False).spec
 
     all_of_them, some = model(held_out_for=""), model(held_out_for="x")
     assert look(all_of_them, copy, "train").train_images == 40
+    assert look(some, copy, "train").train_images == 36
     assert look(some, copy, "held_out").held_out_images == 4
     assert look(some, ours, "held_out").held_out_images == 4
     (copy / "a" / "0.png").rename(tmp_path / "0.png")
-    for unknown in (all_of_them, some, some._replace(content_sha256="")):
+    assert look(some, copy, "train").train_images == 39  # it is another folder now
+    for unknown in (all_of_them, some, dataclasses.replace(some, content_sha256="")):
         look(unknown, copy, "train")
         assert not capsys.readouterr().out
         look(unknown, copy, "held_out")
         assert f"trained on images held out of {copy}" in capsys.readouterr().out
     monkeypatch.chdir(copy)  # which no module has for its own
     unnamed = data.DataSpec("", "", 32, 2, ("a", "b"), 0, 0, "", "")
-    module = some._replace(content_sha256="", data=unnamed)
+    module = TrainedOn(unnamed)
     look(module, ".", "held_out")
     assert "may have been trained on images held out of" in capsys.readouterr().out
     (tmp_path / "0.png").rename(copy / "a" / "0.png")
-    for folder in (ours, copy):
-        with pytest.raises(BadInput, match=r"held_out: take .*trained on all of"):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for folder, end in (
+        (ours, ours),
+        ("~/ours", ours),
+        (copy, f"{ours}, which are those of --data=folder:{copy}"),
+    ):
+        told = f"held_out: take .*trained on all of {end}\\.$"
+        with pytest.raises(BadInput, match=told):
             look(all_of_them, folder, "held_out")
     assert not capsys.readouterr().out
-    look(some._replace(others_before=True), ours, "held_out")
+    look(dataclasses.replace(some, others_before=True), ours, "held_out")
     assert "may have seen some of those held out now" in capsys.readouterr().out
     Image.new("RGB", (32, 32), "blue").save(ours / "a" / "new.png")
     look(all_of_them, ours, "train")

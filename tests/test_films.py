@@ -154,11 +154,14 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
         api.film(large, path, walks=97)
     wide = dataclasses.replace(SAMPLER, latent_size=1000)
+    picture = tmp_path.with_suffix(".png")
+    images.write(picture, np.zeros([8, 8, 3], np.uint8))
     for draw in (
         lambda: api.sample(large, columns=10**6),
         lambda: api.film(wide, path, walks=100, seconds=600, rate=100),
         lambda: api.film(large, tmp_path / "x.gif", seconds=600, rate=50),
         lambda: api.film(large, tmp_path / "x.webp", seconds=600, rate=50),
+        lambda: api.project(large, picture, tmp_path / "x.webp", steps=10_000),
     ):
         with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
             draw()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import struct
 import types
@@ -114,6 +115,21 @@ def test_a_film_shows_every_sheet(run_folder, tmp_path):
             film.seek(frame)
             means.append(np.asarray(film.convert("RGB")).mean())
     np.testing.assert_allclose(means, np.linspace(0, 250, SHEETS), atol=3)
+
+
+def test_a_film_that_has_no_room_in_memory_is_refused_before_work(tmp_path):
+    samples = tmp_path / "samples"
+    first = samples / "0000001_average.png"
+    samples.mkdir()
+    images.write(first, np.zeros([4000, 4000, 3], np.uint8))
+    for step in range(2, 3001):
+        os.link(first, samples / f"{step:07}_average.png")
+    with pytest.raises(BadInput, match=r"x\.webp: 3,000 sheets need .* GiB of memory"):
+        biggan_tf.report(tmp_path, output=tmp_path / "x.webp")
+    first.unlink()
+    first.write_bytes(b"no picture")
+    with pytest.raises(BadInput, match="0000001_average.png cannot .* remove that she"):
+        biggan_tf.report(tmp_path, output=tmp_path / "x.webp")
 
 
 def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from doors import called
 from importing import export, restore, restore_gan
 
+import biggan_tf
 from biggan_tf import config, loop, networks, run, standing, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
@@ -340,6 +341,10 @@ def test_an_imported_model_is_exported_as_it_was_published(imported):
     np.testing.assert_allclose(found, arrays["eval/images"], atol=1e-5)
     again = module.images(arrays["in/z"], arrays["in/y"], 0.5)
     np.testing.assert_array_equal(found, again)  # there is one set of statistics
+    card = (model_dirs["plain"] / "export" / "README.md").read_text()
+    assert "that others trained, imported as `biggan_pytorch`" in card
+    assert "training steps" not in card
+    assert "Trained with" not in card
 
 
 def test_statistics_are_measured_on_request(imported):
@@ -392,6 +397,21 @@ def test_other_classes_start_afresh(imported):
         averages["condition/embedding/kernel"], gan.generator.condition.embedding.kernel
     )
     assert not (model_dirs["other classes"] / "statistics.npz").exists()
+
+
+def test_a_discriminator_that_was_not_published_is_not_exported(imported, tmp_path):
+    model_dirs, _ = imported
+    for name in ("plain", "no D"):
+        with pytest.raises(BadInput, match="--with_discriminator: .* without D"):
+            biggan_tf.export(model_dirs[name], with_discriminator=True)
+    bindings = {
+        "data.source": "embedded",
+        "data.image_size": 32,
+        "train.total_steps": 1,
+    }
+    begun = {"continue_from": model_dirs["plain"]}
+    with pytest.raises(BadInput, match="has a stub for D, since none was published"):
+        biggan_tf.train(model_dir=tmp_path / "x", bindings=bindings, **begun)
 
 
 def test_a_discriminator_that_was_not_published_starts_afresh(imported):

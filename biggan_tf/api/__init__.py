@@ -7,7 +7,7 @@
     images = biggan_tf.sample(module, labels="Bag,Sandal", truncation=0.5)
     scores = biggan_tf.evaluate(module, data="embedded", network="lite0_64")
 
-The command lines call the same functions. Each call has bindings of its own, so calls
+Most command lines call the same functions. Each call has bindings of its own, so calls
 with different ones may follow each other in a process, or run in different threads.
 What the caller can mend is raised as BadInput.
 """

@@ -14,7 +14,7 @@ from biggan_tf.api.arguments import PathLike, as_path, check_apart
 from biggan_tf.api.samples import as_classes, opened
 from biggan_tf.api.walks import film_path
 from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, check_text
-from biggan_tf.data import folder
+from biggan_tf.data import folder, memory
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import Row
 from biggan_tf.standing import GRIDS
@@ -78,6 +78,7 @@ def project(
     if path:
         is_film = path.suffix.lower() in images.FILM_FORMATS
         images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
+        _check_memory(sampler, path, steps + 1 + rate)
     states = projection.search(
         *(sampler, target, classes, truncation),
         **{"steps": steps, "starts": starts, "seed": seed},
@@ -100,6 +101,13 @@ def _output(output: PathLike, rate: int) -> tuple[Path, int]:
     formats = (*images.FORMATS, ".npz", *images.FILM_FORMATS)
     images.check_output(str(path), "--output", formats)
     return path, rate
+
+
+def _check_memory(sampler: Sampler, path: Path, frames: int) -> None:
+    """Raises BadInput if a film of the search would have no room in memory."""
+    pixels = 2 * images.side_in_sheet(sampler.image_size) ** 2
+    needed = films.memory_of(path, frames, pixels)
+    memory.check_room(needed, f"steps: {frames:,} frames", "take fewer, or .mp4")
 
 
 def _shown(steps: int) -> list[int]:

@@ -123,6 +123,7 @@ def export(
         family=trained.spec.family,
         data=trained.data.name,
         config=(model_dir / "config.gin").read_text(encoding="utf-8"),
+        imported_from=trained.imported.get("source", ""),
     )
     beside = {
         "README.md": text.encode(),
@@ -174,6 +175,11 @@ def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
 
 def _discriminator(trained: run.Trained) -> Network:
     """Makes D of the same checkpoint, for inference."""
+    if trained.imported.get("discriminator", "published") != "published":
+        raise BadInput(
+            f"--with_discriminator: the weights in {trained.folder} came without D, "
+            "and the D there is not trained; leave the flag out."
+        )
     spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
     weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
     run.check_fit(trained.checkpoint, weights, spec)

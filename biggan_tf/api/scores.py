@@ -31,6 +31,7 @@ from biggan_tf.api.arguments import (
     bind,
     check_checkpoint,
 )
+from biggan_tf.api.real_images import images_for
 from biggan_tf.api.samples import opened
 from biggan_tf.checks import (
     LARGEST_SEED,
@@ -67,11 +68,13 @@ class _Model(NamedTuple):
 
     convention: str  # of truncation
     frequencies: tuple[float, ...]  # of the classes in training
-    data: datasets.DataSpec  # that it was trained on, as far as it is known
+    trained_on: data_json.TrainedOn  # as far as it is known
     folder: Path | None  # that it lies in
     sampler: Callable[[Sequence[float]], Sampler]  # with statistics of truncations
-    content_sha256: str = ""  # see `data_json.TrainedOn`
-    others_before: bool = False
+
+    @property
+    def spec(self) -> datasets.DataSpec:
+        return self.trained_on.spec
 
 
 def evaluate(
@@ -124,7 +127,7 @@ def evaluate(
             for room in (*OF_TRAINING, *(["data"] if data else [])):
                 config.forget(room)
         bind(gin_files, bindings, ROOMS)
-        strategy = distribution.make_strategy()
+        strategy = distribution.of_one_process()
         with strategy.scope():
             model = _run(model_dir, checkpoint) if model_dir else _module(module)
         flag = "--sweep" if curve else "--truncation"
@@ -133,8 +136,8 @@ def evaluate(
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
         folder = _folder(output_dir, model.folder, curve, neighbours)
-        real = _real_images(model, data, split, curve)
-        evaluation.check_classes(model.data.class_names, real.spec, names)
+        real = images_for(model.trained_on, data, split, curve)
+        evaluation.check_classes(model.spec.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
@@ -145,7 +148,7 @@ def evaluate(
         evaluator = evaluation.Evaluator(
             strategy, looked_at_by, real, names, num_images, split, file, **given
         )
-        evaluator.check(model.data.num_classes, model.data.image_size)
+        evaluator.check(model.spec.num_classes, model.spec.image_size)
         with strategy.scope():
             sampler = model.sampler(truncations)
         rows = [_score(evaluator, sampler, value, folder) for value in truncations]
@@ -206,112 +209,19 @@ def _run(model_dir: PathLike, checkpoint: str) -> _Model:
     def sampler(truncations: Sequence[float]) -> Sampler:
         return run.inference_generator(trained, export, truncations)[1]
 
-    there = data_json.read(trained.folder)
-    images = there.content_sha256, there.others_before
-    return _Model(
-        convention, frequencies, trained.data, trained.folder, sampler, *images
-    )
+    trained_on = data_json.read(trained.folder)
+    return _Model(convention, frequencies, trained_on, trained.folder, sampler)
 
 
 def _module(module: PathLike | Sampler) -> _Model:
     loaded = opened(module)
     sizes = loaded.image_size, loaded.num_classes, loaded.class_names
-    data = datasets.DataSpec("", "", *sizes, 0, 0, "", "")
+    unknown = data_json.TrainedOn(datasets.DataSpec("", "", *sizes, 0, 0, "", ""))
     folder = None
     if not (isinstance(module, Sampler) or files.is_address(module)):
         folder = as_path(module, "--module").absolute().parent
     frequencies = loaded.class_frequencies
-    return _Model(loaded.convention, frequencies, data, folder, lambda _: loaded)
-
-
-def _real_images(
-    model: _Model, named: PathLike | None, split: str, curve: bool
-) -> datasets.Data:
-    """Returns the data to compare with, its labels those of the model.
-
-    BadInput if images are to be held out of those that a run was trained on. A printed
-    line says so if a run's own data are not as they were, or if the model may have been
-    trained on images that are held out of other data.
-    """
-    of_model = model.data
-    if isinstance(named, os.PathLike):
-        named = f"folder:{os.fspath(named)}"
-    source, _, path = (named or "").partition(":")
-    its_own = named is None or (
-        source == "folder" == of_model.source
-        and os.path.realpath(path) == os.path.realpath(of_model.name)
-    )
-    readers = [f"--split={split}"] if split == "held_out" else []
-    readers += ["--sweep"] if curve else []
-    held_out_for = " and ".join(readers)
-    if of_model.holds_none_out:
-        if split == "held_out":
-            _check_unseen(model, named, its_own)
-        if its_own:
-            held_out_for = ""
-    real = _load(of_model, named, held_out_for)
-    if its_own:
-        _check_unchanged(model, real, split)
-    elif source != "embedded" and split == "held_out":
-        _say_what_is_unknown(model, real)
-    return real
-
-
-def _load(
-    of_model: datasets.DataSpec, named: str | None, held_out_for: str
-) -> datasets.Data:
-    given = {"before": of_model, "held_out_for": held_out_for}
-    if named is None:
-        return datasets.load(**given)
-    return datasets.named(named, of_model.image_size, "--data", **given)
-
-
-def _check_unseen(model: _Model, named: str | None, its_own: bool) -> None:
-    """Raises BadInput if these are the images of a run that was trained on all."""
-    told = "" if its_own else f", which are those of --data={named}"
-    if not its_own:
-        whole = _load(model.data, named, "").fingerprint("train")
-        if not whole or whole != model.content_sha256:
-            return
-    raise BadInput(
-        "--split=held_out: take --split=train, or other images with "
-        f"--data=folder:PATH; the run was trained on all of {model.data.name}{told}."
-    )
-
-
-def _say_what_is_unknown(model: _Model, real: datasets.Data) -> None:
-    """Prints that the model may have been trained on images that are held out here.
-
-    Not if it was trained on exactly the others, wherever they lay.
-    """
-    if real.fingerprint("train") != model.content_sha256:
-        told = f"the model may have been trained on images held out of {real.spec.name}"
-        print(told, flush=True)
-
-
-def _check_unchanged(model: _Model, real: datasets.Data, split: str) -> None:
-    """Prints that a run's images are others now; BadInput if held-out ones are asked.
-
-    A run that did not write down which images it had counts as unchanged.
-    """
-    if model.content_sha256 in ("", real.fingerprint("train")):
-        if model.others_before and split == "held_out":
-            print(
-                "the run was trained on other images before, and may have seen some of "
-                "those held out now",
-                flush=True,
-            )
-        return
-    others = (
-        f"was trained on other images than {real.spec.name} has to train on now "
-        "(other files, data.labels or data.held_out_fraction)"
-    )
-    if split == "held_out":
-        raise BadInput(
-            "--split=held_out: take --split=train, or other images with --data; "
-            f"the run {others}, so it may have seen what is held out now."
-        )
-    print(f"the run {others}", flush=True)
+    return _Model(loaded.convention, frequencies, unknown, folder, lambda _: loaded)
 
 
 def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:

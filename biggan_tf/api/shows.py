@@ -8,6 +8,7 @@ from pathlib import Path
 from biggan_tf import files, films, images, reports
 from biggan_tf.api.arguments import PathLike, as_path
 from biggan_tf.checks import as_whole
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 
 
@@ -48,8 +49,11 @@ def report(
     else:
         rate = as_whole("rate", rate, 1, 100)  # sheets a second
         films.check_writer(path, rate)
-        sheets = reports.training_film(folder)
-        images.check_pixels(path, *sheets[0].shape[:2])
-        films.write(path, iter(sheets), rate)
+        film = reports.training_film(folder)
+        images.check_pixels(path, film.height, film.width)
+        count = len(film.sheets)
+        needed = films.memory_of(path, count, film.height * film.width)
+        memory.check_room(needed, f"--output={path}: {count:,} sheets", "take .mp4")
+        films.write(path, film.frames(), rate)
     print(path)
     return path

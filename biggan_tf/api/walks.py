@@ -116,11 +116,10 @@ def _frames(seconds: float, rate: int) -> int:
 
 def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None:
     """Raises BadInput if so many frames have no room in memory."""
-    # z and y, which are made in parts; and Pillow keeps all frames of .gif and .webp.
+    # z and y, which are made in parts
     needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)
-    bytes_of_pixel = {".gif": 1, ".webp": 4}.get(path.suffix.lower(), 0)
-    pixels = frames * tiles * images.side_in_sheet(sampler.image_size) ** 2
-    needed += pixels * bytes_of_pixel
+    pixels = tiles * images.side_in_sheet(sampler.image_size) ** 2
+    needed += films.memory_of(path, frames, pixels)
     memory.check_room(needed, f"seconds: {frames:,} frames", "take fewer, or less rate")
 
 

@@ -69,11 +69,11 @@ def check_claim(model_dir: str | os.PathLike[str]) -> bool:
             if name not in free_bindings()
         ]
         if refused:
-            further = f"--continue_from={model_dir} with another --model_dir"
             raise BadInput(
                 f"--model_dir={model_dir} belongs to another config "
                 f"({', '.join(refused[:3])}{', ...' * (len(refused) > 3)}): take the "
-                f"values there, or {further}."
+                "values there, or name another --model_dir, which takes over networks "
+                f"of the same architecture with --continue_from={model_dir}."
             )
     return True
 

@@ -217,9 +217,8 @@ class Data:
             return [f"{anew} this run began with fractions of 8-bit levels"]
         if not self._fits:
             return [f"{anew} {size} are more than {share}"]
-        return [
-            f"training decodes its images once and keeps them: {size}, within {share}"
-        ]
+        once = "training of more than an epoch decodes its images once and keeps them:"
+        return [f"{once} {size}, within {share}"]
 
     @property
     def _bytes(self) -> int:

@@ -61,7 +61,7 @@ class SpectralLayer(Layer):
     """The base of dense layers, embeddings and convolutions; spectral norm is optional.
 
     Variables, stored in float32: `kernel` (W) and `bias`, which are trained; `u` and
-    `sigma` (the last estimate of sigma(W), for the monitor), which are not.
+    `sigma` (the last estimate of sigma(W), which checkpoints keep), which are not.
 
     Args:
         units: output channels.

@@ -147,7 +147,7 @@ def _rule(spec: GeneratorSpec) -> Rule:
         words[f"block{block}"] = f"Generator/GBlock_{block}"
     for side in spec.attention:
         words[f"attention{side}"] = "Generator/attention"
-    # Sigmas are not stored; only the monitor reads ours.
+    # Sigmas are not stored; nothing reads ours.
     return lambda path, _: (
         "" if path.endswith("/sigma") else matching.rename(path, words, "/"),
         None,
