@@ -293,31 +293,28 @@ def _check_relations(plan: Plan) -> None:
 
 def _check_xla(plan: Plan, regularisers: Collection[str]) -> None:
     """Raises BadInput if XLA is to compile what it cannot."""
-    train = plan.train
-    if not train.jit_compile:
+    if isinstance(plan.strategy, tf.distribute.TPUStrategy):
+        asked, instead = "distribution.kind = 'tpu'", "another kind"
+    elif plan.train.jit_compile:
+        asked, instead = "train.jit_compile = True", "False"
+    else:
         return
     if not distribution.xla_can_compile(plan.strategy):
         raise BadInput(
-            "train.jit_compile = True: take False, or distribution.kind = "
-            "'one_device'; XLA cannot compile an update of "
+            f"{asked}: take {instead}, or distribution.kind = 'one_device'; XLA cannot "
+            "compile an update of "
             f"{plan.strategy.num_replicas_in_sync} replicas on CPUs."
         )
     half = "mixed_float16" in (plan.generator.precision, plan.discriminator.precision)
     if half and not isinstance(plan.strategy, tf.distribute.OneDeviceStrategy):
         raise BadInput(
-            "train.jit_compile = True with precision = 'mixed_float16': take False, or "
-            "distribution.kind = 'one_device'; XLA cannot skip an update of replicas."
+            f"{asked} with precision = 'mixed_float16': take {instead}, or "
+            "'mixed_bfloat16'; XLA cannot skip an update of replicas."
         )
     if "sigma0" in regularisers:
         raise BadInput(
-            "train.jit_compile = True with sigma0.*: take False, or leave sigma0.* "
-            "out; XLA, on CPUs at least, ends the process in its singular values."
-        )
-    attention = plan.generator.attention or plan.discriminator.attention
-    if train.deterministic and attention:
-        raise BadInput(
-            "train.jit_compile = True with train.deterministic = True: take False of "
-            "one; XLA has no deterministic gradient of self-attention's max pooling."
+            f"{asked} with sigma0.*: take {instead}, or leave sigma0.* out; XLA, on "
+            "CPUs at least, ends the process in its singular values."
         )
 
 

@@ -166,7 +166,7 @@ def test_initializers(make):
 
     glorot = kernel("glorot", 100, 80)
     area = 9 if make is layers.SpectralConv2D else 1
-    limit = np.sqrt(6 / (area * (100 + 80)))
+    limit = np.float32(np.sqrt(6 / (area * (100 + 80))))
     assert 0.99 * limit < np.abs(glorot).max() <= limit
     assert abs(glorot.std() - limit / np.sqrt(3)) < 0.02 * limit
 

@@ -213,6 +213,30 @@ def test_attention_in_chunks_is_attention(dtype, monkeypatch):
         np.testing.assert_allclose(ours, right, atol=TOLERANCE[dtype] * scale)
 
 
+def test_chunks_have_derivatives_inside_a_condition(monkeypatch):
+    """As R1 needs them that is computed every n steps."""
+    inputs = [tf.constant(x, tf.float32) for x in (QUERIES, KEYS, VALUES)]
+
+    def penalty(*inputs: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = tf.square(attention.attend_in_chunks(*map(tf.sin, inputs)))
+        return sum(tf.reduce_sum(tf.square(g)) for g in tape.gradient(y, inputs))
+
+    @tf.function(autograph=False)
+    def found(now: tf.Tensor, *inputs: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as outer:
+            outer.watch(inputs)
+            value = tf.cond(now, lambda: penalty(*inputs), lambda: 0.0)
+        return outer.gradient(value, inputs)
+
+    whole = found(tf.constant(True), *inputs)
+    monkeypatch.setattr(attention, "LARGEST_SCORES", 3 * 6 * 5)
+    chunked = tf.function(found.python_function, autograph=False)
+    for ours, right in zip(chunked(tf.constant(True), *inputs), whole):
+        np.testing.assert_allclose(ours, right, rtol=1e-4, atol=1e-5)
+
+
 def test_chunks_are_chosen_by_shape_alone():
     biggan128, biggan256 = (64**2, 32**2), (128**2, 64**2)  # queries, keys of G
     assert attention.chunk_count(8, *biggan128) == 1

@@ -1,13 +1,18 @@
 """What a TPU would run compiles with XLA; where it cannot, that is said."""
 
+import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from biggan_tf import config, loop
+from biggan_tf import config, loop, plan
 from biggan_tf.errors import BadInput
+from biggan_tf.layers.attention import max_pool
 
 TOOL = Path(__file__).parents[1] / "tools" / "check_xla.py"
 
@@ -31,25 +36,44 @@ def test_several_replicas_are_refused():
         loop.make_plan()
 
 
-@pytest.mark.parametrize(
-    ("binding", "told"),
-    [
-        ("train.deterministic = True", "deterministic = True: take False of one"),
-        ("sigma0.clamp = True", "train.jit_compile = True with sigma0"),
-    ],
-)
-def test_what_xla_cannot_compile_is_refused(binding, told):
-    plain = ["train.deterministic = False", "sigma0.target = 0.5"]
-    if "sigma0" not in binding:
-        plain = plain[:1]
-    config.parse(["test.gin"], ["train.jit_compile = True", *plain, binding])
-    with pytest.raises(BadInput, match=told):
+def test_what_xla_cannot_compile_is_refused():
+    sigma0 = ["sigma0.clamp = True", "sigma0.target = 0.5"]
+    config.parse(["test.gin"], ["train.jit_compile = True", *sigma0])
+    with pytest.raises(BadInput, match=r"train.jit_compile = True with sigma0"):
         loop.make_plan()
-    config.clear()
-    both = ["generator.attention = ()", "discriminator.attention = ()"]
-    if "sigma0" not in binding:  # without attention it can
-        config.parse(["test.gin"], ["train.jit_compile = True", binding, *both])
-        loop.make_plan()
+
+
+def test_a_tpu_compiles_with_xla_whatever_jit_compile_says(monkeypatch):
+    config.parse(["test.gin"], ["generator.precision = 'mixed_float16'"])
+    made = loop.make_plan()
+    strategy = object.__new__(tf.distribute.TPUStrategy)
+    monkeypatch.setattr(plan.distribution, "xla_can_compile", lambda _: True)
+    on_tpu = dataclasses.replace(made, strategy=strategy)
+    with pytest.raises(BadInput, match="'tpu' with precision = 'mixed_float16': take"):
+        plan._check_xla(on_tpu, ())
+
+
+def test_pooling_has_the_same_derivatives_with_xla():
+    """The second derivatives of `tf.nn.max_pool2d` are others there."""
+    rng = np.random.default_rng(0)
+    near = tf.constant(1 + 1e-3 * rng.normal(size=[2, 8, 8, 3]), tf.float32)
+    weights = tf.constant(rng.normal(size=[2, 4, 4, 3]), tf.float32)
+
+    def penalty(pool: Callable, x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = tf.reduce_sum(weights * pool(x) ** 3)
+            found = tf.reduce_sum(tape.gradient(y, x) ** 2)
+        return outer.gradient(found, x)
+
+    right = penalty(lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"), near)
+    compiled = tf.function(penalty, autograph=False, jit_compile=True)
+    np.testing.assert_allclose(compiled(max_pool, near), right, rtol=1e-5)
+    ties = tf.round(near)  # all are 1: the first of a square takes the gradient
+    expected = penalty(lambda x: tf.nn.max_pool2d(x, 2, 2, "VALID"), ties)
+    np.testing.assert_allclose(penalty(max_pool, ties), expected, rtol=1e-6)
 
 
 COMPILED = """

@@ -50,13 +50,27 @@ class SelfAttention(Layer):
             return tf.reshape(features, [-1, height * width, channels])
 
         theta = flat(self.theta(x, training=training))
-        phi = flat(tf.nn.max_pool2d(self.phi(x, training=training), 2, 2, "VALID"))
-        g = flat(tf.nn.max_pool2d(self.g(x, training=training), 2, 2, "VALID"))
+        phi = flat(max_pool(self.phi(x, training=training)))
+        g = flat(max_pool(self.g(x, training=training)))
         attended = attend_in_chunks(theta, phi, g)
         attended = tf.reshape(attended, [-1, *x.shape[1:3], g.shape[-1]])
         o = self.o(attended, training=training)
         gamma = value_of(self.gamma)
         return x + wide.multiply_add(o, gamma, tf.zeros_like(gamma))
+
+
+def max_pool(x: tf.Tensor) -> tf.Tensor:
+    """Returns the maxima of 2x2 positions, [batch, h / 2, w / 2, channels]; h, w even.
+
+    They are those of `tf.nn.max_pool2d`; but of that XLA computes a wrong second
+    derivative, which R1 needs, and has no deterministic first one.
+    """
+    _, height, width, channels = x.shape
+    pairs = tf.reshape(x, [-1, height, width // 2, 2 * channels])
+    rows = tf.maximum(*tf.split(pairs, 2, axis=-1))
+    pairs = tf.reshape(rows, [-1, height // 2, width * channels])
+    pooled = tf.maximum(*tf.split(pairs, 2, axis=-1))
+    return tf.reshape(pooled, [-1, height // 2, width // 2, channels])
 
 
 def attend(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tensor:
@@ -84,7 +98,7 @@ def attend_in_chunks(theta: tf.Tensor, phi: tf.Tensor, g: tf.Tensor) -> tf.Tenso
         def gradient(dy: tf.Tensor) -> tuple:
             d_thetas, d_phi, d_g, last = [], 0.0, 0.0, dy
             for part, d_part in zip(tf.split(theta, count, 1), tf.split(dy, count, 1)):
-                inputs = [after(last, part), phi, g]
+                inputs = [after(last, part), tf.identity(phi), tf.identity(g)]
                 with tf.GradientTape(watch_accessed_variables=False) as tape:
                     tape.watch(inputs)
                     y = attend(*inputs)
