@@ -35,9 +35,10 @@ class Checkpoints:
     nothing can be read, last. So a checkpoint that was cut off or damaged is noticed,
     and the one before it is taken.
 
-    The `keep_last` newest checkpoints stay. Those of every `keep_every_steps` (0: none)
-    stay for good, in the folder `kept`. Without `write`, as in a worker that is
-    not the chief, nothing is saved.
+    The `keep_last` newest checkpoints of every `every_steps` stay, and the newest of
+    all, which an interrupted run may have left between two of these. Those of every
+    `keep_every_steps` (0: none) stay for good, in the folder `kept`. Without `write`,
+    as in a worker that is not the chief, nothing is saved.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class Checkpoints:
         keep_last: int = 3,
         keep_every_steps: int = 0,
         write: bool = True,
+        every_steps: int = 1,
     ):
         self._folder = Path(directory)
         self._checkpoint = tf.train.Checkpoint(gan=module)
         self._keep_last, self._keep_every_steps = keep_last, keep_every_steps
-        self._may_write = write
+        self._may_write, self._every_steps = write, every_steps
         self._step_on_disk: int | None = None  # what was saved or restored last
 
     def save(self, step: int) -> None:
@@ -67,8 +69,14 @@ class Checkpoints:
         self._step_on_disk = step
         found = _found(self._folder)
         newer = [path for path in found if step_of(path) > step]  # damaged ones
-        earlier = [path for path in found if step_of(path) < step]
-        _delete(newer + earlier[self._keep_last - 1 :])
+        _delete(newer + self._spare([path for path in found if step_of(path) <= step]))
+
+    def _spare(self, found: list[Path]) -> list[Path]:
+        """Returns which checkpoints need not stay, of those found, the newest first."""
+        regular = [path for path in found if step_of(path) % self._every_steps == 0]
+        stay = {found[0], *regular[: self._keep_last]}
+        others = [path for path in found if path not in stay]
+        return others[max(0, self._keep_last - len(stay)) :]
 
     def _write(self, folder: Path, step: int) -> None:
         path = folder / f"ckpt-{step}"

@@ -194,11 +194,12 @@ def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> No
         print(f"There was no D: {told[_its_discriminator(published)]}.")
     if data.num_classes != published.num_classes:
         print(
-            f"The data has {data.num_classes} classes: class embeddings start afresh, "
-            "and batch-norm statistics must be measured."
+            f"The data has {data.num_classes} classes: class embeddings and Adam start "
+            "afresh, and batch-norm statistics must be measured."
         )
-    for name, (updates, *_) in published.adam.items():
-        print(f"Adam of the {name} goes on after {updates:,} updates.")
+    else:
+        for name, (updates, *_) in published.adam.items():
+            print(f"Adam of the {name} goes on after {updates:,} updates.")
     there, recipe = map(shlex.quote, (str(model_dir), f"{model_dir}/config.gin"))
     print(f"python -m biggan_tf.export --model_dir={there}")
     if flags.FLAGS.gin_file:

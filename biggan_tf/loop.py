@@ -138,6 +138,7 @@ class _Loop:
             plan.train.keep_checkpoints,
             plan.train.keep_every_steps,
             write=workers.here_is_chief,
+            every_steps=plan.train.checkpoint_every_steps,
         )
         self._logs = None  # on all workers but the chief
         if workers.here_is_chief:

@@ -150,16 +150,10 @@ class TensorBoard:
 
 def environment(devices: Sequence[str]) -> str:
     """Returns in Markdown what a run depends on beside its configuration."""
-    git = ["git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(git, capture_output=True, text=True, timeout=10)
-        commit = done.stdout.strip() or "no checkout"
-    except (OSError, subprocess.TimeoutExpired):
-        commit = "unknown"
     rows = {
         "Python": platform.python_version(),
         "TensorFlow": tf.__version__,
-        "biggan_tf": f"{biggan_tf.__version__}, commit {commit}",
+        "biggan_tf": f"{biggan_tf.__version__}, {_checkout()}",
         "machine": platform.platform(),
         "devices": ", ".join(devices),
     }
@@ -170,6 +164,22 @@ def environment(devices: Sequence[str]) -> str:
             *(f"| {name} | {value} |" for name, value in rows.items()),
         ]
     )
+
+
+def _checkout() -> str:
+    """Returns which commit of this program runs, not of a project that it lies in."""
+    root = Path(__file__).resolve().parents[1]
+
+    def git(*words: str) -> str:
+        line = ["git", "-C", str(root), *words]
+        return subprocess.run(line, capture_output=True, text=True, timeout=10).stdout
+
+    try:
+        if git("rev-parse", "--show-toplevel").strip() != str(root):
+            return "no checkout"
+        return f"commit {git('describe', '--always', '--dirty').strip()}"
+    except (OSError, subprocess.TimeoutExpired):
+        return "commit unknown"
 
 
 class Progress:

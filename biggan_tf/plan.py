@@ -245,7 +245,8 @@ def _check_relations(plan: Plan) -> None:
     if plan.gan.augment_target is None and images != GanOptions.augment_images:
         raise BadInput(
             f"gan.augment_images = {images} with gan.augment_target = None: set that "
-            "too, for without it no share moves, or leave gan.augment_images out."
+            "too, for without it no share moves, or take gan.augment_images = "
+            f"{GanOptions.augment_images}, its default."
         )
     for room, options in (("monitor", monitor), ("evaluation", plan.evaluation)):
         for name, value in dataclasses.asdict(options).items():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import gin
 import pytest
+from doors import called
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -69,6 +70,19 @@ def test_later_files_and_then_params_win(write):
     second = write("second.gin", "paint.coats = 4\npaint.rate = 0.5\n")
     config.parse([first, second], ["paint.rate = 0.25", "paint.colour = 'blue'"])
     assert paint() == ("blue", 4, "wood", 0.25)
+
+
+def test_a_macro_whose_only_value_is_replaced_is_no_mistake(write):
+    inner = write("inner.gin", "many = 3\npaint.coats = %many\n")
+    config.parse([inner], ["paint.coats = 4"])
+    assert paint(surface="oak")[1] == 4
+    config.clear()
+    outer = write("outer.gin", "include 'inner.gin'\npaint.coats = 5\n")
+    config.parse([outer], [])
+    assert paint(surface="oak")[1] == 5
+    config.clear()
+    config.parse([inner, write("later.gin", "paint.coats = 6\n")], [])
+    assert paint(surface="oak")[1] == 6
 
 
 def test_include_is_found_beside_its_file_from_any_folder(write, tmp_path, monkeypatch):
@@ -729,6 +743,11 @@ def test_a_pipe_that_nobody_reads_is_one_line():
 def test_a_log_on_a_full_disk_is_one_line():
     found = _printing("config.run(lambda: print('x'))", closed=False)
     assert found.startswith("error: standard output: cannot be written (No space")
+
+
+def test_an_empty_flag_that_may_be_repeated_is_refused():
+    [outcome] = called("biggan_tf.train", ["--gin_file=test.gin", "--gin_param="])
+    assert outcome.complaint.startswith("--gin_param= is empty: give a value")
 
 
 def test_ctrl_c_is_one_line():

@@ -238,6 +238,8 @@ def test_classes_and_splits_follow_from_names_alone(tmp_path):
     source = load(make_folder(tmp_path / "one"), held_out_fraction=0.25)
     assert source.spec.class_names == ("a", "b")
     assert (source.spec.train_images, source.spec.held_out_images) == (16, 4)
+    assert source.class_counts("train") == source.spec.class_counts == (8, 8)
+    assert source.class_counts("held_out") == (2, 2)
     assert source.spec.source == "folder"
     for spoiled in ("a/.hidden.png", "a/notes.txt", ".git/x.png"):
         path = tmp_path / "one" / spoiled

@@ -269,6 +269,17 @@ def test_files_that_are_cut_off_are_counted_and_named(data_dir, tmp_path, cut):
         load("grey_train_only", str(tmp_path), prepare=False).check_ready()
 
 
+def test_files_that_go_while_they_are_read_end_in_one_sentence(data_dir, tmp_path):
+    load("grey_train_only", data_dir)
+    shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
+    source = load("grey_train_only", str(tmp_path), prepare=False)
+    batches = source.train_batches(4, seed=0)
+    shutil.rmtree(tmp_path / "grey_train_only")
+    with pytest.raises(BadInput, match="data: a file cannot be read .*grey_train_only"):
+        with data.sentences():
+            list(batches.take(20))
+
+
 def test_a_flipped_bit_and_a_broken_image_end_in_one_sentence(data_dir, tmp_path):
     """They are met while training, evaluating or preparing."""
     load("grey_train_only", data_dir)

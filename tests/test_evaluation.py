@@ -327,8 +327,10 @@ def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashio
     counts = 9, 1, *[700] * 8
     many.spec = dataclasses.replace(fashion.spec, class_counts=counts)
     evaluator(many, ("intra_fid",))  # held-out images are counted when they are read
-    with pytest.raises(BadInput, match="intra_fid with 1 real images of Trouser"):
-        evaluator(many, ("intra_fid",), split="train")
+    many.class_counts = {"train": counts, "held_out": counts[::-1]}.get
+    for split, lacks in (("train", "Trouser"), ("held_out", "Bag")):
+        with pytest.raises(BadInput, match=f"intra_fid with 1 real images of {lacks}"):
+            evaluator(many, ("intra_fid",), split=split)
 
 
 def test_a_run_says_that_its_scores_are_never_made():

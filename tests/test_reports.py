@@ -7,6 +7,7 @@ import io
 import os
 import re
 import struct
+import subprocess
 import types
 import zlib
 from html.parser import HTMLParser
@@ -234,3 +235,24 @@ def test_a_module_is_its_card_and_its_picture(tmp_path):
         biggan_tf.report(module=tmp_path)
     assert "# biggan of <letters>" in page.text
     assert np.all(np.asarray(page.pictures["Samples"]) == 7)
+
+
+def test_the_commit_is_that_of_the_program_not_of_a_project_around_it(
+    tmp_path, monkeypatch
+):
+    def git(*words):
+        who = "-c", "user.name=a", "-c", "user.email=a@b.c"
+        line = ["git", "-C", str(tmp_path), *who, *words]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    git("init")
+    git("commit", "--allow-empty", "-m", "first")
+    for folder, told in (
+        ("", f"commit {git('rev-parse', '--short', 'HEAD')}"),
+        (".venv/lib", "no checkout"),
+    ):
+        package = tmp_path / folder / "biggan_tf"
+        package.mkdir(parents=True)
+        monkeypatch.setattr(monitor, "__file__", str(package / "monitor.py"))
+        assert monitor._checkout() == told

@@ -152,6 +152,28 @@ def test_after_a_damaged_one_saving_goes_on_and_cleans_up(folder):
     assert weights.is_at(5)
 
 
+def test_interruptions_do_not_push_out_the_checkpoints_of_a_period(tmp_path):
+    weights = Weights()
+    checkpoints = Checkpoints(tmp_path, weights, keep_last=2, every_steps=10)
+
+    def saved(step):
+        weights.advance(step)
+        checkpoints.save(step)
+        found = sorted(tmp_path.glob("ckpt-*.index"))
+        return [int(path.stem.removeprefix("ckpt-")) for path in found]
+
+    assert [saved(step) for step in (3, 7, 10, 12)] == [[3], [3, 7], [10, 7], [10, 12]]
+    assert saved(20) == [10, 20]
+    assert [saved(step) for step in (21, 23, 29)] == [
+        [10, 20, 21],
+        [10, 20, 23],
+        [10, 20, 29],
+    ]
+    assert saved(30) == [20, 30]
+    checkpoints.rewind(29)
+    assert sorted(tmp_path.glob("ckpt-*.index")) == [tmp_path / "ckpt-20.index"]
+
+
 def test_a_file_that_only_looks_like_a_checkpoint_is_none(folder):
     for name in ("ckpt-²", "ckpt-٣", "ckpt-x", "ckpt-"):
         (folder / f"{name}.index").touch()

@@ -381,7 +381,8 @@ def test_the_average_is_what_is_exported(imported, files):
 
 def test_other_classes_start_afresh(imported):
     model_dirs, printed = imported
-    assert "class embeddings start afresh" in printed["other classes"]
+    assert "class embeddings and Adam start afresh" in printed["other classes"]
+    assert "goes on" not in printed["other classes"]
     quoted = f"--model_dir='{model_dirs['other classes']}'"
     assert f"biggan_tf.export {quoted}\n" in printed["other classes"]
     assert f"/config.gin' {quoted}\n" in printed["other classes"]
@@ -397,6 +398,10 @@ def test_other_classes_start_afresh(imported):
         averages["condition/embedding/kernel"], gan.generator.condition.embedding.kernel
     )
     assert not (model_dirs["other classes"] / "statistics.npz").exists()
+    for classes, updates in ((7, 0), (10, 3)):
+        adam = {"generator": (3, {}, {})}
+        weights.Published({"num_classes": classes}, {}, adam=adam).assign_to(gan)
+        assert gan.generator_optimizer.iterations == updates
 
 
 def test_a_discriminator_that_was_not_published_is_not_exported(imported, tmp_path):

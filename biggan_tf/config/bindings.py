@@ -20,8 +20,14 @@ class Bound(NamedTuple):
     where: str
 
 
-def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
+def bind(
+    found: Mapping[str, Bound],
+    rooms: Collection[str] = ROOMS,
+    used: Collection[str] = (),
+) -> None:
     """Binds {"room.option": value} of `rooms`; a name without a room is a macro's.
+
+    Macros are `used` too by values that others have replaced.
 
     Raises:
       BadInput: an unknown room or option, or one of another room; a macro that is not
@@ -29,7 +35,6 @@ def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
         value that is left at `%gin.REQUIRED`, or that its declaration refuses. Nothing
         is bound then.
     """
-    used: set[str] = set()
     macros = [name for name in found if "." not in name]
 
     def filled(value: Any, where: str, within: tuple[str, ...]) -> Any:
@@ -43,7 +48,6 @@ def bind(found: Mapping[str, Bound], rooms: Collection[str] = ROOMS) -> None:
             raise BadInput(f"{where}: %{value}: no macro has this name; {there}")
         if value in within:
             raise BadInput(f"{where}: %{value} stands for itself; give it a value.")
-        used.add(value)
         return filled(found[value].value, where, (*within, value))
 
     values = {name: filled(*bound, (name,)) for name, bound in found.items()}

@@ -41,14 +41,15 @@ def parse(
         an `import`; what `bindings.bind` refuses.
     """
     found: dict[str, Bound] = {}
+    delegate = _Delegate()
     for name in gin_files:
-        found |= _of_file(name, Path(), f"--gin_file={name}")
+        found |= _of_file(name, Path(), f"--gin_file={name}", delegate)
     if isinstance(bindings, Mapping):
         found |= {name: Bound(x, "bindings") for name, x in bindings.items()}
     else:
         for line in bindings:
-            found |= _of_text(line, f'--gin_param="{line}"', Path())
-    bind(found, rooms)
+            found |= _of_text(line, f'--gin_param="{line}"', Path(), delegate)
+    bind(found, rooms, delegate.macros)
 
 
 def read(path: Path) -> str:
@@ -60,7 +61,11 @@ def read(path: Path) -> str:
 
 
 def _of_file(
-    name: str, folder: Path, origin: str, including: tuple[Path, ...] = ()
+    name: str,
+    folder: Path,
+    origin: str,
+    delegate: "_Delegate",
+    including: tuple[Path, ...] = (),
 ) -> dict[str, Bound]:
     """Returns what a file binds; `origin` names it, files `including` include it."""
     paths = [folder / name, GIN_FOLDER / name]
@@ -79,11 +84,17 @@ def _of_file(
     text = read(path)
     if not text:
         raise BadInput(f"{origin}: the file is empty; take one that binds options.")
-    return _of_text(text, str(path), path.parent, (*including, path.resolve()))
+    return _of_text(
+        text, str(path), path.parent, delegate, (*including, path.resolve())
+    )
 
 
 def _of_text(
-    text: str, source: str, folder: Path, including: tuple[Path, ...] = ()
+    text: str,
+    source: str,
+    folder: Path,
+    delegate: "_Delegate",
+    including: tuple[Path, ...] = (),
 ) -> dict[str, Bound]:
     """Returns {"room.option" or macro: value}; `source` is the text's path or flag."""
 
@@ -92,7 +103,7 @@ def _of_text(
 
     parser, found = None, {}
     try:
-        parser = config_parser.ConfigParser(text, _Delegate())
+        parser = config_parser.ConfigParser(text, delegate)
         statements = list(parser)
     except _NO_GIN as error:
         line = parser.current_token.start[0] if parser else 1
@@ -105,7 +116,7 @@ def _of_text(
             told = "a gin file here binds values and runs no code; remove the line"
             raise BadInput(f"{where}: {statement.format()}: {told}.")
         if isinstance(statement, config_parser.IncludeStatement):
-            found |= _of_file(statement.filename, folder, where, including)
+            found |= _of_file(statement.filename, folder, where, delegate, including)
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, option, value, _ = statement
             found[f"{scope}/{selector}.{option}".strip("/.")] = Bound(value, where)
@@ -115,11 +126,17 @@ def _of_text(
 class _Delegate(config_parser.ParserDelegate):
     """Tells gin's parser what `@name` and `%name` are in the place of a value."""
 
+    def __init__(self) -> None:
+        self.macros: set[str] = set()  # that stood so far in the place of values
+
     def configurable_reference(self, scoped_selector: str, evaluate: bool) -> None:
         raise SyntaxError(f"Failed to parse token '@{scoped_selector}'")
 
     def macro(self, macro_name: str) -> Any:
-        return gin.REQUIRED if macro_name == "gin.REQUIRED" else Macro(macro_name)
+        if macro_name == "gin.REQUIRED":
+            return gin.REQUIRED
+        self.macros.add(macro_name)
+        return Macro(macro_name)
 
 
 def _problem(error: Exception, typed: str) -> str:

@@ -56,7 +56,6 @@ class Folder(pipeline.Data):
                 f"{held_out_for}; give two images or more of a class, or do without."
             )
         told = f"{100 * fraction:g}% of each class, by a hash of the file name"
-        labels = [label for _, label in self._splits["train"]]
         super().__init__(
             options,
             list(classes),
@@ -65,9 +64,16 @@ class Folder(pipeline.Data):
             held_out_images=len(self._splits["held_out"]),
             train_split=f"all but {told}" if held_out_for else "all images",
             held_out_split=told if held_out_for else "",
-            class_counts=tuple(np.bincount(labels, minlength=len(classes)).tolist()),
+            class_counts=self._counts("train", len(classes)),
             listing=listing.rules,
         )
+
+    def class_counts(self, split: str) -> tuple[int, ...]:
+        return self._counts(split, self.spec.num_classes)
+
+    def _counts(self, split: str, classes: int) -> tuple[int, ...]:
+        labels = [label for _, label in self._splits[split]]
+        return tuple(np.bincount(labels, minlength=classes).tolist())
 
     def found(self) -> list[str]:
         spec, size = self.spec, self.spec.image_size

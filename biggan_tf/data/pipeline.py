@@ -149,6 +149,11 @@ def sentences() -> Iterator[None]:
         if broken := re.search(r".*\b(?:JPEG|PNG|image file)\b.*", text):
             raise BadInput(f"data: an image is damaged ({broken[0]}).") from error
         raise
+    except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
+        raise BadInput(
+            f"data: a file cannot be read ({error.message}); make it readable, and run "
+            "the same command again."
+        ) from error
     except tf.errors.DataLossError as error:
         record = re.search(r"\w+ record at \d+", str(error))
         raise BadInput(
@@ -258,6 +263,10 @@ class Data:
                 images[found], labels[found] = some, their_labels
                 bar.update(len(some))
         self._kept["train"] = memory.Kept(images, labels)
+
+    def class_counts(self, split: str) -> tuple[int, ...]:
+        """Returns how many images of each class a split has; () if not known."""
+        return self.spec.class_counts if split == "train" else ()
 
     def fingerprint(self, split: str) -> str:
         """Returns a hash of the images of one of `checks.SPLITS`, and of their labels.

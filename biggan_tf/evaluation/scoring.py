@@ -79,7 +79,7 @@ class Evaluator:
             network.sizes["logits"],
             network.logits_of(spec.class_names),
             split,
-            spec.class_counts if split == "train" else (),
+            data.class_counts(split),
             room,
         )
         told = f"{room}num_images"

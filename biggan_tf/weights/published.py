@@ -57,7 +57,7 @@ class Published:
         """Assigns everything to a new GAN of the architecture that the arguments say.
 
         If it has another number of classes, layers with an entry for each class keep
-        their initial values.
+        their initial values, and Adam starts afresh.
         """
         generator = dict(self.generator or self.average)
         for path, value in self.average.items():
@@ -70,13 +70,16 @@ class Published:
         _assign(by_path(gan.discriminator.variables), self.discriminator)
         weights = by_path(gan.generator.trainable_variables)
         _assign(dict(zip(weights, gan.averaged_weights())), self.average)
-        for name, (updates, *moments) in self.adam.items():
+        # Adam's counter would be wrong for layers that start afresh.
+        same = gan.generator.spec.num_classes == self.num_classes
+        adam = self.adam if same else {}
+        for name, (updates, *moments) in adam.items():
             optimizer = getattr(gan, f"{name}_optimizer")
             optimizer.iterations.assign(updates)
-            adam = getattr(optimizer, "_optimizer", optimizer)  # in G's moving average
+            inner = getattr(optimizer, "_optimizer", optimizer)  # in G's moving average
             weights = by_path(getattr(gan, name).trainable_variables)
             for slot, values in zip("mv", moments):
-                slots = {path: adam.get_slot(v, slot) for path, v in weights.items()}
+                slots = {path: inner.get_slot(v, slot) for path, v in weights.items()}
                 _assign(slots, values)
 
 
