@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import random
 import socket
 import sys
 import tempfile
@@ -54,7 +55,7 @@ def called(module: str, *command_lines: list[str]) -> list[Outcome]:
         arguments = module, command_lines, path
         process = FORKS.Process(target=write_outcomes, args=arguments)
         process.start()
-        process.join(400)
+        process.join(1500)
         process.kill()  # if it hangs
         assert process.exitcode == 0, process.exitcode
         return [Outcome(*pair) for pair in json.loads(Path(path).read_text())]
@@ -104,18 +105,18 @@ class Door:
         self._process.start()
         self.pid = self._process.pid
 
-    def until(self, condition: Callable[[], bool], seconds: float = 200) -> None:
+    def until(self, condition: Callable[[], bool], seconds: float = 1500) -> None:
         """Waits for something that the program does."""
         end = time.monotonic() + seconds
         while not condition():
-            assert self._process.exitcode is None, self.output()
+            assert self._process.exitcode is None or condition(), self.output()
             assert time.monotonic() < end, self.output()
             time.sleep(0.01)
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
-    def wait(self, seconds: float = 400) -> int:
+    def wait(self, seconds: float = 1500) -> int:
         """The exit status; negative, the signal that killed it."""
         self._process.join(seconds)
         if self._process.exitcode is None:
@@ -147,13 +148,15 @@ def last_step(model_dir: Path) -> int:
 
 def tf_configs(count: int) -> list[str]:
     """TF_CONFIG of each of so many workers, at free ports of this machine."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    cluster = {"worker": addresses}
+    draw = random.SystemRandom()  # tests seed the usual one, and would draw alike
+    addresses = set()
+    while len(addresses) < count:
+        # Linux gives ports from 32,768 on to connections, maybe before a worker starts.
+        port = draw.randrange(20_000, 32_000)
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("", port))
+            addresses.add(f"127.0.0.1:{port}")
+    cluster = {"worker": sorted(addresses)}
     return [
         json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         for index in range(count)

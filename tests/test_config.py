@@ -488,7 +488,6 @@ def door(tmp_path):
             env={"PYTHONPATH": str(root)},
             capture_output=True,
             text=True,
-            timeout=240,
             check=False,
         )
 
@@ -559,7 +558,6 @@ def test_without_gin_config_the_error_says_so(tmp_path):
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert "the package gin-config is not installed" in done.stderr

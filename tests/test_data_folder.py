@@ -12,8 +12,10 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -414,14 +416,20 @@ def _text(path):
     path.write_text("<html>404</html>")
 
 
+@pytest.fixture
+def open_path():
+    """A folder that all users can reach, which they may not be able to tmp_path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
 @contextlib.contextmanager
-def as_nobody(root):
+def as_nobody():
     """Permissions do not hold for root, as whom tests may run."""
     if os.geteuid():
         yield
         return
-    for path in (root, *root.parents[:3]):
-        path.chmod(0o755)
     os.seteuid(65534)
     try:
         yield
@@ -442,20 +450,21 @@ def as_nobody(root):
         (_grey_tiff_of(262, 1, 0), "no known range"),  # 0 is white
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_in_words(tmp_path, spoil, said):
-    make_folder(tmp_path, 5)
-    spoil(tmp_path / "a" / "000.png")
+def test_what_is_wrong_with_a_file_is_said_in_words(open_path, spoil, said):
+    make_folder(open_path, 5)
+    load(open_path).check_ready()  # imports what nobody may not read, if root has it
+    spoil(open_path / "a" / "000.png")
     refusal = pytest.raises(BadInput, match=rf"1 of 10 .*a/000\.png: .*{said}")
-    with as_nobody(tmp_path), refusal:
-        load(tmp_path).check_ready()
+    with as_nobody(), refusal:
+        load(open_path).check_ready()
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path):
-    make_folder(tmp_path, 5)
-    (tmp_path / "b").chmod(0)
+def test_a_folder_that_may_not_be_read_is_named(open_path):
+    make_folder(open_path, 5)
+    (open_path / "b").chmod(0)
     refusal = pytest.raises(BadInput, match=r"/b is no folder .*Permission denied")
-    with as_nobody(tmp_path), refusal:
-        load(tmp_path)
+    with as_nobody(), refusal:
+        load(open_path)
 
 
 def test_small_images_are_enlarged_and_counted(tmp_path):

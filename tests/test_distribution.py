@@ -194,7 +194,7 @@ config.run(lambda: distribution.make_strategy(kind="multi_worker"))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         worker = start_worker([address], 0, program)
-        _, stderr = worker.communicate(timeout=240)
+        _, stderr = worker.communicate()
     assert worker.returncode == 2
     assert "error: TF_CONFIG=" in stderr
     assert "cannot start its server" in stderr

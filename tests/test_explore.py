@@ -80,7 +80,7 @@ class Page:
 
     def __init__(self, browser, address: str, folder: Path):
         self.page, self.folder, self.wrong = browser.new_page(), folder, []
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(300_000)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("request", lambda request: self._asked(request.url, address))
@@ -108,7 +108,7 @@ class Page:
             self.answers.remove(request)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 300
         while not condition():
             assert time.monotonic() < end, self.page.inner_text("body")
             self.page.wait_for_timeout(50)

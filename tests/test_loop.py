@@ -293,17 +293,17 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
     assert [line["step"] for line in lines(tmp_path)] == list(range(2, step + 3, 2))
 
 
-def test_a_folder_that_was_moved_while_it_trains_ends_the_run(tmp_path):
-    def move():
-        while not (tmp_path / "run" / "scalars.jsonl").is_file():
-            time.sleep(0.01)
-        (tmp_path / "run").rename(tmp_path / "moved")
+def test_a_folder_that_was_moved_while_it_trains_ends_the_run(tmp_path, monkeypatch):
+    tick = logs.Logs.tick
 
-    thread = threading.Thread(target=move, daemon=True)
-    thread.start()
+    def move_after(*arguments):
+        tick(*arguments)
+        if not (tmp_path / "moved").exists():
+            (tmp_path / "run").rename(tmp_path / "moved")
+
+    monkeypatch.setattr(logs.Logs, "tick", move_after)
     with pytest.raises(BadInput, match="its config.gin is gone"):
         start(tmp_path / "run", "train.total_steps = 100000")
-    thread.join()
     assert (tmp_path / "moved" / "config.gin").is_file()
 
 

@@ -46,7 +46,8 @@ def executed(name: str, folder: Path, **parameters: object) -> list[NotebookNode
     cell = nbformat.v4.new_code_cell("\n".join([UNOPTIMISED, *values]))
     notebook.cells.insert(tags.index(["parameters"]) + 1, cell)
     there = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(notebook, kernel_name="python3", resources=there)
+    limits = {"iopub_timeout": 300, "startup_timeout": 600}  # of seconds
+    client = NotebookClient(notebook, kernel_name="python3", resources=there, **limits)
     client.execute(env=ENVIRONMENT)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return [output for cell in code for output in cell.outputs]
@@ -107,7 +108,9 @@ def test_a_module_draws_and_learns(own_pictures, tmp_path):
 
 
 def test_a_collapse_is_read_and_prevented(tmp_path):
-    given = {"options": {**QUICK, "train.total_steps": 20}, "rescue_step": 10}
+    band = {"alarms.real_loss_band": (0.1, 3.0)}
+    options = {**QUICK, **band, "train.total_steps": 20}
+    given = {"options": options, "rescue_step": 10}
     outputs = executed("read_a_collapse", tmp_path, **given)
     runs = tmp_path / "runs" / "collapse", tmp_path / "runs" / "collapse_rescued"
 

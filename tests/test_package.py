@@ -18,7 +18,6 @@ def run(arguments: list, **options) -> subprocess.CompletedProcess:
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
         **options,
     )

@@ -135,7 +135,7 @@ from biggan_tf import layers, networks
 from biggan_tf.keras import keras
 
 def gradients(precision):
-    keras.utils.set_random_seed(3)
+    keras.utils.set_random_seed(4)
     of = "generator", "discriminator"
     precisions = {{f"{{name}}_precision": precision for name in of}}
     g, d = specs(**precisions, **{{f"{{name}}_width": 16 for name in of}})

@@ -92,7 +92,6 @@ def test_everything_works_where_keras_3_is_in_use(tmp_path):
         [sys.executable, "-c", BESIDE_KERAS_3],
         capture_output=True,
         text=True,
-        timeout=500,
         check=False,
         cwd=tmp_path,
     )

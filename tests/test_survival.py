@@ -359,7 +359,7 @@ def test_a_second_run_in_the_directory_is_refused_and_the_first_goes_on(tmp_path
     first = training(model_dir, 4000)
     first.until(lambda: last_step(model_dir) >= 2)
     second = training(model_dir, 4000)
-    assert second.wait(200) == 2, second.output()
+    assert second.wait() == 2, second.output()
     *_, last = second.output().strip().splitlines()
     here = f"process {first.pid} on {socket.gethostname()} since {time.strftime('%Y-')}"
     assert last.startswith(f"error: --model_dir={model_dir}: {here}")

@@ -42,7 +42,6 @@ def arrays(path: Path) -> list[np.ndarray]:
         return [file[f"arr_{index}"] for index in range(len(file.files))]
 
 
-@pytest.mark.timeout(1200)  # five processes
 def test_any_number_of_workers_trains_the_same(tmp_path):
     start = None
     for workers in (1, 4):
@@ -59,7 +58,7 @@ def test_any_number_of_workers_trains_the_same(tmp_path):
         for process in processes:
             process.start()
         for process in processes:
-            process.join(500)
+            process.join(1500)
             assert process.exitcode == 0
         start = tmp_path / "1-0.before.npz"
         for index in range(workers):
@@ -110,6 +109,9 @@ def test_a_lost_worker_stops_the_others_with_one_sentence(model_dir, lost):
 
 def test_all_go_on_and_one_that_is_told_to_stop_stops_all(model_dir):
     """After those before; the chief alone writes, what it writes holds for all."""
+    if not model_dir.exists():  # those before were left out
+        for lost in (1, 0):
+            test_a_lost_worker_stops_the_others_with_one_sentence(model_dir, lost)
     before = last_step(model_dir)
     workers = started(model_dir)
     workers[0].until(lambda: last_step(model_dir) > before)
@@ -140,7 +142,7 @@ def test_an_alarm_rewinds_all_of_them_and_then_stops_all(tmp_path):
         "alarms.rewind_steps = 2",
     )
     for worker in workers:
-        assert worker.wait(200) == 2, worker.output()
+        assert worker.wait() == 2, worker.output()
         *_, last = worker.output().strip().splitlines()
         assert "keeps the last checkpoint up to step 2" in last, worker.output()
         assert worker.output().count("going on from") == 1
