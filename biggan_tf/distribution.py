@@ -65,8 +65,9 @@ def multi_worker(_: DistributionOptions) -> tf.distribute.Strategy:
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}.'
         )
-    others = sum(map(len, json.loads(text)["cluster"].values())) - 1
-    print(f"waiting until the {others} others of TF_CONFIG have started", flush=True)
+    cluster = json.loads(text)["cluster"]
+    count = sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
+    print(f"waiting until all {count} workers of TF_CONFIG have started", flush=True)
     with _refusing(f"TF_CONFIG={text}: this worker cannot start its server"):
         return tf.distribute.MultiWorkerMirroredStrategy()
 

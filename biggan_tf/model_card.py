@@ -34,7 +34,7 @@ TRAINED = {
 IMPORTED = {
     "origin": "A generator that others trained, imported as `{source}`: its weights",
     "when": "Where statistics are measured, each class is drawn",
-    "configuration": "Of its configuration only the generator's lines are theirs:",
+    "configuration": "Its configuration; what was not published is this program's:",
 }
 MEANING = {
     "resample": """\

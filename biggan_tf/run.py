@@ -45,7 +45,9 @@ class TrainOptions:
     total_steps: int = option(150_000, "steps of the whole training", low=1, free=True)
     tick_steps: int = option(100, "steps until the host wakes", low=1, free=True)
     checkpoint_every_steps: int = option(1000, "multiple of the tick", low=1, free=True)
-    keep_checkpoints: int = option(3, "how many of the newest stay", low=1, free=True)
+    keep_checkpoints: int = option(
+        3, "how many of the newest stay; one more after a stop", low=1, free=True
+    )
     keep_every_steps: int = option(10_000, "steps apart; 0: keeps none", free=True)
     keep_moments: bool = option(True, "of Adam, with --continue_from")
     seed: int = option(0, "of weights, latents, labels and the order of the data")

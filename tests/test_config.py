@@ -83,6 +83,9 @@ def test_a_macro_whose_only_value_is_replaced_is_no_mistake(write):
     config.clear()
     config.parse([inner, write("later.gin", "paint.coats = 6\n")], [])
     assert paint(surface="oak")[1] == 6
+    config.clear()
+    with pytest.raises(BadInput, match='"many = 9": many: nothing uses this macro'):
+        config.parse([inner], ["paint.coats = 4", "many = 9"])
 
 
 def test_include_is_found_beside_its_file_from_any_folder(write, tmp_path, monkeypatch):
@@ -744,8 +747,10 @@ def test_a_log_on_a_full_disk_is_one_line():
 
 
 def test_an_empty_flag_that_may_be_repeated_is_refused():
-    [outcome] = called("biggan_tf.train", ["--gin_file=test.gin", "--gin_param="])
-    assert outcome.complaint.startswith("--gin_param= is empty: give a value")
+    empty = ["--gin_file=test.gin", "--gin_param="]
+    more = [*empty, "--gin_param=train.seed = 1"]
+    for outcome in called("biggan_tf.train", empty, more):
+        assert outcome.complaint.startswith("--gin_param= is empty: give a value")
 
 
 def test_ctrl_c_is_one_line():

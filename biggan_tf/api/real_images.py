@@ -37,9 +37,10 @@ def images_for(
     real = _load(spec, named, held_out_for)
     if its_own:
         _check_unchanged(model, real, split)
-    elif folders and not held_out_for and not _is_trained_on(model, real):
-        # What the run held out of its own folder says nothing of another one.
-        return _load(dataclasses.replace(spec, held_out_images=0), named, "")
+    elif folders and not held_out_for:
+        if real.spec.held_out_images and not _is_trained_on(model, real):
+            # What the run held out of its own folder says nothing of another one.
+            return _load(dataclasses.replace(spec, held_out_images=0), named, "")
     elif source != "embedded" and split == "held_out":
         _say_what_is_unknown(model, real)
     return real

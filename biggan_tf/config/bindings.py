@@ -27,7 +27,7 @@ def bind(
 ) -> None:
     """Binds {"room.option": value} of `rooms`; a name without a room is a macro's.
 
-    Macros are `used` too by values that others have replaced.
+    Macros of files are `used` too by values that others have replaced.
 
     Raises:
       BadInput: an unknown room or option, or one of another room; a macro that is not
@@ -35,7 +35,7 @@ def bind(
         value that is left at `%gin.REQUIRED`, or that its declaration refuses. Nothing
         is bound then.
     """
-    macros = [name for name in found if "." not in name]
+    macros, read = [name for name in found if "." not in name], set()
 
     def filled(value: Any, where: str, within: tuple[str, ...]) -> Any:
         """Replaces macros by their values; `within` are the macros being replaced."""
@@ -48,6 +48,7 @@ def bind(
             raise BadInput(f"{where}: %{value}: no macro has this name; {there}")
         if value in within:
             raise BadInput(f"{where}: %{value} stands for itself; give it a value.")
+        read.add(value)
         return filled(found[value].value, where, (*within, value))
 
     values = {name: filled(*bound, (name,)) for name, bound in found.items()}
@@ -61,7 +62,7 @@ def bind(
                     f"{', '.join(sorted(rooms))} can be changed."
                 )
             check_value(room, option, values[name], f"{where}: ")
-        elif name not in used:
+        elif name not in read and (where.startswith("--") or name not in used):
             raise BadInput(f"{where}: {name}: nothing uses this macro; {_meant(name)}")
     here = current()
     for name in found.keys() - macros:

@@ -138,7 +138,9 @@ def parse(arguments: Sequence[str]) -> list[str]:
     except SystemExit:  # of --help, where absl's status is 1
         sys.exit(0)
     for name, value in flags.FLAGS.flag_values_dict().items():
-        if flags.FLAGS[name].present and value in ("", [], [""]):
+        flag = flags.FLAGS[name]
+        several = value if flag.present and isinstance(flag, flags.MultiFlag) else ()
+        if flag.present and (value in ("", []) or "" in several):
             raise BadInput(f"--{name}= is empty: give a value, or leave the flag out.")
     if others:
         raise BadInput(f"{others[0]}: this is no flag; flags read --flag=value.")
