@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+import json
 import os
 import re
 import shutil
@@ -98,16 +99,17 @@ class Checkpoints:
     ) -> None:
         """Writes the state to the folder `best` if it beats the score there.
 
-        Those of the same name and protocol compare. Otherwise what is there is moved to
-        `best-STEP`, with a line, and what was moved for others before comes back. With
-        `lower`, lower scores are better.
+        Those of the same name and `comparable` protocol compare. Otherwise what is
+        there is moved to `best-STEP`, with a line, and what was moved for others before
+        comes back. With `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
-        record = {"step": step, "score": name, "value": value, "protocol": protocol}
+        here = comparable(protocol)
+        record = {"step": step, "score": name, "value": value, "protocol": here}
 
         def compares(best: dict | None) -> bool:
-            there = best and (best["score"], best.get("protocol", protocol))
-            return there == (name, protocol)
+            there = best and (best["score"], comparable(best.get("protocol", here)))
+            return there == (name, here)
 
         best = _best(folder)
         if best and not compares(best):
@@ -328,6 +330,16 @@ def _bring_back(folder: Path, wanted: Callable[[dict | None], bool]) -> dict | N
                 apart.rename(folder)
                 return best
     return None
+
+
+def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
+    """Returns what scores of two steps of a run share if they compare."""
+    apart = {"step", "weights_sha256", "generator_sha256", "reference"}
+    apart |= {"biggan_tf", "tensorflow", "numpy"}
+    if protocol.get("content_sha256"):  # the same images, wherever they lie
+        apart.add("data")
+    plain = json.loads(json.dumps(protocol))
+    return {name: value for name, value in plain.items() if name not in apart}
 
 
 def _best(folder: Path) -> dict | None:

@@ -50,6 +50,8 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
     if not isinstance(source, (str, os.PathLike, Mapping)):
         raise BadInput(f"{flag} = {source!r}: give a .npz file, or arrays by name.")
     is_file = not isinstance(source, Mapping)
+    if is_file:
+        source = os.path.expanduser(source)
     told = f"{flag}={os.fspath(source)}" if is_file else flag
     arrays = _load(source, told) if is_file else source
     if missing := [name for name in ARRAYS if name not in arrays]:

@@ -106,18 +106,20 @@ def train(
                 loop.read(received)
             stopped_by = workers.largest(received[0] if received else 0)
         loop.end()
+        stopped_by = stopped_by or next(iter(received), 0)
     if stopped_by and loop.step < total:
         print(
             f"stopped by {signal.Signals(stopped_by).name} at step {loop.step}, which "
             f"is saved in {folder}; run the same command to go on.",
             flush=True,
         )
-        raise SystemExit(128 + stopped_by)
-    if first_step == loop.step:
+    elif first_step == loop.step:
         print(f"{folder} already has its {loop.step} steps; raise train.total_steps.")
     elif workers.here_is_chief:
         export = f"python -m biggan_tf.export --model_dir={shlex.quote(str(folder))}"
         print(f"{folder} is trained to step {loop.step}; to export it: {export}")
+    if stopped_by:
+        raise SystemExit(128 + stopped_by)
 
 
 class _Loop:

@@ -187,9 +187,11 @@ def make_plan(
     regularisers = turned_on(gan.frozen)
     _check_relations(plan)
     _check_xla(plan, {one.room for one in regularisers})
-    _check_moments(plan, continue_from)
+    begun = model_dir and checkpoints.every(Path(model_dir) / "checkpoints")
+    if not begun:
+        _check_moments(plan, continue_from)
     config.refuse_dead_bindings(config.ROOMS)
-    if continue_from and not checkpoints.every(Path(model_dir) / "checkpoints"):
+    if continue_from and not begun:
         run.check_takes_over(
             continue_from, source.spec, plan.generator, plan.discriminator
         )
@@ -320,7 +322,7 @@ def _check_xla(plan: Plan, regularisers: Collection[str]) -> None:
 
 
 def _check_moments(plan: Plan, continue_from: str | os.PathLike[str] | None) -> None:
-    """Raises BadInput if train.keep_moments = False, and the run cannot do that."""
+    """Raises BadInput if a run cannot begin with train.keep_moments = False."""
     if plan.train.keep_moments:
         return
     if continue_from is None:

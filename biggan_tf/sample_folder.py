@@ -81,7 +81,7 @@ class SampleFolder:
             "labels": list(self.labels),
             "truncation": repr(self.truncation),
             "step": sampler.step,
-            "module_sha256": sampler.weights_sha256,
+            "module_sha256": sampler.weights_sha256 or sampler.generator_sha256,
         }
 
     def _labels(self, sampler: Sampler, start: int, count: int) -> np.ndarray:

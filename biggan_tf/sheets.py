@@ -129,9 +129,17 @@ def class_interpolation_rows(
     steps = np.linspace(y[:-1], y[1:], columns, axis=1, dtype=np.float32)
     names = [sampler.class_names[label] for label in labels]
     return [
-        Row(f"{first} to {last}", z, some, truncation)
+        Row(_between(first, last), z, some, truncation)
         for first, last, some in zip(names[:-1], names[1:], steps)
     ]
+
+
+def _between(first: str, last: str) -> str:
+    """Returns a title; long names are cut, so that a sheet shows both."""
+    if len(whole := f"{first} to {last}") <= images.LONGEST_LABEL:
+        return whole
+    names = (name if len(name) <= 10 else f"{name[:9]}…" for name in (first, last))
+    return " to ".join(names)
 
 
 def truncation_rows(
@@ -165,7 +173,7 @@ def direction_rows(
     chosen = sampler.directions[:DIRECTIONS]
     return [
         Row(
-            f"{sampler.class_names[label]}, direction {number}",
+            f"{number}: {sampler.class_names[label]}",
             np.float32(z + moves * direction),
             np.full(columns, label, np.int32),
             truncation,

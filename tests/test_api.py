@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.python.eager.polymorphic_function import polymorphic_function as tracing
 
 import biggan_tf
-from biggan_tf import config, data_json, files, plan
+from biggan_tf import config, data_json, features, files, plan
 from biggan_tf.api.arguments import bind
 from biggan_tf.config.options import current
 
@@ -238,6 +238,20 @@ def test_arguments_of_other_types_are_refused_first(tmp_path, call, wrong):
 def test_no_recipe_is_refused(wrong):
     with pytest.raises(biggan_tf.BadInput, match=f"{next(iter(wrong))} = "):
         biggan_tf.train(**{"gin_files": "test.gin", "model_dir": "x", **wrong})
+
+
+@pytest.mark.parametrize(
+    "files",
+    [np.array(["test.gin"]), iter(["test.gin"]), "~/own.gin"],
+    ids=["array", "iterator", "home"],
+)
+def test_recipes_are_what_can_be_meant(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.gin").write_text("include 'test.gin'")
+    biggan_tf.dry_run(files)
+    assert "train.batch_size" in capsys.readouterr().out
+    assert features.find("inception=~/x.pb").args[-1] == str(tmp_path / "x.pb")
 
 
 def test_values_go_where_a_recipe_requires_them(tmp_path):

@@ -121,6 +121,16 @@ def test_clusters_that_cannot_be_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_sheet_that_has_no_room_in_memory_is_refused_before_work(folder, tmp_path):
+    first = next(folder.rglob("*.png"))
+    (tmp_path / "many").mkdir()
+    for index in range(1000):
+        os.link(first, tmp_path / "many" / f"{index}.png")
+    asked = {"output": tmp_path / "x.csv", "network": "lite0_1024"}
+    with pytest.raises(BadInput, match="--count=1000: images of its sheet need .* GiB"):
+        biggan_tf.cluster(tmp_path / "many", 1000, **asked)
+
+
 def test_labels_of_people_name_the_classes_that_a_run_keeps(folder, tmp_path):
     rows = [f"some/noise{index}.png,loud" for index in range(5)]
     rows += [f'./dark {index}.png,"quiet, 10"' for index in range(3)]

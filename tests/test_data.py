@@ -279,9 +279,10 @@ def test_numbers_are_the_same_from_files_and_from_memory(small_source):
 
 
 def test_images_are_kept_only_if_they_fit(small_source):
+    once = "training of more than an epoch decodes its images once and keeps them"
     needed = COUNT * 32 * 32 * 3
     for share, said in (
-        (0.5, "an epoch decodes its images once and keeps them: 0.000 GiB, within"),
+        (0.5, f"{once}: 0.000 GiB, within"),
         (needed / 2**60, "training decodes its images anew in every epoch: 0.000 GiB"),
         (0.0, ""),
     ):
@@ -337,6 +338,17 @@ def test_a_run_that_began_with_fractions_keeps_them(small_source):
     ((judged, _),) = take(early.unflipped().train_batches(COUNT, seed=5), 1)
     levels = (judged + 1) * 127.5
     np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
+
+
+def test_no_order_comes_twice():
+    """Of the epochs of a long run, nor of seeds."""
+    count, seeds = 50, (5, 261, 517, 2**40 + 5, 2**63 - 251)
+    position = tf.range(700 * count, dtype=tf.int64)
+    epochs = order.shuffled_index(position, count, seed=5).numpy().reshape(700, count)
+    firsts = [order.shuffled_index(position[:count], count, seed) for seed in seeds]
+    assert len({tuple(each) for each in epochs}) == 700
+    assert len({tuple(each.numpy()) for each in firsts}) == len(seeds)
+    assert (np.sort(epochs) == np.arange(count)).all()
 
 
 def test_orders_and_coins_look_random():

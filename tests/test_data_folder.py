@@ -95,6 +95,21 @@ def test_formats_and_sizes_come_out_alike(tmp_path, name, how, size):
     np.testing.assert_allclose(image[:, 19:], expected[:, 19:], atol=0.1)
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "I;16", "RGB", "1"])
+@pytest.mark.parametrize("turned", [1, 6, 8])
+def test_turned_tiffs_of_all_modes_are_upright(tmp_path, mode, turned):
+    path = tmp_path / "a.tif"
+    grey = np.uint8(np.arange(48 * 64).reshape(48, 64) % 256)
+    if mode == "I;16":
+        image = Image.fromarray(np.uint16(grey) * 257)
+    else:
+        image = Image.fromarray(grey).convert(mode)
+    write(path, image)
+    expected = np.rot90(folder.decode(str(path), 32), {1: 0, 6: 3, 8: 1}[turned])
+    write(path, image, tiffinfo={274: turned})
+    np.testing.assert_array_equal(folder.decode(str(path), 32), expected)
+
+
 def _palette(image):
     return image.convert("P", palette=Image.Palette.ADAPTIVE), {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import tarfile
@@ -47,6 +48,13 @@ class _Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 class GreyTrainOnly(_Made):
     pass
+
+
+class InOrder(_Made):
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self, features=self.FEATURES, disable_shuffling=True
+        )
 
 
 class WithValidationAndTest(_Made):
@@ -269,6 +277,11 @@ def test_files_that_are_cut_off_are_counted_and_named(data_dir, tmp_path, cut):
         load("grey_train_only", str(tmp_path), prepare=False).check_ready()
 
 
+def test_a_set_that_was_not_shuffled_is_refused(data_dir):
+    with pytest.raises(BadInput, match="'in_order': it lies in the order in which it"):
+        load("in_order", data_dir)
+
+
 def test_files_that_go_while_they_are_read_end_in_one_sentence(data_dir, tmp_path):
     load("grey_train_only", data_dir)
     shutil.copytree(data_dir, tmp_path, dirs_exist_ok=True)
@@ -401,6 +414,11 @@ def test_names_that_will_not_do(tmp_path, name, said):
             r"data\.held_out_split = 'train\[:6\]': take .* shares no image with data",
         ),
         ({"split": "train[oops]"}, r"data\.split = 'train\[oops\]': it holds nothing"),
+        *(
+            ({name: text}, rf"data\.{name} = '{re.escape(text)}': it holds nothing")
+            for name in ("split", "held_out_split")
+            for text in ("train[80%:20%]", "train[3:1]+train[10:14]")
+        ),
     ],
 )
 def test_splits_that_will_not_do(data_dir, wrong, said):

@@ -135,6 +135,9 @@ def test_scores_are_made_without_tf32(fashion):
     made.score(subject(draw))
     assert found
     assert not any(found)
+    real = made.real()
+    next(real)
+    assert enabled()  # while somebody computes with what was seen
     assert enabled()
 
 
@@ -500,8 +503,20 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     (tmp_path / "best-7").mkdir()
     Checkpoints(tmp_path, module).keep_best(8, "is", 2.0, False, {"a": 3})
     assert (tmp_path / "best-7-2" / "ckpt-7.index").exists()
-    with pytest.raises(BadInput, match="no best checkpoint"):
-        read_best(tmp_path / "other", restore)
+
+
+def test_the_best_compares_with_scores_of_the_same_images_elsewhere(tmp_path):
+    checkpoints, best = Checkpoints(tmp_path, tf.Module()), tmp_path / "best/best.json"
+    protocol = {"a": 1, "data": "/here", "content_sha256": "b", "step": 7}
+    checkpoints.keep_best(7, "fid", 2.0, True, protocol)
+    record = json.loads(best.read_text())  # an earlier version kept the place, too
+    record["protocol"]["data"] = "/here"
+    best.write_text(json.dumps(record))
+    checkpoints.keep_best(8, "fid", 99.0, True, {**protocol, "data": "/there"})
+    assert json.loads(best.read_text())["value"] == 2.0
+    others = {**protocol, "content_sha256": "c"}
+    checkpoints.keep_best(9, "fid", 98.0, True, others)
+    assert json.loads(best.read_text())["value"] == 98.0
 
 
 def test_the_program_itself(tmp_path):
@@ -794,6 +809,10 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
         )
         assert protocol["reference"].endswith(name)
         np.savez(tmp_path / name, **arrays, more=np.zeros(1))
+        if "mu" in arrays:  # it does not tell how many images there were
+            few = copy.copy(fashion)
+            few.spec = dataclasses.replace(fashion.spec, held_out_images=30)
+            evaluator(few, ("fid", "accuracy"), reference=tmp_path / name)
         replaced = evaluator(fashion, reference=tmp_path / name)
         assert replaced.record(subject(), math.inf, {})["protocol"] != protocol
     expected = metrics.FeatureStatistics()

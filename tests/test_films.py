@@ -114,12 +114,13 @@ def test_a_gif_lasts_as_long_as_it_should(tmp_path, rate):
     assert sum(lasting) == pytest.approx(24_000 / rate, abs=5)
 
 
-def test_a_walk_through_given_latents(tmp_path):
+def test_a_walk_through_given_latents(tmp_path, monkeypatch):
     arrays, film = tmp_path / "kept.npz", tmp_path / "walk.webp"
     api.sample(SAMPLER, "a,e,c", 1, 0.7, 3, output=arrays)
     assert api.walk(SAMPLER, film, arrays, seconds=0.5, rate=20) == film
     frames, _ = frames_of(film)
-    stops = api.redraw(SAMPLER, arrays)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    stops = api.redraw(SAMPLER, "~/kept.npz")
     for index, stop in enumerate([*stops, stops[0]]):
         shown = frames[10 * index, :, :64].astype(float)
         assert np.abs(shown - stop[0, 0]).max() < 8  # of 255; the film is compressed
@@ -154,6 +155,7 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
         api.film(large, path, walks=97)
     wide = dataclasses.replace(SAMPLER, latent_size=1000)
+    deep = dataclasses.replace(SAMPLER, latent_size=10**6)
     picture = tmp_path.with_suffix(".png")
     images.write(picture, np.zeros([8, 8, 3], np.uint8))
     for draw in (
@@ -162,6 +164,7 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
         lambda: api.film(large, tmp_path / "x.gif", seconds=600, rate=50),
         lambda: api.film(large, tmp_path / "x.webp", seconds=600, rate=50),
         lambda: api.project(large, picture, tmp_path / "x.webp", steps=10_000),
+        lambda: api.project(deep, picture, steps=10_000, starts=64),
     ):
         with pytest.raises(BadInput, match="GiB of memory, and .* are free"):
             draw()

@@ -266,7 +266,7 @@ def test_a_disk_that_is_full_at_a_resume_is_one_sentence(tmp_path, capsys):
     assert [line["step"] for line in lines(tmp_path)] == [2, 4, 6, 8]
 
 
-def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
+def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys, monkeypatch):
     tmp_path = tmp_path / "a run"
 
     def terminate():
@@ -286,7 +286,16 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, capsys):
     output = capsys.readouterr().out
     assert f"stopped by SIGTERM at step {step}, which is saved" in output
     assert "run the same command to go on" in output
-    start(tmp_path, f"train.total_steps = {step + 2}")
+    end = loop._Loop.end
+
+    def terminated(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        end(self)
+
+    monkeypatch.setattr(loop._Loop, "end", terminated)
+    with pytest.raises(SystemExit) as stop:
+        start(tmp_path, f"train.total_steps = {step + 2}")
+    assert stop.value.code == 128 + signal.SIGTERM
     output = capsys.readouterr().out
     assert f"going on from {tmp_path}/checkpoints/ckpt-{step}" in output
     assert output.endswith(f"biggan_tf.export --model_dir='{tmp_path}'\n")

@@ -56,8 +56,10 @@ DEFAULTS = {
 def test_declared_values_are_taken(name, values):
     for value in values:
         config.parse([], [f"kinds.{name} = {value!r}"])
-        assert getattr(Kinds(), name) == value
-        assert getattr(Kinds(**{name: value}), name) == value
+        for found in (getattr(Kinds(), name), getattr(Kinds(**{name: value}), name)):
+            assert found == value
+            # TensorFlow mixes no whole numbers with others.
+            assert name != "number" or isinstance(found, float)
         if isinstance(value, tuple):
             assert getattr(Kinds(**{name: list(value)}), name) == value
 

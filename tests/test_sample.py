@@ -74,6 +74,16 @@ def test_class_interpolation(module):
     assert np.abs(first[0] - first[-1]).max() > 0.01
 
 
+def test_rows_between_classes_of_long_names_name_both():
+    names = ("golden retriever", "tabby", "Egyptian cat", *SAMPLER.class_names[3:])
+    module = dataclasses.replace(SAMPLER, class_names=names)
+    rows = sheets.class_interpolation_rows(module, [0, 1, 2], 3, 0.5, 0)
+    assert [row.title for row in rows] == [
+        "golden re… to tabby",
+        "tabby to Egyptian cat",
+    ]
+
+
 def test_truncation_rows_show_the_same_latents_more_or_less_truncated(module):
     rows = sheets.truncation_rows(module, [1, 2], 3, [2, 0.5, 0.04], 0)
     assert [row.title for row in rows] == ["2", "0.5", "0.04"]
@@ -97,7 +107,7 @@ def test_what_the_door_draws(path, module, tmp_path):
         arguments("dirs.npz", "--labels=2", "--columns=3", "--interpolate=direction"),
         arguments("dump.npz", "--columns=2", "--truncation=inf"),
         arguments("soft.npz", "--labels=0,3", "--columns=3", "--interpolate=class"),
-        arguments("folder/", "--count=150", "--seed=3", "--truncation=inf"),
+        arguments("folder/", "--count=150", "--seed=3"),
         arguments("classes/", "--per_class=2", "--labels=3,0"),
         arguments("mixed.npz", "--labels=0,3", "--mix=1,3", "--columns=3"),
         arguments("mixed.png", "--labels=0,3", "--mix=1,3", "--columns=3"),
@@ -163,7 +173,7 @@ def test_what_the_door_draws(path, module, tmp_path):
 def check_folders(path, tmp_path, module, printed):
     """What the door wrote; and goes on with."""
     pictures = sorted((tmp_path / "folder").glob("*.png"))
-    assert "150 images, 0 of them were there" in printed
+    assert "150 images at truncation inf, 0 of them were there" in printed
     numbers = {int(file.stem.split("_")[-1]): file for file in pictures}
     assert sorted(numbers) == list(range(150))
     for index in (0, 1):
@@ -232,6 +242,18 @@ def test_a_folder_goes_on_with_the_same_samples_only(tmp_path):
     file.unlink()
     with pytest.raises(BadInput, match="holds 4 files, and no .samples.json with"):
         sample_files(tmp_path)
+
+
+def test_modules_of_one_address_do_not_mix_in_a_folder(tmp_path):
+    made = sample_folder.SampleFolder("gs://bucket/m", [0, 1], 2, 0.5, 0)
+    first, second = (
+        dataclasses.replace(SAMPLER, weights_sha256="", generator_sha256=sha)
+        for sha in "ab"
+    )
+    made.write(tmp_path, first, 4)
+    with pytest.raises(BadInput, match="for its images have module_sha256 = a, not b"):
+        made.write(tmp_path, second, 4)
+    assert made.write(tmp_path, first, 4) == 0
 
 
 def test_two_at_once_do_not_mix_in_a_folder(tmp_path):

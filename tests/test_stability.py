@@ -130,6 +130,7 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
         if name.endswith("discriminator_optimizer/iter/" + VALUE):
             assert (value, after[name]) == (2, 2)  # of 4 updates, from zero again
     assert [line["step"] for line in lines(tmp_path)] == [4]
+    start(tmp_path, *params)  # it has begun, and does without the source
 
 
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"

@@ -65,19 +65,22 @@ def as_folder(given: PathLike, flag: str) -> Path:
 
 def check_apart(output: Path, source: object, flag: str) -> None:
     """Raises BadInput if a file is to be written that `flag` says to read."""
-    is_file = isinstance(source, (str, os.PathLike)) and os.path.exists(source)
-    if is_file and output.exists() and output.samefile(source):
+    if not isinstance(source, (str, os.PathLike)):
+        return
+    source = os.path.expanduser(source)
+    if os.path.exists(source) and output.exists() and output.samefile(source):
         raise BadInput(f"--output={output}: take another name; {flag} is that file.")
 
 
 def file_names(files: Files) -> list[str]:
     """Returns the names of one file or of several."""
-    found = [os.fspath(f) if isinstance(f, os.PathLike) else f for f in listed(files)]
+    given = listed(files)
+    found = [os.fspath(f) if isinstance(f, os.PathLike) else f for f in given]
     for name in found:
         check_text("gin_files", name)
         if not name:
-            raise BadInput(f"gin_files = {files!r}: one of the names is empty.")
-    return found
+            raise BadInput(f"gin_files = {given!r}: one of the names is empty.")
+    return [*map(os.path.expanduser, found)]
 
 
 def bind(

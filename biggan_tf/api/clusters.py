@@ -70,15 +70,18 @@ def cluster(
             f"smaller --count; it holds {len(names)}."
         )
     looked_at_by = features.load(network)
+    sheet = 6 * 3 * count * _COLUMNS * looked_at_by.input_size**2
+    right = "take fewer, or a --network of smaller images"
+    memory.check_room(sheet, f"--count={count}: images of its sheet", right)
     with memory.room_or("give fewer images, or a --network of fewer features"):
         names, rows = _features(root, names, looked_at_by)
         found = _groups(rows, count, seed)
     groups = [[names[index] for index in group] for group in found]
-    _draw(picture, root, groups, looked_at_by.input_size)
     clusters = {
         name: f"cluster {index}" for index, group in enumerate(groups) for name in group
     }
     labelled.write(output, {name: clusters[name] for name in names})
+    _draw(picture, root, groups, looked_at_by.input_size)
     if len(groups) < count:
         few = f"only {len(names)} images can be read"
         reason = few if len(names) < count else "the images differ too little"

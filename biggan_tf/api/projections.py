@@ -78,7 +78,7 @@ def project(
     if path:
         is_film = path.suffix.lower() in images.FILM_FORMATS
         images.check_size(path, sampler.image_size, 1, 1 + (is_film or len(moments)))
-        _check_memory(sampler, path, steps + 1 + rate)
+    _check_memory(sampler, path, steps + 1, starts, rate)
     states = projection.search(
         *(sampler, target, classes, truncation),
         **{"steps": steps, "starts": starts, "seed": seed},
@@ -103,11 +103,15 @@ def _output(output: PathLike, rate: int) -> tuple[Path, int]:
     return path, rate
 
 
-def _check_memory(sampler: Sampler, path: Path, frames: int) -> None:
-    """Raises BadInput if a film of the search would have no room in memory."""
-    pixels = 2 * images.side_in_sheet(sampler.image_size) ** 2
-    needed = films.memory_of(path, frames, pixels)
-    memory.check_room(needed, f"steps: {frames:,} frames", "take fewer, or .mp4")
+def _check_memory(
+    sampler: Sampler, path: Path | None, states: int, starts: int, rate: int
+) -> None:
+    """Raises BadInput if the search, or a film of it, would have no room in memory."""
+    needed = 4 * states * starts * (sampler.latent_size + sampler.num_classes)
+    if path:
+        pixels = 2 * images.side_in_sheet(sampler.image_size) ** 2
+        needed += films.memory_of(path, states + rate, pixels)
+    memory.check_room(needed, f"steps: {states:,} states", "take fewer, or an .mp4")
 
 
 def _shown(steps: int) -> list[int]:

@@ -16,6 +16,8 @@ def images_for(
 ) -> datasets.Data:
     """Returns the data to compare with, its labels those of the model.
 
+    Images of a folder are held out for the split, and for a curve without a reference.
+
     BadInput if images are to be held out of those that a run was trained on. A printed
     line says so if a run's own data are not as they were, or if the model may have been
     trained on images that are held out of other data.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from biggan_tf import (
@@ -52,6 +52,7 @@ def train(
 
     Returns the model directory. Raises BadInput before any work if something is wrong.
     """
+    gin_files = file_names(gin_files)
     with _configured(gin_files, bindings, continue_from, model_dir) as start:
         folder = _run_folder(gin_files, model_dir)
         loop.train(folder, start)
@@ -68,6 +69,7 @@ def dry_run(
 
     Raises BadInput as `train` does, also if data is missing; nothing is trained.
     """
+    gin_files = file_names(gin_files)
     with _configured(gin_files, bindings, continue_from, model_dir) as start:
         folder = _run_folder(gin_files, model_dir)
         with memory.room_or(loop.SMALLER):
@@ -140,7 +142,7 @@ def export(
 
 @contextlib.contextmanager
 def _configured(
-    gin_files: Files,
+    gin_files: Sequence[str],
     bindings: Bindings,
     continue_from: PathLike | None,
     model_dir: PathLike | None,
@@ -167,9 +169,9 @@ def _configured(
         yield start
 
 
-def _run_folder(gin_files: Files, model_dir: PathLike | None) -> Path:
+def _run_folder(gin_files: Sequence[str], model_dir: PathLike | None) -> Path:
     if model_dir is None:
-        model_dir = f"runs/{Path(file_names(gin_files)[-1]).stem}"
+        model_dir = f"runs/{Path(gin_files[-1]).stem}"
     return as_folder(model_dir, "--model_dir")
 
 

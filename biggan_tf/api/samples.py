@@ -256,7 +256,8 @@ def sample_files(
         folder: for the files, whose names hold the class.
         count: of all images, their classes drawn at random; or else
         per_class: of the images of each class, class after class.
-        labels, truncation, seed: as in `sample`.
+        labels, seed: as in `sample`.
+        truncation: of the latents; inf does not truncate.
 
     Returns how many images were not there yet.
     """
@@ -277,7 +278,8 @@ def sample_files(
     count = count or per_class * len(classes)
     made = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
     written = made.write(folder, sampler, count)
-    print(f"{folder}: {count} images, {count - written} of them were there")
+    told = f"{count} images at truncation {truncation:g}"
+    print(f"{folder}: {told}, {count - written} of them were there")
     return written
 
 

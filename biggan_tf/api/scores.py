@@ -136,7 +136,7 @@ def evaluate(
         if curve and module:
             _check_statistics(model.sampler(()), truncations)
         folder = _folder(output_dir, model.folder, curve, neighbours)
-        real = images_for(model.trained_on, data, split, curve)
+        real = images_for(model.trained_on, data, split, curve and not file)
         evaluation.check_classes(model.spec.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
@@ -219,7 +219,7 @@ def _module(module: PathLike | Sampler) -> _Model:
     unknown = data_json.TrainedOn(datasets.DataSpec("", "", *sizes, 0, 0, "", ""))
     folder = None
     if not (isinstance(module, Sampler) or files.is_address(module)):
-        folder = as_path(module, "--module").absolute().parent
+        folder = Path(os.path.abspath(as_path(module, "--module"))).parent
     frequencies = loaded.class_frequencies
     return _Model(loaded.convention, frequencies, unknown, folder, lambda _: loaded)
 

@@ -164,6 +164,8 @@ def _check(self: Any) -> None:
         check_value(self.room, name, value)
         if isinstance(value, list):
             object.__setattr__(self, name, tuple(value))
+        if "float" in field.type and type(value) is int:
+            object.__setattr__(self, name, float(value))
         if value and field.metadata["option"].path:
             object.__setattr__(self, name, os.path.expanduser(value))
     if hasattr(self, "check"):

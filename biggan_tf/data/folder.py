@@ -203,8 +203,10 @@ def _opened(path: str) -> Image.Image:
     """Opens an image; ValueError if its pixels have no known range."""
     image = Image.open(path, formats=FORMATS)
     known = image.mode != "F"
-    if image.format == "TIFF":  # 1: without a sign
-        known &= set(image.tag_v2.get(339, (1,))) == {1}
+    if image.format == "TIFF":
+        known &= set(image.tag_v2.get(339, (1,))) == {1}  # without a sign
+        # Pillow would map the file of a turned image with rows of a wrong length.
+        image.filename = ""
     if image.mode.startswith("I") and image.format == "TIFF":
         # Pillow opens 12 bits as 16, and a white 0 as a black one, as they are.
         bits, black = (image.tag_v2.get(tag) for tag in (258, 262))

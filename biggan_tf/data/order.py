@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from biggan_tf.distribution import per_replica_batch
 
-_ORDER_KEY, _FLIP_KEY = 1, 2  # two independent uses of one seed
+_ORDER_KEY, _FLIP_KEY = 1, 2  # two independent uses of one seed: odd and even
 # Rounds of the permuting cipher. tf.random.experimental.index_shuffle is fixed at 4,
 # with which two epochs of 50,000 examples correlate at 0.7 and neighbours' coins at
 # 0.4 and more; from 16 on nothing is left of either.
@@ -26,7 +26,9 @@ def shuffled_index(position: tf.Tensor, count: int, seed: int) -> tf.Tensor:
     [n], from 0, and the result is like them.
     """
     epoch = position // count
-    return _permuted(position % count, count, seed, epoch, _ORDER_KEY)
+    # Of each word of its seed the operation may take 8 bits alone.
+    higher = epoch // 256 + seed // 256 % 127
+    return _permuted(position % count, count, seed, epoch, _ORDER_KEY + 2 * higher)
 
 
 def coin(position: tf.Tensor, seed: int) -> tf.Tensor:
@@ -37,7 +39,7 @@ def coin(position: tf.Tensor, seed: int) -> tf.Tensor:
 
 
 def _permuted(
-    index: tf.Tensor, count: int, seed: int, epoch: tf.Tensor, key: int
+    index: tf.Tensor, count: int, seed: int, epoch: tf.Tensor, key: tf.Tensor | int
 ) -> tf.Tensor:
     constant = tf.zeros_like(index)
     return tf.raw_ops.RandomIndexShuffle(

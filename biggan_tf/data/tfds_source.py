@@ -43,6 +43,10 @@ class Tfds(pipeline.Data):
         self._keys = (info.supervised_keys or ("image", "label"))[:2]
         image, label = (dict(info.features).get(str(key)) for key in self._keys)
         _check_features(options.name, image, label)
+        if info.disable_shuffling:
+            problem = "it lies in the order in which it was made, maybe class after "
+            problem += "class; prepare it again without disable_shuffling"
+            raise _refusal(options.name, problem)
         # Only these two features of an example are decoded.
         features = dict(zip(self._keys, [image, label]))
         self._features = tfds.features.FeaturesDict(features)
@@ -158,7 +162,8 @@ class Tfds(pipeline.Data):
             source, FILES_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE
         )
         info = self._builder.info
-        record_bytes = info.dataset_size / info.splits.total_num_examples
+        # The size is 0 where it was not counted.
+        record_bytes = max(1, info.dataset_size / info.splits.total_num_examples)
         buffer = min(self.spec.train_images, 1 + SHUFFLE_BUFFER_BYTES // record_bytes)
         return records.shuffle(int(buffer), draws[1], reshuffle_each_iteration=False)
 
@@ -229,7 +234,7 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
         close = difflib.get_close_matches(name, known) or ["imagenet2012", "cifar10"]
         problem = f"TFDS has no such data set here; take {' or '.join(close)}"
         raise _refusal(name, problem) from None
-    except (ValueError, AssertionError) as error:
+    except (ValueError, AssertionError, TypeError, RuntimeError) as error:
         # No such version or config; the library says which there are.
         raise _refusal(name, " ".join(str(error).split()).rstrip(".")) from None
 
@@ -248,8 +253,10 @@ def _refusal(name: str, problem: str) -> BadInput:
 
 def _split(splits: dict, binding: str, split: str) -> tfds.core.SplitInfo:
     with contextlib.suppress(KeyError, ValueError, AssertionError):
-        if splits[split].num_examples:
-            return splits[split]
+        found = splits[split]
+        takes = [file.take for file in found.file_instructions]
+        if found.num_examples > 0 and min(takes) >= 0:
+            return found
     there = " or ".join(f"{name} ({splits[name].num_examples})" for name in splits)
     raise BadInput(f"data.{binding} = {split!r}: it holds nothing; take {there}.")
 

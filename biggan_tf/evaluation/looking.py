@@ -53,9 +53,10 @@ class Look:
         truncation = tf.constant(truncation, tf.float32)
         local, left = self._strategy.experimental_local_results, count
         bar = tqdm(total=count, desc=title, unit=" images", disable=None)
-        with process.without_tf32(), bar:
+        with bar:
             for x, labels in batches:
-                seen = look(*self._shared_out(x, labels), truncation)
+                with process.without_tf32():  # not while somebody uses what it yields
+                    seen = look(*self._shared_out(x, labels), truncation)
                 *seen, fine = (np.concatenate(local(each)) for each in seen)
                 batch = Batch(*(each[:left] for each in seen))
                 if not fine.all():

@@ -11,7 +11,7 @@ from biggan_tf import features, metrics
 from biggan_tf.checks import SPLITS
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
-from biggan_tf.evaluation.records import comparable, write_record
+from biggan_tf.evaluation.records import write_record
 from biggan_tf.evaluation.reference import check
 from biggan_tf.evaluation.scoring import Evaluator
 from biggan_tf.features import FeatureNetwork
@@ -91,5 +91,4 @@ class PeriodicEvaluation:
         print(f"step {step}: {shown}", flush=True)
         best = self.evaluator.main_score(best_by)
         lower = METRICS[best_by].lower_is_better
-        protocol = comparable(record["protocol"])
-        self.keep_best(step, best, scores[best], lower, protocol)
+        self.keep_best(step, best, scores[best], lower, record["protocol"])

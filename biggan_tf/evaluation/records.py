@@ -59,14 +59,6 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return [record for record in records if isinstance(record.get("protocol"), dict)]
 
 
-def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Returns what scores of two steps of a run share if they compare."""
-    apart = {"step", "weights_sha256", "generator_sha256", "reference"}
-    apart |= {"biggan_tf", "tensorflow", "numpy"}
-    plain = json.loads(json.dumps(protocol))
-    return {name: value for name, value in plain.items() if name not in apart}
-
-
 def compared_with(protocol: dict[str, Any]) -> str:
     """Returns for people what a score compares with: data, or a file of others."""
     if "reference_holds" in protocol:

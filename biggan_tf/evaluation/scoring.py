@@ -118,7 +118,8 @@ class Evaluator:
         self._needs_statistics = bool(comparing) and self._statistics is None
         if self._needs_statistics or self._needs_head or self._seen:
             data.check_ready()
-            count = count or self.real_count(split)
+        if self._needs_statistics:
+            count = self.real_count(split)
         if comparing and count is not None:
             metrics.check_enough_images(told, count, comparing, size)
 

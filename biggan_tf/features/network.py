@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 
@@ -121,7 +122,11 @@ def find(name: str) -> Callable[[], FeatureNetwork]:
                     f"feature network {name!r}: take a size from 1 to {LARGEST_SIDE:,} "
                     f"pixels instead of {side}, for memory grows with its square."
                 )
-            return functools.partial(make, *match.groups())
+            return functools.partial(make, *map(_at_home, match.groups()))
     raise BadInput(
         f"feature network {name!r}: take {' or '.join(NETWORKS)}, such as lite0_128."
     )
+
+
+def _at_home(part: str | None) -> str | None:
+    return part and os.path.expanduser(part)
