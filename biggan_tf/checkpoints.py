@@ -108,7 +108,7 @@ class Checkpoints:
         record = {"step": step, "score": name, "value": value, "protocol": here}
 
         def compares(best: dict | None) -> bool:
-            there = best and (best["score"], comparable(best.get("protocol", here)))
+            there = best and (best["score"], comparable(best["protocol"] or here))
             return there == (name, here)
 
         best = _best(folder)
@@ -349,6 +349,7 @@ def _best(folder: Path) -> dict | None:
     try:
         best = files.read_json(path)
         known = {"step": int(best["step"]), "value": float(best["value"])}
+        best["protocol"] = dict(best.get("protocol", {}))
         return {**best, **known, "score": str(best["score"])}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise BadInput(

@@ -52,7 +52,7 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
     is_file = not isinstance(source, Mapping)
     if is_file:
         source = os.path.expanduser(source)
-    told = f"{flag}={os.fspath(source)}" if is_file else flag
+    told = f"{flag}={source}" if is_file else flag
     arrays = _load(source, told) if is_file else source
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise BadInput(

@@ -273,7 +273,7 @@ def train_batches(plan: Plan, step: int) -> Iterator:
 
 @contextlib.contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that SIGTERM and Ctrl-C add their number to; one in a later tick kills.
+    """A list that SIGTERM and Ctrl-C add their number to; the same one again kills.
 
     Only the main thread of a program gets signals; in another one the list stays empty.
     """

@@ -62,7 +62,6 @@ A module that resamples takes truncations above 0, and inf does not truncate; on
 scales takes 0 to 1. Its README.md says which it is.
 """
 
-import math
 import os
 
 from absl import flags
@@ -88,7 +87,7 @@ _COLUMNS = flags.DEFINE_integer(
     "columns", 8, "Images a row; with --truncations, of each class in it.", 1, 10**6
 )
 _TRUNCATION = flags.DEFINE_float(
-    "truncation", None, "Of the latents; by default 0.5, and inf in a folder."
+    "truncation", None, "Of the latents; by default 0.5, and the largest in a folder."
 )
 _TRUNCATIONS = flags.DEFINE_list("truncations", None, "One row for each.")
 _MIX = flags.DEFINE_list("mix", None, "A share for each class: they become one.")
@@ -130,8 +129,8 @@ def main() -> None:
         )
     _check_together(is_folder, is_film)
     labels, truncation, seed = _LABELS.value, _TRUNCATION.value, _SEED.value
-    if truncation is None:
-        truncation = math.inf if is_folder else 0.5
+    if truncation is None and not is_folder:
+        truncation = 0.5
     if is_folder:
         api.sample_files(module, output, *counts, labels, truncation, seed)
     elif is_film and _LATENTS.value:

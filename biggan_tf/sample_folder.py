@@ -81,7 +81,8 @@ class SampleFolder:
             "labels": list(self.labels),
             "truncation": repr(self.truncation),
             "step": sampler.step,
-            "module_sha256": sampler.weights_sha256 or sampler.generator_sha256,
+            "module_sha256": sampler.weights_sha256
+            or f"{sampler.generator_sha256} {sampler.statistics}",
         }
 
     def _labels(self, sampler: Sampler, start: int, count: int) -> np.ndarray:
@@ -117,7 +118,8 @@ class SampleFolder:
             settings = {k: v for k, v in settings.items() if k != "module_sha256"}
             if "weights_sha256" not in before:  # of an earlier one still
                 settings["truncation"] = f"{self.truncation:g}"
-        if settings.get("module_sha256") and before.get("module_sha256"):
+        known = settings.get("module_sha256") and before.get("module_sha256")
+        if known and not files.is_address(self.module):
             settings = {**settings, "module": before.get("module")}  # it may have moved
         for name, now in settings.items():
             if name not in before:

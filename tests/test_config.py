@@ -86,6 +86,8 @@ def test_a_macro_whose_only_value_is_replaced_is_no_mistake(write):
     config.clear()
     with pytest.raises(BadInput, match='"many = 9": many: nothing uses this macro'):
         config.parse([inner], ["paint.coats = 4", "many = 9"])
+    with pytest.raises(BadInput, match="bindings: many: nothing uses this macro"):
+        config.parse([inner], {"paint.coats": 4, "many": 9})
 
 
 def test_include_is_found_beside_its_file_from_any_folder(write, tmp_path, monkeypatch):

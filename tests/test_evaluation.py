@@ -135,10 +135,10 @@ def test_scores_are_made_without_tf32(fashion):
     made.score(subject(draw))
     assert found
     assert not any(found)
+    assert enabled()
     real = made.real()
     next(real)
     assert enabled()  # while somebody computes with what was seen
-    assert enabled()
 
 
 def test_classes_as_frequent_as_in_the_data_score_better(fashion):
@@ -503,6 +503,8 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     (tmp_path / "best-7").mkdir()
     Checkpoints(tmp_path, module).keep_best(8, "is", 2.0, False, {"a": 3})
     assert (tmp_path / "best-7-2" / "ckpt-7.index").exists()
+    with pytest.raises(BadInput, match="no best checkpoint"):
+        read_best(tmp_path / "other", restore)
 
 
 def test_the_best_compares_with_scores_of_the_same_images_elsewhere(tmp_path):

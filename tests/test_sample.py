@@ -251,9 +251,14 @@ def test_modules_of_one_address_do_not_mix_in_a_folder(tmp_path):
         for sha in "ab"
     )
     made.write(tmp_path, first, 4)
-    with pytest.raises(BadInput, match="for its images have module_sha256 = a, not b"):
+    with pytest.raises(
+        BadInput, match="for its images have module_sha256 = a .*not b "
+    ):
         made.write(tmp_path, second, 4)
     assert made.write(tmp_path, first, 4) == 0
+    other = dataclasses.replace(made, module="gs://bucket/n")
+    with pytest.raises(BadInput, match="for its images have module = gs://bucket/m"):
+        other.write(tmp_path, first, 4)
 
 
 def test_two_at_once_do_not_mix_in_a_folder(tmp_path):

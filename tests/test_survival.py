@@ -183,7 +183,12 @@ def test_a_file_that_only_looks_like_a_checkpoint_is_none(folder):
 NO_OBJECTS = "5", "null", "[]", '"text"', "[" * 5000, "{", ""
 
 
-@pytest.mark.parametrize("content", [*NO_OBJECTS, "{}", '{"step": [], "value": 1}'])
+NO_PROTOCOL = '{"step": 2, "value": 1, "score": "fid", "protocol": "x"}'
+
+
+@pytest.mark.parametrize(
+    "content", [*NO_OBJECTS, "{}", '{"step": [], "value": 1}', NO_PROTOCOL]
+)
 def test_a_damaged_best_json_is_one_sentence(folder, content):
     (folder / "best").mkdir()
     (folder / "best" / "best.json").write_text(content)

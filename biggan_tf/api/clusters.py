@@ -70,7 +70,8 @@ def cluster(
             f"smaller --count; it holds {len(names)}."
         )
     looked_at_by = features.load(network)
-    sheet = 6 * 3 * count * _COLUMNS * looked_at_by.input_size**2
+    side = images.side_in_sheet(looked_at_by.input_size)
+    sheet = 6 * 3 * count * _COLUMNS * side**2
     right = "take fewer, or a --network of smaller images"
     memory.check_room(sheet, f"--count={count}: images of its sheet", right)
     with memory.room_or("give fewer images, or a --network of fewer features"):

@@ -111,7 +111,7 @@ def _check_memory(
     if path:
         pixels = 2 * images.side_in_sheet(sampler.image_size) ** 2
         needed += films.memory_of(path, states + rate, pixels)
-    memory.check_room(needed, f"steps: {states:,} states", "take fewer, or an .mp4")
+    memory.check_room(needed, f"steps: {states:,} states", "take fewer")
 
 
 def _shown(steps: int) -> list[int]:

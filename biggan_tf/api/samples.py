@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sample_folder import SampleFolder
 from biggan_tf.sampling import Sampler
+from biggan_tf.standing import GRIDS
 
 
 def load(module: PathLike) -> Sampler:
@@ -243,7 +243,7 @@ def sample_files(
     count: int | None = None,
     per_class: int | None = None,
     labels: str | Sequence[int] | None = None,
-    truncation: float = math.inf,
+    truncation: float | None = None,
     seed: int = 0,
 ) -> int:
     """Writes single images as PNG files, for other people's evaluators.
@@ -257,7 +257,8 @@ def sample_files(
         count: of all images, their classes drawn at random; or else
         per_class: of the images of each class, class after class.
         labels, seed: as in `sample`.
-        truncation: of the latents; inf does not truncate.
+        truncation: of the latents; None: the largest, which is inf unless the module
+            scales.
 
     Returns how many images were not there yet.
     """
@@ -267,13 +268,16 @@ def sample_files(
         count = as_whole("count", count, 1, 10**8)
     else:
         per_class = as_whole("per_class", per_class, 1, 10**6)
-    truncation = as_number("truncation", truncation)
+    if truncation is not None:
+        truncation = as_number("truncation", truncation)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     folder = as_path(folder, "--output")
     if isinstance(module, Sampler):
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
     sampler = load(module)
     classes = as_classes(labels, sampler)
+    if truncation is None:
+        truncation = float(GRIDS[sampler.convention][-1])
     latents.check_truncation(sampler.convention, truncation, "--truncation")
     count = count or per_class * len(classes)
     made = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)

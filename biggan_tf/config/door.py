@@ -139,8 +139,8 @@ def parse(arguments: Sequence[str]) -> list[str]:
         sys.exit(0)
     for name, value in flags.FLAGS.flag_values_dict().items():
         flag = flags.FLAGS[name]
-        several = value if flag.present and isinstance(flag, flags.MultiFlag) else ()
-        if flag.present and (value in ("", []) or "" in several):
+        given = value if isinstance(flag, flags.MultiFlag) else [value]
+        if flag.present and ("" in given or [] in given):
             raise BadInput(f"--{name}= is empty: give a value, or leave the flag out.")
     if others:
         raise BadInput(f"{others[0]}: this is no flag; flags read --flag=value.")

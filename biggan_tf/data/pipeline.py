@@ -150,12 +150,12 @@ def sentences() -> Iterator[None]:
             raise BadInput(f"data: an image is damaged ({broken[0]}).") from error
         raise
     except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
-        file = re.search(r"\S.*; (No such file|Permission denied).*", error.message)
-        if not file:  # what a GPU's library lacks
-            raise
+        said = re.search(r"\S*(?:://|; \w).*", error.message)
+        if isinstance(error, tf.errors.NotFoundError) and not said:
+            raise  # a GPU's library lacks something
         raise BadInput(
-            f"data: a file cannot be read ({file[0]}); make it readable, and run the "
-            "same command again."
+            f"data: a file cannot be read ({said[0] if said else error.message}); make "
+            "it readable, and run the same command again."
         ) from error
     except tf.errors.DataLossError as error:
         record = re.search(r"\w+ record at \d+", str(error))

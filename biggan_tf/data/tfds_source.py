@@ -43,10 +43,6 @@ class Tfds(pipeline.Data):
         self._keys = (info.supervised_keys or ("image", "label"))[:2]
         image, label = (dict(info.features).get(str(key)) for key in self._keys)
         _check_features(options.name, image, label)
-        if info.disable_shuffling:
-            problem = "it lies in the order in which it was made, maybe class after "
-            problem += "class; prepare it again without disable_shuffling"
-            raise _refusal(options.name, problem)
         # Only these two features of an example are decoded.
         features = dict(zip(self._keys, [image, label]))
         self._features = tfds.features.FeaturesDict(features)
@@ -59,7 +55,7 @@ class Tfds(pipeline.Data):
         train, held_out = options.split or "train", options.held_out_split
         if info.splits:
             if held_out is None:
-                train, held_out = _choose(info.splits, train, options.held_out_fraction)
+                train, held_out = _choose(info, train, options.held_out_fraction)
             self._splits["train"] = _split(info.splits, "split", train)
             self._splits["held_out"] = _split(info.splits, "held_out_split", held_out)
             named = options.held_out_split not in (None, train)
@@ -134,8 +130,14 @@ class Tfds(pipeline.Data):
     def _some(self, split: str, numbers: np.ndarray) -> tf.data.Dataset:
         """Returns as many of each file as it has of these numbers: its first ones.
 
-        TFDS shuffled them when it wrote them, and a file is read from its start.
+        TFDS shuffled them when it wrote them, and a file is read from its start. If it
+        did not, these very ones.
         """
+        if self._builder.info.disable_shuffling:
+            records = self._spans(split).flat_map(_records).enumerate()
+            wanted = tf.constant(numbers, tf.int64)
+            records = records.filter(lambda n, _: tf.reduce_any(n == wanted))
+            return records.map(lambda _, record: self._resized(split, record))
         takes = [file.take for file in self._splits[split].file_instructions]
         bounds = np.searchsorted(numbers, np.cumsum([0, *takes]))
         return self._examples(split, self._spans(split, np.diff(bounds)))
@@ -162,8 +164,10 @@ class Tfds(pipeline.Data):
             source, FILES_AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE
         )
         info = self._builder.info
-        # The size is 0 where it was not counted.
-        record_bytes = max(1, info.dataset_size / info.splits.total_num_examples)
+        size = info.dataset_size or sum(  # it may not have been counted
+            size_of(path) for split in info.splits.values() for path in split.filepaths
+        )
+        record_bytes = size / info.splits.total_num_examples
         buffer = min(self.spec.train_images, 1 + SHUFFLE_BUFFER_BYTES // record_bytes)
         return records.shuffle(int(buffer), draws[1], reshuffle_each_iteration=False)
 
@@ -252,10 +256,13 @@ def _refusal(name: str, problem: str) -> BadInput:
 
 
 def _split(splits: dict, binding: str, split: str) -> tfds.core.SplitInfo:
-    with contextlib.suppress(KeyError, ValueError, AssertionError):
+    unknown = KeyError, ValueError, AssertionError, NotImplementedError
+    with contextlib.suppress(*unknown):
         found = splits[split]
-        takes = [file.take for file in found.file_instructions]
-        if found.num_examples > 0 and min(takes) >= 0:
+        parts = tfds.core.splits.AbstractSplit.from_spec(split).to_absolute(splits)
+        # Of a part that ends before it begins TFDS may read the rest.
+        forward = all(p.to is None or (p.from_ or 0) <= p.to for p in parts)
+        if forward and found.num_examples > 0:
             return found
     there = " or ".join(f"{name} ({splits[name].num_examples})" for name in splits)
     raise BadInput(f"data.{binding} = {split!r}: it holds nothing; take {there}.")
@@ -270,8 +277,11 @@ def _overlap(a: tfds.core.SplitInfo, b: tfds.core.SplitInfo) -> bool:
     )
 
 
-def _choose(splits: dict, split: str, fraction: float | None) -> tuple[str, str]:
+def _choose(
+    info: tfds.core.DatasetInfo, split: str, fraction: float | None
+) -> tuple[str, str]:
     """Returns training and held-out split where the second was not named."""
+    splits = info.splits
     found = _split(splits, "split", split)
     if fraction is None:
         for other in ("validation", "test"):
@@ -280,6 +290,10 @@ def _choose(splits: dict, split: str, fraction: float | None) -> tuple[str, str]
     if split not in splits:
         told = "with a slice or a sum, give data.held_out_split too"
         raise BadInput(f"data.split = {split!r}: {told}.")
+    if info.disable_shuffling:
+        told = "its images lie in the order in which they were made, maybe class after "
+        told += "class; give data.held_out_split, for their end may be one class"
+        raise _refusal(info.name, told)
     count = found.num_examples
     held_out = max(1, round(count * (fraction or pipeline.HELD_OUT_FRACTION)))
     return f"{split}[:{count - held_out}]", f"{split}[{count - held_out}:]"
