@@ -150,12 +150,13 @@ def sentences() -> Iterator[None]:
             raise BadInput(f"data: an image is damaged ({broken[0]}).") from error
         raise
     except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
-        said = re.search(r"\S*(?:://|; \w).*", error.message)
-        if isinstance(error, tf.errors.NotFoundError) and not said:
+        of_file = re.search(r"\S+(://|; No such file).*", error.message)
+        if isinstance(error, tf.errors.NotFoundError) and not of_file:
             raise  # a GPU's library lacks something
+        said = of_file[0] if of_file else error.message
         raise BadInput(
-            f"data: a file cannot be read ({said[0] if said else error.message}); make "
-            "it readable, and run the same command again."
+            f"data: a file cannot be read ({said}); make it readable, and run the same "
+            "command again."
         ) from error
     except tf.errors.DataLossError as error:
         record = re.search(r"\w+ record at \d+", str(error))
