@@ -336,6 +336,7 @@ def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
     """Returns what scores of two steps of a run share if they compare."""
     apart = {"step", "weights_sha256", "generator_sha256", "reference"}
     apart |= {"biggan_tf", "tensorflow", "numpy"}
+    apart |= {"reference_images", "head_fitted_to_sha256"}  # of whatever else is scored
     if protocol.get("content_sha256"):  # the same images, wherever they lie
         apart.add("data")
     plain = json.loads(json.dumps(protocol))

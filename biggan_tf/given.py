@@ -39,7 +39,7 @@ class Given(NamedTuple):
 
 
 def read(source: Latents, sampler: Sampler, flag: str) -> Given:
-    """Returns given latents, checked.
+    """Returns given latents, checked; prints a line if other weights drew with them.
 
     Args:
         source: a .npz file of `sheets.save`, or by name its z, float [n, latent_size];
@@ -58,6 +58,10 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
         raise BadInput(
             f"{told}: give z, labels and truncation; {missing[0]} is missing."
         )
+    here = sampler.generator_sha256 or sampler.weights_sha256
+    there = str(arrays.get("generator_sha256", ""))
+    if here and there and here != there:
+        print(f"{told}: other weights drew its images, so these will not be the same")
     z, y = sampler.inputs(arrays["z"], arrays["labels"], f"{told}: ")
     truncation = as_array(f"{told}: truncation", arrays["truncation"])
     several = truncation.shape in ((), (len(z),))
@@ -78,6 +82,7 @@ def _load(path: Any, told: str) -> Mapping[str, np.ndarray]:
         with open(path, "rb") as file:
             found = np.load(file)
             names = getattr(found, "files", ())  # a .npy is one array without a name
-            return {name: found[name] for name in ARRAYS if name in names}
+            wanted = (*ARRAYS, "generator_sha256")
+            return {name: found[name] for name in wanted if name in names}
     except Exception as error:  # a broken archive can raise anything
         raise BadInput(f"{told}: give a .npz file that `sample` wrote.") from error

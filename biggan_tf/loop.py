@@ -18,7 +18,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from biggan_tf import config, data, data_json, distribution, process, run
+from biggan_tf import checkpoints, config, data, data_json, distribution, process, run
 from biggan_tf.checkpoints import Checkpoints, locate
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput, Diverged
@@ -76,8 +76,9 @@ def train(
             stack.enter_context(run.lock(folder))
             remarks = *plan.data.remarks(), *plan.remarks()
             print(*remarks, sep="\n", flush=True)
-            config.claim(folder)
             images = plan.data.fingerprint("train")
+            if not checkpoints.every(folder / "checkpoints"):
+                config.claim(folder)
             if not (folder / "data.json").is_file():  # before the first checkpoint
                 data_json.write(folder, plan.data.spec, images, continue_from)
         if plan.train.deterministic:
@@ -92,6 +93,7 @@ def train(
         loop.read(received)
         stopped_by = workers.largest(received[0] if received else 0)
         if workers.here_is_chief and loop.step < total:
+            config.claim(folder)
             data_json.write(folder, plan.data.spec, images)
             print("tracing the training step, which takes a while", flush=True)
 

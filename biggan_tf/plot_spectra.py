@@ -62,6 +62,7 @@ def draw(model_dir: Path, output: Path) -> None:
             named = any(part in weight for part in NAMED)
             style = {"linewidth": 2, "label": weight} if named else {"color": "0.75"}
             style["zorder"] = 2 if named else 1
+            style["marker"] = "." if len(steps) == 1 else ""
             sigmas = [
                 [line.get(f"{weight}/sigma{index}", math.nan) for line in lines]
                 for index in range(2)

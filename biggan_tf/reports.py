@@ -155,7 +155,8 @@ def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:
         figure = Figure((5.6, 3.4), dpi=110, layout="constrained")
         axes = figure.add_subplot(xlabel="step")
         for name, curve in curves.items():
-            axes.plot(*zip(*curve), label=name.partition("/")[2] or name, linewidth=1)
+            style = {"linewidth": 1, "marker": "." if len(curve) == 1 else ""}
+            axes.plot(*zip(*curve), label=name.partition("/")[2] or name, **style)
         if len(curves) <= 8:
             axes.legend(fontsize=8)
         if "singular" in title:

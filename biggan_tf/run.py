@@ -135,8 +135,8 @@ def check_names(folder: Path) -> None:
         if last := max([0, *(step for step in steps if isinstance(step, int))]):
             raise BadInput(
                 f"--model_dir={folder}: it has no checkpoint, but its scalars.jsonl "
-                f"goes to step {last}; put its checkpoints back, delete scalars.jsonl "
-                "to begin anew, or take another directory."
+                f"goes to step {last}; put its checkpoints back, or take another "
+                "directory; to begin anew, delete scalars.jsonl and checkpoints/."
             )
 
 

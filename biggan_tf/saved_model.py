@@ -26,6 +26,9 @@ from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.sampling import InferenceGenerator, Sampler
 
+# What an export writes, at the top of its folder.
+_WRITTEN = {"README.md", "samples.png", "saved_model.pb", "fingerprint.pb", "variables"}
+_WRITTEN |= {"assets"}
 CHECKSUMS = "SHA256SUMS"
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
 ATTRIBUTES += ("truncation_convention", "standing_truncations", "step")
@@ -197,15 +200,19 @@ def check_free(path: Path, replace: bool) -> None:
             )
         held = filter(_would_be_lost, path.rglob("*"))
         names = {file.relative_to(path).as_posix() for file in held} - {CHECKSUMS}
-        edited = {
-            name
-            for name in names & written.keys()
-            if "/" not in name and files.sha256(path / name) != written[name]
-        }
-        if others := sorted(edited | (names - written.keys())):
+        ours = {n for n in names & written.keys() if n.partition("/")[0] in _WRITTEN}
+        edited = {name for name in ours if files.sha256(path / name) != written[name]}
+        if others := sorted(edited | (names - ours)):
             raise BadInput(
                 f"--export_dir={path}: move {others[0]} out of it, for all in it is "
                 "replaced, and no export wrote that."
+            )
+        folders = [path, *(each for each in path.rglob("*") if each.is_dir())]
+        as_now = {"effective_ids": os.access in os.supports_effective_ids}
+        if closed := [f for f in folders if not os.access(f, os.W_OK, **as_now)]:
+            raise BadInput(
+                f"--export_dir={path}: make {closed[0]} writable, or move it, for it "
+                "is replaced."
             )
     try:
         files.check_writable(files.temporary_name(Path(os.path.realpath(path))))
@@ -290,7 +297,7 @@ def _written_files(folder: Path) -> dict[str, str]:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         text = (folder / CHECKSUMS).read_text(encoding="utf-8", errors="replace")
         parts = (line.partition("  ") for line in text.splitlines())
-        return {name: checksum for checksum, _, name in parts}
+        return {name: checksum for checksum, _, name in parts if name}
     return {}
 
 
@@ -305,6 +312,8 @@ def _sha256(folder: Path) -> str:
     BadInput if they are not all of one export.
     """
     written, whole = _written_files(folder), hashlib.sha256()
+    if "saved_model.pb" not in written and (folder / CHECKSUMS).is_file():
+        raise BadInput(f"{folder / CHECKSUMS} is damaged: export the module again.")
     parts = (sorted((folder / name).rglob("*")) for name in ("variables", "assets"))
     for file in (folder / "saved_model.pb", *itertools.chain(*parts)):
         name, checksum = file.relative_to(folder).as_posix(), files.sha256(file)

@@ -198,13 +198,17 @@ def draw(sampler: Sampler, rows: Sequence[Row]) -> list[np.ndarray]:
 
 
 def save(
-    path: str | os.PathLike[str], rows: Sequence[Row], drawn: Sequence[np.ndarray]
+    path: str | os.PathLike[str],
+    sampler: Sampler,
+    rows: Sequence[Row],
+    drawn: Sequence[np.ndarray],
 ) -> None:
     """Writes arrays (`.npz`), or a sheet, by the ending of the name.
 
     The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
     float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
-    and `truncation` float32 [n]. In a sheet, a row with fewer images ends in white.
+    and `truncation` float32 [n]; and the text `generator_sha256`, of the weights that
+    drew them. In a sheet, a row with fewer images ends in white.
     """
     pixels = [images.to_uint8(x) for x in drawn]
     if Path(path).suffix.lower() != ".npz":
@@ -221,4 +225,5 @@ def save(
             z=np.concatenate([row.z for row in rows]),
             labels=np.concatenate([row.y for row in rows]),
             truncation=truncation,
+            generator_sha256=sampler.generator_sha256 or sampler.weights_sha256,
         )

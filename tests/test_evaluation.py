@@ -516,6 +516,9 @@ def test_the_best_compares_with_scores_of_the_same_images_elsewhere(tmp_path):
     best.write_text(json.dumps(record))
     checkpoints.keep_best(8, "fid", 99.0, True, {**protocol, "data": "/there"})
     assert json.loads(best.read_text())["value"] == 2.0
+    more = {"reference_images": 9, "head_fitted_to_sha256": "d"}  # what else is scored
+    checkpoints.keep_best(8, "fid", 99.0, True, {**protocol, **more})
+    assert json.loads(best.read_text())["value"] == 2.0
     others = {**protocol, "content_sha256": "c"}
     checkpoints.keep_best(9, "fid", 98.0, True, others)
     assert json.loads(best.read_text())["value"] == 98.0
@@ -817,6 +820,13 @@ def test_reference_files_of_other_programs(fashion, tmp_path):
             evaluator(few, ("fid", "accuracy"), reference=tmp_path / name)
         replaced = evaluator(fashion, reference=tmp_path / name)
         assert replaced.record(subject(), math.inf, {})["protocol"] != protocol
+    # As ADM's: moments of more images than those that are there, for single features.
+    np.savez(tmp_path / "both.npz", **moments, arr_0=pixels[:100])
+    both = evaluator(fashion, ("fid", "kid"), reference=tmp_path / "both.npz")
+    scores.append(both.score(subject())["fid_lite0_32"])
+    told = both.record(subject(), math.inf, {})["protocol"]["reference_holds"]
+    assert told.startswith("mu and sigma")
+    assert told.endswith("arr_0, 100 of 32 px")
     expected = metrics.FeatureStatistics()
     expected.update(rows)
     fake = metrics.FeatureStatistics()

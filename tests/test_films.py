@@ -114,13 +114,18 @@ def test_a_gif_lasts_as_long_as_it_should(tmp_path, rate):
     assert sum(lasting) == pytest.approx(24_000 / rate, abs=5)
 
 
-def test_a_walk_through_given_latents(tmp_path, monkeypatch):
+def test_a_walk_through_given_latents(tmp_path, monkeypatch, capsys):
     arrays, film = tmp_path / "kept.npz", tmp_path / "walk.webp"
-    api.sample(SAMPLER, "a,e,c", 1, 0.7, 3, output=arrays)
+    first = dataclasses.replace(SAMPLER, weights_sha256="a")
+    api.sample(first, "a,e,c", 1, 0.7, 3, output=arrays)
     assert api.walk(SAMPLER, film, arrays, seconds=0.5, rate=20) == film
     frames, _ = frames_of(film)
     monkeypatch.setenv("HOME", str(tmp_path))
     stops = api.redraw(SAMPLER, "~/kept.npz")
+    assert "other weights" not in capsys.readouterr().out
+    other = dataclasses.replace(SAMPLER, weights_sha256="b")
+    api.redraw(other, arrays)
+    assert "kept.npz: other weights drew its images" in capsys.readouterr().out
     for index, stop in enumerate([*stops, stops[0]]):
         shown = frames[10 * index, :, :64].astype(float)
         assert np.abs(shown - stop[0, 0]).max() < 8  # of 255; the film is compressed

@@ -16,6 +16,7 @@ from doors import called
 from PIL import Image
 
 from biggan_tf import data
+from biggan_tf.errors import BadInput
 
 
 def images_of(source: data.Data, split: str) -> dict[bytes, int]:
@@ -86,6 +87,15 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     again = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
     assert again.returncode == 2
     assert "--name=pets" in again.stderr.splitlines()[-1]
+
+    [names] = tmp_path.rglob("label.labels.txt")
+    names.write_text("cat\ncat\n")
+    lost = {"image_size": 32, "source": "tfds", "name": "pets"}
+    with pytest.raises(BadInput, match="'pets': .* two classes are named 'cat'"):
+        data.load(**lost, data_dir=str(tmp_path))
+    names.unlink()
+    told = data.load(**lost, data_dir=str(tmp_path)).found()
+    assert "pets has no names of its classes but numbers" in told
 
 
 def test_shards_are_disjoint_and_together_the_whole(folder):

@@ -18,7 +18,7 @@ from doors import called
 from PIL import Image
 
 import biggan_tf
-from biggan_tf import data_json, evaluation, images, monitor
+from biggan_tf import data_json, evaluation, files, images, monitor, plot_spectra
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 
@@ -221,6 +221,16 @@ def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
     with Image.open(pictures / "4.PNG") as picture:
         assert picture.size == (1100, 700)
     assert [path.name for path in pictures.iterdir()] == ["4.PNG"]
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path):
+    point = {"step": 5, "G.block1.conv1/sigma0": 2.0, "G.seed/sigma0": 3.0}
+    point["D.block0.conv1/sigma0"] = 1.0
+    files.append_json(tmp_path / "spectra.jsonl", point)
+    plot_spectra.draw(tmp_path, tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert (pixels == 191).all(axis=-1).any()  # the grey of what the legend leaves out
 
 
 def test_a_module_is_its_card_and_its_picture(tmp_path):

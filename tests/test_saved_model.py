@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -595,6 +596,14 @@ def test_readme_says_what_it_is(path):
 
 def test_a_module_of_two_exports_is_refused(path, tmp_path):
     mixed = Path(shutil.copytree(path, tmp_path / "mixed"))
+    sums = (mixed / "SHA256SUMS").read_bytes()
+    for damaged in (b"", b"\xff\xfe garbage"):
+        (mixed / "SHA256SUMS").write_bytes(damaged)
+        with pytest.raises(
+            BadInput, match="SHA256SUMS is damaged: export the module a"
+        ):
+            saved_model.load(mixed)
+    (mixed / "SHA256SUMS").write_bytes(sums)
     (mixed / "README.md").write_text("somebody's own")
     assert saved_model.load(mixed).step == 7
     with (mixed / "variables" / "variables.index").open("ab") as file:
@@ -684,6 +693,25 @@ def test_a_failed_save_leaves_no_trace(tmp_path, path):
     assert files.sha256(target) == files.sha256(path)
 
 
+def test_a_module_that_may_not_be_moved_is_named_before_any_work(path):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        target = Path(shutil.copytree(path, Path(folder) / "export"))
+        for each in (Path(folder), target, *filter(Path.is_dir, target.rglob("*"))):
+            os.chmod(each, 0o777)
+        saved_model.check_free(target, True)
+        os.chmod(target / "variables", 0o555)
+        root = os.geteuid() == 0  # whom no permission stops
+        if root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(BadInput, match="make .*/export/variables writable, or"):
+                saved_model.check_free(target, True)
+        finally:
+            if root:
+                os.seteuid(0)
+            os.chmod(target / "variables", 0o777)
+
+
 def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     whole = (
         tf.train.Checkpoint(),
@@ -710,6 +738,19 @@ def test_only_an_export_gives_way_and_only_if_asked(tmp_path):
     saved_model.write(*whole, longest, {"README.md": b"long"})
     assert len(list(tmp_path.iterdir())) == 3
 
+    sums = target / "SHA256SUMS"
+    with sums.open("a") as file:  # as somebody would who publishes it
+        file.write(f"{'0' * 64}  LICENSE\n")
+    (target / "LICENSE").touch()
+    with pytest.raises(BadInput, match="move LICENSE out of it, for all in it"):
+        saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+    (target / "LICENSE").unlink()
+    index = target / "variables" / "variables.index"
+    before = index.read_bytes()
+    index.write_bytes(before + b"edited")
+    with pytest.raises(BadInput, match="move variables/variables.index out of it"):
+        saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)
+    index.write_bytes(before)
     (target / "variables" / "mine").touch()
     with pytest.raises(BadInput, match="move variables/mine out of it, for all in it"):
         saved_model.write(*whole, target, {"README.md": b"third"}, replace=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import types
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import biggan_tf
 from biggan_tf import config, data, files, loop, losses, monitor, plan, run
 from biggan_tf.alarms import AlarmOptions, Watch
 from biggan_tf.errors import BadInput, Diverged
@@ -131,6 +133,21 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
             assert (value, after[name]) == (2, 2)  # of 4 updates, from zero again
     assert [line["step"] for line in lines(tmp_path)] == [4]
     start(tmp_path, *params)  # it has begun, and does without the source
+
+
+def test_a_run_that_has_begun_does_without_its_source(trained, tmp_path):
+    source, run = shutil.copytree(trained, tmp_path / "source"), tmp_path / "run"
+    options = {"train.total_steps": 4, "monitor.samples_every_steps": 0}
+    biggan_tf.train((), run, options, source)
+    before = (run / "config.gin").read_bytes()
+    shutil.rmtree(source)
+    # A command that trains nothing leaves no trace.
+    biggan_tf.train((), run, {**options, "train.total_steps": 2}, source)
+    assert (run / "config.gin").read_bytes() == before
+    biggan_tf.train((), run, {**options, "train.total_steps": 6}, source)
+    assert "train.total_steps = 6" in (run / "config.gin").read_text()
+    with pytest.raises(BadInput, match="name a new one with --continue_from"):
+        biggan_tf.train((), run, options, run / "checkpoints" / "ckpt-6")
 
 
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"

@@ -269,6 +269,14 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
+def test_standing_sums_are_divided_by_their_counter():
+    sums = {"bn.stored_mean": np.array([4.0]), "bn.accumulation_counter": np.array([2])}
+    found = weights.biggan_pytorch._canonical(sums)
+    assert found == {"bn.stored_mean": 2}
+    sums["bn.accumulation_counter"] = np.array([0])
+    assert weights.biggan_pytorch._canonical(sums) == {"bn.stored_mean": 4}
+
+
 def test_second_moments_below_0_are_refused(monkeypatch):
     moments = {"step": 1, "exp_avg": np.ones(2), "exp_avg_sq": np.array([1.0, -2.0])}
     state = {"param_groups": [{"params": [0]}], "state": {0: moments}}

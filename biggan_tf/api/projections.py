@@ -133,7 +133,7 @@ def _write(
     if path.suffix.lower() in images.FILM_FORMATS:
         films.write(path, _frames(sampler, picture, rows, rate), rate)
     elif path.suffix.lower() == ".npz":
-        sheets.save(path, [found], [drawn])
+        sheets.save(path, sampler, [found], [drawn])
     else:
         on_the_way = np.concatenate(sheets.draw(sampler, [rows[n] for n in moments]))
         tiles = np.concatenate([picture[None], images.to_uint8(on_the_way)])

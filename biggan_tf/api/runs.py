@@ -155,14 +155,21 @@ def _configured(
         start = None
         if continue_from is not None:
             start = as_folder(continue_from, "--continue_from")
-            there, _ = checkpoints.locate(start)
             own = model_dir and as_path(model_dir, "--model_dir")
-            if not own or there.resolve() == own.resolve():
+            # A run that has begun does without the one that it began with.
+            begun = own and checkpoints.every(own / "checkpoints")
+            there = start if begun else checkpoints.locate(start)[0]
+            its_own = own and own / "checkpoints"
+            if (
+                not own
+                or own.resolve() == there.resolve()
+                or (its_own.resolve() in start.resolve().parents)
+            ):
                 raise BadInput(
                     f"--model_dir={model_dir or ''}: name a new one with "
                     "--continue_from."
                 )
-            config.read_back(there)
+            config.read_back(own if begun else there)
         elif not gin_files:
             raise BadInput("--gin_file is missing: name a recipe, such as demo.gin.")
         bind(gin_files, bindings)

@@ -86,7 +86,7 @@ def sample(
                 "white"
             )
     if output is not None:
-        sheets.save(output, rows, drawn)
+        sheets.save(output, sampler, rows, drawn)
         path = f", {PATHS[layout]}" if layout in PATHS else ""
         print(f"{output}: {sum(map(len, drawn))} images{path}")
     return np.stack([images.to_uint8(x) for x in drawn])
@@ -226,7 +226,7 @@ def redraw(
     _check_size(output, sampler, rows)
     drawn = sheets.draw(sampler, rows)
     if output is not None:
-        sheets.save(output, rows, drawn)
+        sheets.save(output, sampler, rows, drawn)
         print(f"{output}: {sum(map(len, drawn))} images")
     return images.to_uint8(np.concatenate(drawn))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def film(
         raise BadInput(f"labels = {labels!r}: name 100 classes at most.")
     columns = next(n for n in range(1, walks + 1) if n * n >= walks and walks % n == 0)
     images.check_size(path, sampler.image_size, walks // columns, columns)
-    _check_memory(sampler, frames * max(4, len(classes)), walks, path)
+    check_room(sampler, frames * max(4, len(classes)), walks, path)
     walk = films.make_walk(sampler, classes, walks, truncation, seed, frames)
     return _film(sampler, walk, columns, rate, path)
 
@@ -83,7 +84,7 @@ def walk(
         raise BadInput(
             "--latents: to walk, give those of 2 to 100 images at one truncation."
         )
-    _check_memory(sampler, frames * len(rows[0].z), 1, path)
+    check_room(sampler, frames * len(rows[0].z), 1, path)
     return _film(sampler, walk_through(rows[0], frames), 1, rate, path)
 
 
@@ -114,7 +115,9 @@ def _frames(seconds: float, rate: int) -> int:
     return frames
 
 
-def _check_memory(sampler: Sampler, frames: int, tiles: int, path: Path) -> None:
+def check_room(
+    sampler: Sampler, frames: int, tiles: int, path: str | os.PathLike[str]
+) -> None:
     """Raises BadInput if so many frames have no room in memory."""
     # z and y, which are made in parts
     needed = 2 * 4 * frames * tiles * (sampler.latent_size + sampler.num_classes)

@@ -51,6 +51,10 @@ class Tfds(pipeline.Data):
                 f"data.name = {options.name!r}: prepare it again; it has "
                 f"{label.num_classes} classes and {len(label.names)} class names."
             )
+        if twice := {name for name in label.names if label.names.count(name) > 1}:
+            raise _refusal(
+                options.name, f"prepare it again; two classes are named {min(twice)!r}"
+            )
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
         train, held_out = options.split or "train", options.held_out_split
         if info.splits:
@@ -74,6 +78,12 @@ class Tfds(pipeline.Data):
             train_split=train,
             held_out_split=held_out or "",
         )
+
+    def found(self) -> list[str]:
+        names, lines = self.spec.class_names, super().found()
+        if names == tuple(map(str, range(len(names)))):
+            lines.append(f"{self.spec.name} has no names of its classes but numbers")
+        return lines
 
     def check_ready(self) -> None:
         """Raises BadInput, with the command to run, if the set is not prepared."""

@@ -128,10 +128,17 @@ class Evaluator:
         names = reference_files.names(path)
         if "protocol" in names:
             return reference_files.given(path, self.reference_protocol, comparing)
-        needs_images = any(one.needs_features for one in comparing)
-        if {"mu", "sigma"} <= names and not (needs_images and "arr_0" in names):
+        if not {"mu", "sigma"} <= names:
+            return self._of_images(reference_files.images(path, names))
+        if "arr_0" not in names:
             return reference_files.moments(path, network, comparing)
-        return self._of_images(reference_files.images(path, names))
+        # As ADM does: its moments are of more images than those in the file.
+        of_moments = [one for one in comparing if not one.needs_features]
+        found = reference_files.moments(path, network, of_moments)
+        if len(of_moments) < len(comparing):
+            images = self._of_images(reference_files.images(path, names))
+            found.keep_features_of(images)
+        return found
 
     @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:
@@ -169,11 +176,13 @@ class Evaluator:
         """Returns statistics of other people's images, uint8 [n, h, w, 3]."""
         protocol = {"images": f"arr_0, {len(images)} of {images.shape[1]} px"}
         made = self._new_statistics({**protocol, **self.network.protocol}, KEPT)
-        pairs = (images / np.float32(127.5) - 1, np.zeros(len(images), np.int32))
+        slices = [
+            images[at : at + BATCH_SIZE] for at in range(0, len(images), BATCH_SIZE)
+        ]
         batches = tf.data.Dataset.from_generator(
             lambda: (
-                tuple(each[start : start + BATCH_SIZE] for each in pairs)
-                for start in range(0, len(images), BATCH_SIZE)
+                (some / np.float32(127.5) - 1, np.zeros(len(some), np.int32))
+                for some in slices
             ),
             output_signature=(
                 tf.TensorSpec([None, *images.shape[1:]], tf.float32),

@@ -7,8 +7,9 @@ yields what changes. The browser is sure to get what is yielded last, not all be
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import functools
+import hashlib
 import math
 import os
 import shlex
@@ -16,14 +17,16 @@ import signal
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from biggan_tf import api, films, images, labels, projection, sheets, tiles
+from biggan_tf.api.walks import check_room
 from biggan_tf.data import folder as picture_files
 from biggan_tf.errors import BadInput
+from biggan_tf.explorer.kept import Kept, Shown
 from biggan_tf.explorer.parts import CSS, ENLARGED, button, gallery, slider, told
 from biggan_tf.sampling import Sampler
 from biggan_tf.standing import GRIDS
@@ -37,40 +40,6 @@ SEARCH = {"steps": 200, "starts": 4, "seed": 0}
 MOST_CLASSES, MOST_MIXED, SEEDS = 24, 3, 10_000
 EACH, MIXED = "a row of each", "a mix of them"
 Values = dict[Any, Any]  # by component
-
-
-class Shown(NamedTuple):
-    """An image in the page."""
-
-    tile: Tile
-    pixels: np.ndarray  # uint8 [side, side, 3]
-
-
-@dataclasses.dataclass
-class Kept:
-    """The images that a person keeps, and which of them is chosen.
-
-    A browser has one, which all calls change, for some take half a minute, and
-    meanwhile a person may keep or remove others.
-    """
-
-    images: list[Shown] = dataclasses.field(default_factory=list)
-    chosen: int = 0
-
-    def add(self, shown: Shown) -> None:
-        self.images.append(shown)
-        self.chosen = len(self.images) - 1
-
-    def remove(self) -> None:
-        """Removes the chosen one, if there is any."""
-        del self.images[self.chosen : self.chosen + 1]
-        self.chosen = max(0, len(self.images) - 1)
-
-    def update(self, pixels: dict[int, np.ndarray]) -> None:
-        """Takes new pixels of the images whose tiles have these ids."""
-        for place, one in enumerate(self.images):
-            if id(one.tile) in pixels:
-                self.images[place] = one._replace(pixels=pixels[id(one.tile)])
 
 
 def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
@@ -96,6 +65,7 @@ class Explorer:
 
     def __init__(self, sampler: Sampler, module: str, folder: str):
         self._sampler, self._module, self._folder = sampler, module, folder
+        self._exported = _when_exported(module)
         title = f"`{module}`, {sampler.image_size} px, {sampler.num_classes:,} classes"
         with gr.Blocks(title=f"Explore {module}", analytics_enabled=False) as self.page:
             gr.Markdown(title)
@@ -157,7 +127,7 @@ class Explorer:
         ends, there = (-FURTHEST, FURTHEST), self._sampler.directions is not None
         self._moves = [
             slider(f"Direction {number}", *ends, 0, 0.1, visible=there)
-            for number in range(1, DIRECTIONS + 1)
+            for number in range(1, min(DIRECTIONS, self._sampler.latent_size) + 1)
         ]
         self._picture = gr.UploadButton(
             "Find a picture of yours", file_types=["image"], size="md"
@@ -217,12 +187,13 @@ class Explorer:
         asked |= {"mix": ",".join(map(str, mix))} if mixed else {}
         shown, view = tiles.of_rows(self._sampler, rows, seed), (self._draw_sheet, None)
         for changes in self._draw("sheet", view, rows, shown, **asked, **drawn):
+            if self._gallery in changes:  # the last sheet that is drawn wins
+                changes[self._seed] = seed
             yield {**named, **changes}
 
     def _draw_next(self, values: Values) -> Iterator[Values]:
         seed = (values[self._seed] + 1) % SEEDS
-        for changes in self._draw_sheet({**values, self._seed: seed}):
-            yield {self._seed: seed, **changes}
+        yield from self._draw_sheet({**values, self._seed: seed})
 
     def _draw_around(
         self, values: Values, tile: Tile | None = None
@@ -257,32 +228,36 @@ class Explorer:
             states.append(state)
         found = projection.best(states, truncation)[-1]
         [pixels] = images.to_uint8(sheets.draw(sampler, [found])[0])
-        values[self._kept].add(Shown(Tile(found.y[0], Found(found.z[0])), pixels))
+        tile = Tile(found.y[0], Found(found.z[0]))
+        values[self._kept].add(Shown(tile, pixels, truncation))
         yield {**self._keeping(values), **self._ended("What was found is kept")}
 
     def _draw_again(self, values: Values) -> Iterator[Values]:
         """Draws what is shown at another truncation, and what is kept."""
         kept, view = values[self._kept], values[self._view] or (self._draw_sheet, None)
         if kept.images:
-            shown = self._kept_tiles(values)
-            rows = tiles.rows(self._sampler, shown, [self._value(values)])
-            pixels = images.to_uint8(sheets.draw(self._sampler, rows)[0])
-            kept.update({id(tile): x for tile, x in zip(shown, pixels)})
+            kept.update(self._drawn(self._kept_tiles(values), self._value(values)))
         for changes in view[0](values, view[1]):
             yield {**self._keeping(values), **changes}
 
     def _draw_walk(self, values: Values, _: None = None) -> Iterator[Values]:
         name, steps = f"walk{values[self._format]}", round(values[self._seconds] * RATE)
         films.check_writer(name, RATE)
-        rows = self._kept_rows(values)
+        if not 2 <= len(kept := self._kept_tiles(values)) <= 100:
+            raise BadInput(
+                f"{len(kept)} images are kept: a film walks through 2 to 100."
+            )
+        rows = tiles.rows(self._sampler, kept, [self._value(values)])
+        check_room(self._sampler, steps * len(kept), 1, name)
         walk, frames = api.walk_through(*rows, steps), []
         for frame in films.draw(self._sampler, walk, 1):
             yield self._progress(len(frames), len(walk.z), "frames")
             frames.append(frame)
         folder = tempfile.mkdtemp(dir=self._folder)
-        film, npz = os.path.join(folder, name), os.path.join(folder, "kept.npz")
+        npz = os.path.join(folder, f"kept-{_mark(rows)}.npz")
+        film = os.path.join(folder, name)
         films.write(film, iter(frames), RATE)
-        sheets.save(npz, rows, sheets.draw(self._sampler, rows))
+        sheets.save(npz, self._sampler, rows, sheets.draw(self._sampler, rows))
         source = f"src='/gradio_api/file={urllib.parse.quote(film)}'"
         shown = f"<video {source} autoplay muted loop controls playsinline></video>"
         if not name.endswith(".mp4"):
@@ -296,7 +271,10 @@ class Explorer:
         }
 
     def _keep(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
-        values[self._kept].add(values[self._shown][event.index])
+        shown, value = values[self._shown][event.index], self._value(values)
+        if shown.truncation != value:  # of a row of truncations
+            [shown] = self._drawn([shown.tile], value)
+        values[self._kept].add(shown)
         yield self._keeping(values)
 
     def _choose(self, values: Values, event: gr.SelectData) -> Iterator[Values]:
@@ -322,18 +300,21 @@ class Explorer:
             yield self._progress(len(drawn), len(rows), "rows")
             drawn += sheets.draw(self._sampler, [row])
         pixels, width = images.to_uint8(np.concatenate(drawn)), len(drawn[0])
+        at = [row.truncation for row in rows for _ in range(width)]
         captions = [row.title * (not place) for row in rows for place in range(width)]
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+            if "labels" not in asked:  # the command reads this file and no other
+                name = f"{name}-{_mark(rows)}"
             files = [os.path.join(folder, name + end) for end in (".png", ".npz")]
             for file in files:
-                sheets.save(file, rows, drawn)
+                sheets.save(file, self._sampler, rows, drawn)
             pictures = list(zip(pixels, captions))
             columns = width if width > 1 else len(rows)
             chosen = {"columns": columns, "selected_index": None, "visible": True}
             yield {
                 self._gallery: gr.Gallery(pictures, **chosen),
                 self._film: gr.HTML(visible=False),
-                self._shown: [Shown(*pair) for pair in zip(shown, pixels)],
+                self._shown: [*map(Shown, shown, pixels, at)],
                 self._view: view,
                 **self._offered(*files, **asked),
                 **self._ended(f"Images: {len(pixels)}"),
@@ -343,6 +324,8 @@ class Explorer:
         """Offers files, and the command that makes the picture of these flags."""
         names = [os.path.basename(file) for file in (picture, npz)]
         label = "The command that makes it again"
+        if _when_exported(self._module) != self._exported:
+            label = "Exported anew meanwhile: start explore again. Before, this did"
         if "labels" not in asked:
             label, asked = f"{label}, from {names[1]}", {"latents": names[1], **asked}
         words = {"module": self._module, **asked, "output": names[0]}
@@ -372,9 +355,11 @@ class Explorer:
     def _chosen_tile(self, values: Values) -> Tile:
         return self._kept_tiles(values)[values[self._kept].chosen]
 
-    def _kept_rows(self, values: Values) -> list[sheets.Row]:
-        kept = self._kept_tiles(values)
-        return tiles.rows(self._sampler, kept, [self._value(values)])
+    def _drawn(self, shown: Sequence[Tile], truncation: float) -> list[Shown]:
+        rows = tiles.rows(self._sampler, shown, [truncation])
+        [drawn] = sheets.draw(self._sampler, rows)
+        pixels = images.to_uint8(drawn)
+        return [Shown(tile, x, truncation) for tile, x in zip(shown, pixels)]
 
     def _value(self, values: Values) -> float:
         """Returns the truncation."""
@@ -387,3 +372,15 @@ class Explorer:
 
     def _ended(self, status: str) -> Values:
         return {self._status: status, self._stop: gr.Button(interactive=False)}
+
+
+def _mark(rows: Sequence[sheets.Row]) -> str:
+    """Returns what tells the files of these rows from those of others."""
+    numbers = [np.append(row.z, row.truncation).tobytes() for row in rows]
+    return hashlib.sha256(b"".join(numbers)).hexdigest()[:6]
+
+
+def _when_exported(module: str) -> object:
+    with contextlib.suppress(OSError):
+        found = os.stat(os.path.join(module, "saved_model.pb"))
+        return found.st_ino, found.st_mtime_ns

@@ -172,6 +172,7 @@ class IntraFid(Metric):
     """Mean over classes of the FID within the class (Miyato and Koyama 2018)."""
 
     name = "intra_fid"
+    needs_statistics = False
     compares_classes = True
     lower_is_better = True
 

@@ -106,6 +106,12 @@ class FeatureStatistics:
         self._scatter = np.zeros((0, 0))  # sum of outer products of deviations
         self._factor: np.ndarray | None = None  # if it is kept
 
+    def keep_features_of(self, others: FeatureStatistics) -> None:
+        """Keeps single features of other statistics, and says so in the protocol."""
+        self._kept = others._kept
+        both = self.protocol["images"], others.protocol["images"]
+        self.protocol["images"] = "; ".join(both)
+
     @property
     def mean(self) -> np.ndarray:
         """float64 [d]."""

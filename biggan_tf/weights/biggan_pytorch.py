@@ -186,6 +186,11 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     """Returns tensors by one set of names, whatever switches the repository had."""
     result = {}
     for name, tensor in tensors.items():
+        # Standing statistics are sums, which a counter beside them divides.
+        layer, _, leaf = name.rpartition(".")
+        counter = tensors.get(f"{layer}.accumulation_counter")
+        if leaf.startswith("stored_") and counter is not None and np.max(counter) > 0:
+            tensor = tensor / np.max(counter)
         # --cross_replica and --mybn keep batch norm's averages one level down.
         name = re.sub(r"\.bn\.(running|stored)_", ".stored_", name)
         # Counters, and singular vectors after the first, which are only logged.

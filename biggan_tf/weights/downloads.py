@@ -40,6 +40,10 @@ def unpacked(path: str, *endings: str) -> Iterator[Path]:
                 ) from error
             found = [f for f in Path(folder).rglob("*") if f.name.endswith(endings)]
             found.sort(key=lambda f: (len(f.parts), f))
+            places = {f.parent for f in found if f.name.endswith(endings[0])}
+            if len(places) > 1:
+                names = ", ".join(sorted(str(p.relative_to(folder)) for p in places))
+                raise BadInput(f"--path={path}: unpack it, and give one of {names}.")
             try:
                 yield found[0].parent if found else Path(folder)
             except BadInput as error:

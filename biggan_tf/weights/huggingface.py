@@ -49,14 +49,14 @@ def _files(path: str, folder: Path) -> tuple[Path, Path]:
     configs, weights = (
         [Path(path)] if Path(path) in files else files for files in (configs, weights)
     )
-    pairs = {
-        config: file
+    pairs = [
+        (config, file)
         for config in configs
         for file in weights
         if file.name in [config.name.replace(CONFIG, end) for end in WEIGHTS]
-    }
+    ]
     if not pairs and len(configs) == len(weights) == 1:
-        pairs = {configs[0]: weights[0]}
+        pairs = [(configs[0], weights[0])]
     if not pairs:
         here = ", ".join(file.name for file in configs + weights) or "neither"
         raise BadInput(
@@ -64,11 +64,11 @@ def _files(path: str, folder: Path) -> tuple[Path, Path]:
             f"is {here}."
         )
     if len(pairs) > 1:
-        names = ", ".join(file.name for file in pairs.values())
+        names = ", ".join(file.name for _, file in pairs)
         raise BadInput(
             f"--path={path}: give one of its files, not the folder: {names}."
         )
-    return next(iter(pairs.items()))
+    return pairs[0]
 
 
 def _read(config_file: Path, weights_file: Path) -> Published:
