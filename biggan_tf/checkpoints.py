@@ -104,12 +104,13 @@ class Checkpoints:
         comes back. With `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
-        here = comparable(protocol)
+        here = comparable(name, protocol)
         record = {"step": step, "score": name, "value": value, "protocol": here}
 
         def compares(best: dict | None) -> bool:
-            there = best and (best["score"], comparable(best["protocol"] or here))
-            return there == (name, here)
+            if not best or best["score"] != name:
+                return False
+            return comparable(name, best["protocol"] or here) == here
 
         best = _best(folder)
         if best and not compares(best):
@@ -332,14 +333,21 @@ def _bring_back(folder: Path, wanted: Callable[[dict | None], bool]) -> dict | N
     return None
 
 
-def comparable(protocol: dict[str, Any]) -> dict[str, Any]:
-    """Returns what scores of two steps of a run share if they compare."""
+def comparable(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
+    """Returns what scores of this name of two steps of a run share if they compare.
+
+    Not what the protocol says because of other scores beside it.
+    """
     apart = {"step", "weights_sha256", "generator_sha256", "reference"}
     apart |= {"biggan_tf", "tensorflow", "numpy"}
-    apart |= {"reference_images", "head_fitted_to_sha256"}  # of whatever else is scored
+    apart |= {"reference_images"}
+    if "_linear" not in name:
+        apart.add("head_fitted_to_sha256")
     if protocol.get("content_sha256"):  # the same images, wherever they lie
         apart.add("data")
     plain = json.loads(json.dumps(protocol))
+    if "reference_holds" in plain:  # moments; and images, for single features
+        plain["reference_holds"] = str(plain["reference_holds"]).partition("; ")[0]
     return {name: value for name, value in plain.items() if name not in apart}
 
 

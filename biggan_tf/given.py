@@ -39,7 +39,7 @@ class Given(NamedTuple):
 
 
 def read(source: Latents, sampler: Sampler, flag: str) -> Given:
-    """Returns given latents, checked; prints a line if other weights drew with them.
+    """Returns given latents, checked; prints a line if another module drew with them.
 
     Args:
         source: a .npz file of `sheets.save`, or by name its z, float [n, latent_size];
@@ -61,7 +61,7 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
     here = sampler.generator_sha256 or sampler.weights_sha256
     there = str(arrays.get("generator_sha256", ""))
     if here and there and here != there:
-        print(f"{told}: other weights drew its images, so these will not be the same")
+        print(f"{told}: another module drew its images, so these will differ")
     z, y = sampler.inputs(arrays["z"], arrays["labels"], f"{told}: ")
     truncation = as_array(f"{told}: truncation", arrays["truncation"])
     several = truncation.shape in ((), (len(z),))

@@ -207,7 +207,7 @@ def save(
 
     The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
     float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
-    and `truncation` float32 [n]; and the text `generator_sha256`, of the weights that
+    and `truncation` float32 [n]; and the text `generator_sha256`, of the module that
     drew them. In a sheet, a row with fewer images ends in white.
     """
     pixels = [images.to_uint8(x) for x in drawn]

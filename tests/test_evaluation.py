@@ -519,6 +519,14 @@ def test_the_best_compares_with_scores_of_the_same_images_elsewhere(tmp_path):
     more = {"reference_images": 9, "head_fitted_to_sha256": "d"}  # what else is scored
     checkpoints.keep_best(8, "fid", 99.0, True, {**protocol, **more})
     assert json.loads(best.read_text())["value"] == 2.0
+    checkpoints.keep_best(8, "is_linear", 1.0, False, {**protocol, **more})
+    checkpoints.keep_best(9, "is_linear", 0.5, False, protocol)  # another head
+    assert json.loads(best.read_text())["value"] == 0.5
+    file = {**protocol, "reference_holds": "mu and sigma"}
+    checkpoints.keep_best(8, "fid", 3.0, True, file)
+    file["reference_holds"] += "; arr_0"
+    checkpoints.keep_best(9, "fid", 4.0, True, file)
+    assert json.loads(best.read_text())["value"] == 3.0
     others = {**protocol, "content_sha256": "c"}
     checkpoints.keep_best(9, "fid", 98.0, True, others)
     assert json.loads(best.read_text())["value"] == 98.0

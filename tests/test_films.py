@@ -122,10 +122,10 @@ def test_a_walk_through_given_latents(tmp_path, monkeypatch, capsys):
     frames, _ = frames_of(film)
     monkeypatch.setenv("HOME", str(tmp_path))
     stops = api.redraw(SAMPLER, "~/kept.npz")
-    assert "other weights" not in capsys.readouterr().out
+    assert "another module" not in capsys.readouterr().out
     other = dataclasses.replace(SAMPLER, weights_sha256="b")
     api.redraw(other, arrays)
-    assert "kept.npz: other weights drew its images" in capsys.readouterr().out
+    assert "kept.npz: another module drew its images" in capsys.readouterr().out
     for index, stop in enumerate([*stops, stops[0]]):
         shown = frames[10 * index, :, :64].astype(float)
         assert np.abs(shown - stop[0, 0]).max() < 8  # of 255; the film is compressed

@@ -159,21 +159,24 @@ def _configured(
             # A run that has begun does without the one that it began with.
             begun = own and checkpoints.every(own / "checkpoints")
             there = start if begun else checkpoints.locate(start)[0]
-            its_own = own and own / "checkpoints"
-            if (
-                not own
-                or own.resolve() == there.resolve()
-                or (its_own.resolve() in start.resolve().parents)
-            ):
+            if not own or own.resolve() in (there.resolve(), *_around(start)):
                 raise BadInput(
                     f"--model_dir={model_dir or ''}: name a new one with "
                     "--continue_from."
                 )
+            if begun:
+                run.check_names(own)
             config.read_back(own if begun else there)
         elif not gin_files:
             raise BadInput("--gin_file is missing: name a recipe, such as demo.gin.")
         bind(gin_files, bindings)
         yield start
+
+
+def _around(checkpoint: Path) -> list[Path]:
+    """Returns the run of a checkpoint, which is in `checkpoints` or a folder there."""
+    parents = checkpoint.resolve(), *checkpoint.resolve().parents
+    return [each.parent for each in parents if each.name == "checkpoints"]
 
 
 def _run_folder(gin_files: Sequence[str], model_dir: PathLike | None) -> Path:

@@ -150,7 +150,7 @@ def sentences() -> Iterator[None]:
             raise BadInput(f"data: an image is damaged ({broken[0]}).") from error
         raise
     except (tf.errors.NotFoundError, tf.errors.PermissionDeniedError) as error:
-        of_file = re.search(r"\S+(://|; No such file).*", error.message)
+        of_file = re.search(r"\S+(://|; (No such|Permission)).*", error.message)
         if isinstance(error, tf.errors.NotFoundError) and not of_file:
             raise  # a GPU's library lacks something
         said = of_file[0] if of_file else error.message

@@ -51,10 +51,11 @@ class Tfds(pipeline.Data):
                 f"data.name = {options.name!r}: prepare it again; it has "
                 f"{label.num_classes} classes and {len(label.names)} class names."
             )
-        if twice := {name for name in label.names if label.names.count(name) > 1}:
-            raise _refusal(
-                options.name, f"prepare it again; two classes are named {min(twice)!r}"
-            )
+        names = label.names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            told = f"prepare it again; two classes are named {twice!r}"
+            raise _refusal(options.name, told)
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
         train, held_out = options.split or "train", options.held_out_split
         if info.splits:

@@ -130,15 +130,18 @@ class Evaluator:
             return reference_files.given(path, self.reference_protocol, comparing)
         if not {"mu", "sigma"} <= names:
             return self._of_images(reference_files.images(path, names))
-        if "arr_0" not in names:
+        of_moments = [one for one in comparing if not one.needs_features]
+        if "arr_0" not in names or of_moments == [*comparing]:
             return reference_files.moments(path, network, comparing)
         # As ADM does: its moments are of more images than those in the file.
-        of_moments = [one for one in comparing if not one.needs_features]
-        found = reference_files.moments(path, network, of_moments)
-        if len(of_moments) < len(comparing):
-            images = self._of_images(reference_files.images(path, names))
-            found.keep_features_of(images)
-        return found
+        moments = of_moments and reference_files.moments(path, network, of_moments)
+        images = self._of_images(reference_files.images(path, names))
+        single = [one for one in comparing if one.needs_features]
+        told, size = f"images in {path}", network.feature_size
+        metrics.check_enough_images(told, images.count, single, size)
+        if moments:
+            moments.keep_features_of(images)
+        return moments or images
 
     @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:

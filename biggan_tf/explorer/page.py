@@ -187,13 +187,12 @@ class Explorer:
         asked |= {"mix": ",".join(map(str, mix))} if mixed else {}
         shown, view = tiles.of_rows(self._sampler, rows, seed), (self._draw_sheet, None)
         for changes in self._draw("sheet", view, rows, shown, **asked, **drawn):
-            if self._gallery in changes:  # the last sheet that is drawn wins
-                changes[self._seed] = seed
             yield {**named, **changes}
 
     def _draw_next(self, values: Values) -> Iterator[Values]:
         seed = (values[self._seed] + 1) % SEEDS
-        yield from self._draw_sheet({**values, self._seed: seed})
+        for changes in self._draw_sheet({**values, self._seed: seed}):
+            yield {self._seed: seed, **changes}
 
     def _draw_around(
         self, values: Values, tile: Tile | None = None
@@ -325,7 +324,7 @@ class Explorer:
         names = [os.path.basename(file) for file in (picture, npz)]
         label = "The command that makes it again"
         if _when_exported(self._module) != self._exported:
-            label = "Exported anew meanwhile: start explore again. Before, this did"
+            label = "The module has changed since: start explore again. This made it"
         if "labels" not in asked:
             label, asked = f"{label}, from {names[1]}", {"latents": names[1], **asked}
         words = {"module": self._module, **asked, "output": names[0]}
@@ -376,8 +375,8 @@ class Explorer:
 
 def _mark(rows: Sequence[sheets.Row]) -> str:
     """Returns what tells the files of these rows from those of others."""
-    numbers = [np.append(row.z, row.truncation).tobytes() for row in rows]
-    return hashlib.sha256(b"".join(numbers)).hexdigest()[:6]
+    numbers = [(*row.z.ravel(), *row.y.ravel(), row.truncation) for row in rows]
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
 
 
 def _when_exported(module: str) -> object:

@@ -189,8 +189,8 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
         # Standing statistics are sums, which a counter beside them divides.
         layer, _, leaf = name.rpartition(".")
         counter = tensors.get(f"{layer}.accumulation_counter")
-        if leaf.startswith("stored_") and counter is not None and np.max(counter) > 0:
-            tensor = tensor / np.max(counter)
+        if leaf.startswith("stored_") and counter is not None:
+            tensor = tensor / max(1, np.max(counter))
         # --cross_replica and --mybn keep batch norm's averages one level down.
         name = re.sub(r"\.bn\.(running|stored)_", ".stored_", name)
         # Counters, and singular vectors after the first, which are only logged.
