@@ -41,18 +41,24 @@ def of_run(folder: Path) -> str:
     trained_on = data_json.read(folder)
     spec = trained_on.spec
     curves = [*points(folder / "scalars.jsonl")]
-    step = max([0, *(step for step, _ in curves)])
+    step = logged = int(max([0, *(step for step, _ in curves)]))
     curves += points(folder / "spectra.jsonl", f"{SPECTRA}/")
+    lacks = []
+    try:
+        kept = folder / "checkpoints"
+        if found := checkpoints.read_latest(kept, checkpoints.read_average):
+            step = max(step, checkpoints.step_of(found[0]))
+    except BadInput as error:  # all checkpoints are damaged
+        lacks.append(str(error))
+    if logged < step:
+        lacks.append(f"scalars.jsonl ends at step {logged:,}.")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
-        f"{spec.image_size} px. Step {int(step):,}. TensorFlow "
+        f"{spec.image_size} px. Step {step:,}. TensorFlow "
         f"{trained_on.tensorflow}."
     )
     parts = [f"<p>{html.escape(facts)}</p>"]
-    try:
-        checkpoints.read_latest(folder / "checkpoints", checkpoints.read_average)
-    except BadInput as error:  # all checkpoints are damaged
-        parts.append(f"<p>{html.escape(str(error))}</p>")
+    parts += [f"<p>{html.escape(told)}</p>" for told in lacks]
     for name in ("average", "generator"):
         if sheets := sample_sheets(folder, name):
             told = {"average": "the moving average of G", "generator": "G"}[name]

@@ -5,6 +5,7 @@ One seed gives corresponding latents at two truncations, so the pictures corresp
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,6 +196,12 @@ LAYOUTS = {
 def draw(sampler: Sampler, rows: Sequence[Row]) -> list[np.ndarray]:
     """Returns each row's images, float32 [columns, side, side, 3] in [-1, 1]."""
     return [sampler.images(row.z, row.y, row.truncation) for row in rows]
+
+
+def mark(rows: Sequence[Row]) -> str:
+    """Returns six letters that tell files of these rows from those of others."""
+    numbers = [(*row.z.ravel(), *row.y.ravel(), row.truncation) for row in rows]
+    return hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
 
 
 def save(

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -753,6 +754,17 @@ def test_an_empty_flag_that_may_be_repeated_is_refused():
     more = [*empty, "--gin_param=train.seed = 1"]
     for outcome in called("biggan_tf.train", empty, more):
         assert outcome.complaint.startswith("--gin_param= is empty: give a value")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_outputs_lose_what_is_printed_and_nothing_else(closed, tmp_path):
+    program = (
+        "from biggan_tf import config; "
+        f"config.run(lambda: print('x') or open({str(tmp_path / 'y')!r}, 'w').close())"
+    )
+    command = f"{sys.executable} -c {shlex.quote(program)} {closed}"
+    assert subprocess.run(command, shell=True).returncode == 0
+    assert (tmp_path / "y").exists()
 
 
 def test_ctrl_c_is_one_line():

@@ -22,7 +22,7 @@ from absl.testing import flagsaver
 from doors import Door, called
 from PIL import Image
 
-from biggan_tf import explore, saved_model, sheets
+from biggan_tf import explore, saved_model
 from biggan_tf.errors import BadInput
 
 pytest.importorskip("gradio", reason="the extra needs Python 3.10")
@@ -356,14 +356,6 @@ def test_long_work_can_be_stopped_and_what_is_wrong_is_said(page, module):
     page.page.get_by_text(
         "The module has changed since: start explore again"
     ).wait_for()
-
-
-def test_files_of_other_images_have_other_names():
-    z, y = np.zeros([1, 8], np.float32), np.eye(2, dtype=np.float32)
-    rows = [sheets.Row("", z, y[:1], 0.5), sheets.Row("", z, y[1:], 0.5)]
-    rows += [rows[0]._replace(truncation=0.7), rows[0]._replace(z=z + 1)]
-    page = pytest.importorskip("biggan_tf.explorer.page")
-    assert len({page._mark([row]) for row in rows}) == len(rows)
 
 
 def test_bad_command_lines_get_one_sentence(module, tmp_path, monkeypatch):

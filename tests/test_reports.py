@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+import shutil
 import struct
 import subprocess
 import types
@@ -14,7 +15,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from doors import called
+from doors import ROOT, called
 from matplotlib.axes import Axes
 from PIL import Image
 
@@ -222,6 +223,15 @@ def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
     with Image.open(pictures / "4.PNG") as picture:
         assert picture.size == (1100, 700)
     assert [path.name for path in pictures.iterdir()] == ["4.PNG"]
+
+
+def test_a_log_that_ends_before_the_checkpoint_is_said(tmp_path):
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    (tmp_path / "run" / "scalars.jsonl").unlink(missing_ok=True)
+    path = biggan_tf.report(tmp_path / "run", output=tmp_path / "x.html")
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "scalars.jsonl ends at step 0." in page.text
+    assert "Step 0." not in page.text
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path, monkeypatch):

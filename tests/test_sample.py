@@ -74,6 +74,14 @@ def test_class_interpolation(module):
     assert np.abs(first[0] - first[-1]).max() > 0.01
 
 
+def test_files_of_other_images_have_other_marks():
+    z, y = np.zeros([1, 8], np.float32), np.eye(2, dtype=np.float32)
+    rows = [sheets.Row("", z, y[:1], 0.5), sheets.Row("", z, y[1:], 0.5)]
+    rows += [rows[0]._replace(truncation=0.7), rows[0]._replace(z=z + 1)]
+    assert len({sheets.mark([row]) for row in rows}) == len(rows)
+    assert sheets.mark(rows[:1]) == sheets.mark([rows[0]._replace(title="x")])
+
+
 def test_rows_between_classes_of_long_names_name_both():
     names = ("golden retriever", "tabby", "Egyptian cat", *SAMPLER.class_names[3:])
     module = dataclasses.replace(SAMPLER, class_names=names)

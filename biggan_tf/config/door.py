@@ -64,6 +64,10 @@ def run(main: Callable[[], None]) -> None:
     own += [flags.FLAGS[n] for n in ("gin_file", "gin_param") if n in flags.FLAGS]
     for flag in own:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:  # the shell has closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8"))
     # What the encoding of standard output lacks is printed as an escape.
     sys.stdout.reconfigure(errors="backslashreplace")
     # A shell leaves the ~ in --flag=~/folder as it is.

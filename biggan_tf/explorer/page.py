@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
 import shlex
@@ -253,7 +252,7 @@ class Explorer:
             yield self._progress(len(frames), len(walk.z), "frames")
             frames.append(frame)
         folder = tempfile.mkdtemp(dir=self._folder)
-        npz = os.path.join(folder, f"kept-{_mark(rows)}.npz")
+        npz = os.path.join(folder, f"kept-{sheets.mark(rows)}.npz")
         film = os.path.join(folder, name)
         films.write(film, iter(frames), RATE)
         sheets.save(npz, self._sampler, rows, sheets.draw(self._sampler, rows))
@@ -303,7 +302,7 @@ class Explorer:
         captions = [row.title * (not place) for row in rows for place in range(width)]
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             if "labels" not in asked:  # the command reads this file and no other
-                name = f"{name}-{_mark(rows)}"
+                name = f"{name}-{sheets.mark(rows)}"
             files = [os.path.join(folder, name + end) for end in (".png", ".npz")]
             for file in files:
                 sheets.save(file, self._sampler, rows, drawn)
@@ -371,12 +370,6 @@ class Explorer:
 
     def _ended(self, status: str) -> Values:
         return {self._status: status, self._stop: gr.Button(interactive=False)}
-
-
-def _mark(rows: Sequence[sheets.Row]) -> str:
-    """Returns what tells the files of these rows from those of others."""
-    numbers = [(*row.z.ravel(), *row.y.ravel(), row.truncation) for row in rows]
-    return hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
 
 
 def _when_exported(module: str) -> object:
