@@ -29,7 +29,7 @@ class EvaluationOptions:
     num_images: int = option(10_000, "images generated for each evaluation", low=1)
     split: str = option("train", "the real images to compare with", choices=SPLITS)
     reference: str | None = option(
-        None, "file of biggan_tf.make_reference; None: made in the run", path=True
+        None, "a file, made if it is not there; None: in the run's folder", path=True
     )
     best_by: str = option(
         "fid", "the metric by which checkpoints/best is kept", choices=METRICS
