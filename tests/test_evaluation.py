@@ -172,7 +172,7 @@ def test_classes_as_frequent_as_in_the_data_score_better(fashion):
     np.testing.assert_array_equal(counts, np.bincount(drawn))
 
 
-def test_the_record_says_how_a_score_was_made(scored, tmp_path):
+def test_the_record_says_how_a_score_was_made(scored, tmp_path, capsys):
     made, picture, scores, path = scored
     path_ = tmp_path / "metrics.jsonl"
     record = made.record(picture, 0.7, scores)
@@ -186,6 +186,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path):
     assert [one["protocol"]["step"] for one in evaluation.read_records(path_)] == [
         *(5, 7, 6)
     ]
+    assert re.search(r"\.jsonl: [2-9] of \d lines cannot be", capsys.readouterr().out)
     evaluation.write_record(path_, record)
     whole = path_.read_bytes()
     assert whole.startswith(odd)

@@ -54,8 +54,14 @@ def known_scores(
 
 
 def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Returns the records in a file, which may not be there."""
-    records = [record for _, record in files.json_lines(path)]
+    """Returns the records in a file, which may not be there.
+
+    Prints a line if some cannot be read.
+    """
+    lines = [*files.json_lines(path)]
+    if damaged := sum(not record and bool(line.strip()) for line, record in lines):
+        print(f"{path}: {damaged} of {len(lines)} lines cannot be read", flush=True)
+    records = [record for _, record in lines]
     return [record for record in records if isinstance(record.get("protocol"), dict)]
 
 
