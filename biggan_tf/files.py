@@ -93,6 +93,8 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         if not above.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         tempfile.TemporaryFile(dir=above).close()  # /proc refuses even its owner
+        if target.is_fifo():
+            raise OSError(errno.EINVAL, "it is a pipe")
 
 
 def temporary_name(path: Path) -> Path:

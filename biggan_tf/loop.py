@@ -77,7 +77,8 @@ def train(
             remarks = *plan.data.remarks(), *plan.remarks()
             print(*remarks, sep="\n", flush=True)
             images = plan.data.fingerprint("train")
-            if not checkpoints.every(folder / "checkpoints"):
+            there = map(checkpoints.step_of, checkpoints.every(folder / "checkpoints"))
+            if max(there, default=-1) < plan.train.total_steps:
                 config.claim(folder)
             if not (folder / "data.json").is_file():  # before the first checkpoint
                 data_json.write(folder, plan.data.spec, images, continue_from)

@@ -120,8 +120,9 @@ def check_names(folder: Path) -> None:
         if (folder / name).exists() and not (folder / name).is_dir():
             raise BadInput(f"--model_dir={folder}: move {name} away; it is no folder.")
     for name in ("data.json", "scalars.jsonl", "spectra.jsonl", "metrics.jsonl"):
-        if (folder / name).is_dir():
-            raise BadInput(f"--model_dir={folder}: move {name} away; it is a folder.")
+        if (folder / name).exists() and not (folder / name).is_file():
+            what = "a folder" if (folder / name).is_dir() else "no file"
+            raise BadInput(f"--model_dir={folder}: move {name} away; it is {what}.")
     has_checkpoints = bool(checkpoints.every(folder / "checkpoints"))
     for name in ("config.gin", "data.json"):
         if has_checkpoints and not (folder / name).is_file():

@@ -465,6 +465,10 @@ def test_what_cannot_be_written_is_said_before_anything_is_scored(tmp_path, name
         scores._folder(tmp_path, None, curve=True, neighbours=True)
     if name != "metrics.jsonl":
         assert scores._folder(tmp_path, None, False, False) == tmp_path
+    (tmp_path / name).rmdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(BadInput, match=f"{name} in it cannot be written .it is a pip"):
+        scores._folder(tmp_path, None, curve=True, neighbours=True)
 
 
 def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
