@@ -7,6 +7,7 @@ import contextlib
 import html
 import io
 import math
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,6 +53,9 @@ def of_run(folder: Path) -> str:
         lacks.append(str(error))
     if logged < step:
         lacks.append(f"scalars.jsonl ends at step {logged:,}.")
+    samples = folder / "samples"
+    if samples.exists() and not os.access(samples, os.R_OK | os.X_OK):
+        lacks.append("samples/ cannot be read.")
     facts = (
         f"{spec.name}: {spec.train_images:,} images, {spec.num_classes:,} classes, "
         f"{spec.image_size} px. Step {step:,}. TensorFlow "
