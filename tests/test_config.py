@@ -739,6 +739,13 @@ def test_a_full_disk_is_one_line(capsys):
     assert capsys.readouterr().err == f"{told}\n"
 
 
+def test_a_file_that_may_not_be_read_is_one_line(capsys):
+    with pytest.raises(SystemExit), _one_line():
+        raise PermissionError(errno.EACCES, "Permission denied", "run/scalars.jsonl")
+    told = "error: run/scalars.jsonl: it may not be read or written here.\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_pipe_that_nobody_reads_is_one_line():
     found = _printing("with _one_line(): print('x' * 100_000, flush=True)", closed=True)
     assert found == "error: standard output is closed; what was to be printed is lost."

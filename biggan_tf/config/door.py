@@ -109,6 +109,8 @@ def _one_line() -> Iterator[None]:
     except BrokenPipeError:
         _end("standard output is closed; what was to be printed is lost.")
     except OSError as error:
+        if error.filename and isinstance(error, PermissionError):
+            _end(f"{error.filename}: it may not be read or written here.")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         file = error.filename or "standard output"
