@@ -53,7 +53,7 @@ class GanOptions:
     beta2: float = option(0.999, "of Adam, for G and D", high=0.999999)
     adam_epsilon: float = option(1e-6, "of Adam, for G and D", low=1e-12, high=1)
     ema_decay: float = option(0.9999, "of G's moving average, each step", high=1)
-    ema_start_step: int = option(20_000, "updates of G; before it copies G")
+    ema_start_step: int = option(20_000, "updates of G until its average begins")
     discriminator_dropout: float = option(0.0, "rate on D's last features", high=0.99)
     augment: tuple[str, ...] = option(
         (), "augmentations of D's images", choices=AUGMENTATIONS

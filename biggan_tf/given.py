@@ -58,9 +58,8 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
         raise BadInput(
             f"{told}: give z, labels and truncation; {missing[0]} is missing."
         )
-    here = sampler.generator_sha256 or sampler.weights_sha256
     there = str(arrays.get("generator_sha256", ""))
-    if here and there and here != there:
+    if there and sampler.drawn_by not in ("", there):
         print(f"{told}: another module drew its images, so these will differ")
     z, y = sampler.inputs(arrays["z"], arrays["labels"], f"{told}: ")
     truncation = as_array(f"{told}: truncation", arrays["truncation"])

@@ -92,9 +92,9 @@ def train(
         # Go on from the newest checkpoint, or begin.
         first_step = loop.resume(continue_from)
         loop.read(received)
-        stopped_by = workers.largest(received[0] if received else 0)
+        stopped_by = workers.largest(next(iter(received), 0))
         if workers.here_is_chief and loop.step < total:
-            config.claim(folder)
+            config.claim(folder)  # if the newest checkpoint is damaged, only now
             data_json.write(folder, plan.data.spec, images)
             print("tracing the training step, which takes a while", flush=True)
 
@@ -107,7 +107,7 @@ def train(
                 loop.rewind(alarm)
                 loop.resume()
                 loop.read(received)
-            stopped_by = workers.largest(received[0] if received else 0)
+            stopped_by = workers.largest(next(iter(received), 0))
         loop.end()
         stopped_by = stopped_by or next(iter(received), 0)
     if stopped_by and loop.step < total:

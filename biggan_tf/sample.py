@@ -56,7 +56,7 @@ scores the same ones (--per_class=N instead of --count gives N of each class):
     python -m biggan_tf.sample --module=runs/demo/export --output=samples/ \
         --count=50000 --truncation=inf
 
-But for such a folder, an output that is there already is replaced.
+Any other output that is there already is replaced.
 
 A module that resamples takes truncations above 0, and inf does not truncate; one that
 scales takes 0 to 1. Its README.md says which it is.

@@ -99,6 +99,11 @@ class Sampler:
         labels = stream_labels(index, self.class_frequencies, seed)
         return draw(shape, key, truncation), labels
 
+    @property
+    def drawn_by(self) -> str:
+        """A hash of the weights, the same wherever they are exported; "" if unknown."""
+        return self.generator_sha256 or self.weights_sha256
+
     def images(self, z: np.ndarray, y: np.ndarray, truncation: float) -> np.ndarray:
         """Draws images, a few at a time to save memory.
 

@@ -27,8 +27,8 @@ from biggan_tf.keras import keras
 from biggan_tf.sampling import InferenceGenerator, Sampler
 
 # What an export writes, at the top of its folder.
-_WRITTEN = {"README.md", "samples.png", "saved_model.pb", "fingerprint.pb", "variables"}
-_WRITTEN |= {"assets"}
+_WRITTEN = {"README.md", "samples.png", "saved_model.pb", "fingerprint.pb"}
+_WRITTEN |= {"variables", "assets"}
 CHECKSUMS = "SHA256SUMS"
 ATTRIBUTES = ("num_classes", "latent_size", "image_size", "class_names")
 ATTRIBUTES += ("truncation_convention", "standing_truncations", "step")

@@ -232,5 +232,5 @@ def save(
             z=np.concatenate([row.z for row in rows]),
             labels=np.concatenate([row.y for row in rows]),
             truncation=truncation,
-            generator_sha256=sampler.generator_sha256 or sampler.weights_sha256,
+            generator_sha256=sampler.drawn_by,
         )

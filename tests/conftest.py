@@ -3,6 +3,9 @@
 import functools
 import gc
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Two processes of tests share the cores; threads of theirs would wait for each other.
@@ -54,6 +57,14 @@ def pytest_collection_finish() -> None:
     """Tracing makes millions of objects, most of which stay: look for garbage less."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that all users can reach, which they may not be able to tmp_path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
 
 
 @pytest.fixture(autouse=True)

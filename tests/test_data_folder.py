@@ -5,21 +5,19 @@ What a folder may look like is in test_data_listing.py.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import tracemalloc
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from nobody import as_nobody
 from PIL import Image
 
 from biggan_tf import data
@@ -429,27 +427,6 @@ def _forbidden(path):
 
 def _text(path):
     path.write_text("<html>404</html>")
-
-
-@pytest.fixture
-def open_path():
-    """A folder that all users can reach, which they may not be able to tmp_path."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as path:
-        os.chmod(path, 0o755)
-        yield Path(path)
-
-
-@contextlib.contextmanager
-def as_nobody():
-    """Permissions do not hold for root, as whom tests may run."""
-    if os.geteuid():
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.mark.parametrize(

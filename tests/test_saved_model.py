@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from nobody import as_nobody
 from tiny import specs as tiny_specs
 
 from biggan_tf import (
@@ -693,23 +693,16 @@ def test_a_failed_save_leaves_no_trace(tmp_path, path):
     assert files.sha256(target) == files.sha256(path)
 
 
-def test_a_module_that_may_not_be_moved_is_named_before_any_work(path):
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        target = Path(shutil.copytree(path, Path(folder) / "export"))
-        for each in (Path(folder), target, *filter(Path.is_dir, target.rglob("*"))):
-            os.chmod(each, 0o777)
+def test_a_module_that_may_not_be_moved_is_named_before_any_work(path, open_path):
+    target = Path(shutil.copytree(path, open_path / "export"))
+    for each in (open_path, target, *filter(Path.is_dir, target.rglob("*"))):
+        os.chmod(each, 0o777)
+    saved_model.check_free(target, True)
+    os.chmod(target / "variables", 0o555)
+    refusal = pytest.raises(BadInput, match="make .*/export/variables writable, or")
+    with as_nobody(), refusal:
         saved_model.check_free(target, True)
-        os.chmod(target / "variables", 0o555)
-        root = os.geteuid() == 0  # whom no permission stops
-        if root:
-            os.seteuid(65534)
-        try:
-            with pytest.raises(BadInput, match="make .*/export/variables writable, or"):
-                saved_model.check_free(target, True)
-        finally:
-            if root:
-                os.seteuid(0)
-            os.chmod(target / "variables", 0o777)
+    os.chmod(target / "variables", 0o777)
 
 
 def test_only_an_export_gives_way_and_only_if_asked(tmp_path):

@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from biggan_tf import features, films, images, latents, projection, sheets
+from biggan_tf import features, films, images, projection, sheets
 from biggan_tf.api.arguments import PathLike, as_path, check_apart
-from biggan_tf.api.samples import as_classes, opened
+from biggan_tf.api.samples import as_classes, as_truncation, opened
 from biggan_tf.api.walks import film_path
 from biggan_tf.checks import LARGEST_SEED, as_number, as_whole, check_text
 from biggan_tf.data import folder, memory
 from biggan_tf.sampling import Sampler
 from biggan_tf.sheets import Row
-from biggan_tf.standing import GRIDS
 
 
 def project(
@@ -69,9 +68,7 @@ def project(
     if path:
         check_apart(path, file, "--picture")
     sampler = opened(module)
-    if truncation is None:
-        truncation = GRIDS[sampler.convention][-1]
-    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    truncation = as_truncation(truncation, sampler)
     classes = as_classes(labels, sampler)
     target = folder.read(str(file), sampler.image_size, "--picture")
     moments = _shown(steps)

@@ -156,17 +156,17 @@ def _configured(
         if continue_from is not None:
             start = as_folder(continue_from, "--continue_from")
             own = model_dir and as_path(model_dir, "--model_dir")
-            # A run that has begun does without the one that it began with.
-            begun = own and checkpoints.every(own / "checkpoints")
-            there = start if begun else checkpoints.locate(start)[0]
-            if not own or own.resolve() in (there.resolve(), *_around(start)):
+            if not own or own.resolve() in (start.resolve(), *_around(start)):
                 raise BadInput(
                     f"--model_dir={model_dir or ''}: name a new one with "
                     "--continue_from."
                 )
-            if begun:
+            # A run that has begun does without the one that it began with.
+            if checkpoints.every(own / "checkpoints"):
                 run.check_names(own)
-            config.read_back(own if begun else there)
+                config.read_back(own)
+            else:
+                config.read_back(checkpoints.locate(start)[0])
         elif not gin_files:
             raise BadInput("--gin_file is missing: name a recipe, such as demo.gin.")
         bind(gin_files, bindings)

@@ -276,15 +276,21 @@ def sample_files(
         raise BadInput("module = Sampler(...): give its path, which the folder keeps.")
     sampler = load(module)
     classes = as_classes(labels, sampler)
-    if truncation is None:
-        truncation = float(GRIDS[sampler.convention][-1])
-    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    truncation = as_truncation(truncation, sampler)
     count = count or per_class * len(classes)
     made = SampleFolder(os.fspath(module), classes, per_class, truncation, seed)
     written = made.write(folder, sampler, count)
     told = f"{count} images at truncation {truncation:g}"
     print(f"{folder}: {told}, {count - written} of them were there")
     return written
+
+
+def as_truncation(truncation: float | None, sampler: Sampler) -> float:
+    """Returns a truncation that a module can have; None is its largest."""
+    if truncation is None:
+        truncation = float(GRIDS[sampler.convention][-1])
+    latents.check_truncation(sampler.convention, truncation, "--truncation")
+    return truncation
 
 
 def as_classes(labels: str | Sequence[int | str] | None, sampler: Sampler) -> list[int]:

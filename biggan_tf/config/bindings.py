@@ -37,9 +37,6 @@ def bind(
     """
     macros, read = [name for name in found if "." not in name], set()
 
-    def of_file(where: str) -> bool:
-        return not where.startswith(("--", "bindings"))
-
     def filled(value: Any, where: str, within: tuple[str, ...]) -> Any:
         """Replaces macros by their values; `within` are the macros being replaced."""
         if isinstance(value, (list, tuple)):
@@ -65,8 +62,11 @@ def bind(
                     f"{', '.join(sorted(rooms))} can be changed."
                 )
             check_value(room, option, values[name], f"{where}: ")
-        elif name not in read and (not of_file(where) or name not in used):
-            raise BadInput(f"{where}: {name}: nothing uses this macro; {_meant(name)}")
+        elif name not in read:
+            of_file = not where.startswith(("--", "bindings"))
+            if not (of_file and name in used):
+                told = f"nothing uses this macro; {_meant(name)}"
+                raise BadInput(f"{where}: {name}: {told}")
     here = current()
     for name in found.keys() - macros:
         here.bound[name], here.places[name] = values[name], found[name].where

@@ -100,7 +100,8 @@ def _import_tensorflow() -> None:
 def _one_line() -> Iterator[None]:
     """Ends the program with a line and status 2 on a `BadInput` or a full disk.
 
-    So if nobody reads any more what is printed; with status 130 on Ctrl-C.
+    So if a file may not be read, or nobody reads any more what is printed; with status
+    130 on Ctrl-C.
     """
     try:
         yield

@@ -134,14 +134,17 @@ class Evaluator:
         if "arr_0" not in names or of_moments == [*comparing]:
             return reference_files.moments(path, network, comparing)
         # As ADM does: its moments are of more images than those in the file.
-        moments = of_moments and reference_files.moments(path, network, of_moments)
+        found = None
+        if of_moments:
+            found = reference_files.moments(path, network, of_moments)
         images = self._of_images(reference_files.images(path, names))
         single = [one for one in comparing if one.needs_features]
         told, size = f"images in {path}", network.feature_size
         metrics.check_enough_images(told, images.count, single, size)
-        if moments:
-            moments.keep_features_of(images)
-        return moments or images
+        if found is None:
+            return images
+        found.keep_features_of(images)
+        return found
 
     @functools.cached_property
     def reference_protocol(self) -> dict[str, Any]:
@@ -179,14 +182,14 @@ class Evaluator:
         """Returns statistics of other people's images, uint8 [n, h, w, 3]."""
         protocol = {"images": f"arr_0, {len(images)} of {images.shape[1]} px"}
         made = self._new_statistics({**protocol, **self.network.protocol}, KEPT)
-        slices = [
-            images[at : at + BATCH_SIZE] for at in range(0, len(images), BATCH_SIZE)
-        ]
+
+        def slices() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for start in range(0, len(images), BATCH_SIZE):
+                some = images[start : start + BATCH_SIZE]
+                yield some / np.float32(127.5) - 1, np.zeros(len(some), np.int32)
+
         batches = tf.data.Dataset.from_generator(
-            lambda: (
-                (some / np.float32(127.5) - 1, np.zeros(len(some), np.int32))
-                for some in slices
-            ),
+            slices,
             output_signature=(
                 tf.TensorSpec([None, *images.shape[1:]], tf.float32),
                 tf.TensorSpec([None], tf.int32),
