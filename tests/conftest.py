@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from biggan_tf import config, distribution, plan, run
 from biggan_tf.gan import Gan
+from biggan_tf.keras import keras
 
 # Four virtual CPUs, so that tests of several replicas run in this process. Ops go to
 # the first one by default, as they would with a single CPU.
@@ -57,6 +58,12 @@ def pytest_collection_finish() -> None:
     """Tracing makes millions of objects, most of which stay: look for garbage less."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Weights that no test seeds are the same in every run, fixtures' too."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

@@ -746,6 +746,12 @@ def test_a_file_that_may_not_be_read_is_one_line(capsys):
     assert capsys.readouterr().err == told
 
 
+def test_a_path_that_cannot_be_one_is_one_line(capsys):
+    with pytest.raises(SystemExit), _one_line():
+        Path(300 * "x").stat()
+    assert capsys.readouterr().err == f"error: {300 * 'x'}: File name too long.\n"
+
+
 def test_a_pipe_that_nobody_reads_is_one_line():
     found = _printing("with _one_line(): print('x' * 100_000, flush=True)", closed=True)
     assert found == "error: standard output is closed; what was to be printed is lost."

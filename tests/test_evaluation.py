@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from doors import ENVIRONMENT, ROOT, Door, called
+from nobody import as_nobody
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from biggan_tf import config, data, evaluation, features, files, latents, loop, metrics
 from biggan_tf.api import real_images, scores
-from biggan_tf.checkpoints import Checkpoints, read_average, read_best, sha256
+from biggan_tf.checkpoints import Checkpoints, every, read_average, read_best, sha256
 from biggan_tf.data_json import TrainedOn
 from biggan_tf.distribution import make_strategy
 from biggan_tf.errors import BadInput
@@ -510,6 +511,18 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     assert (tmp_path / "best-7-2" / "ckpt-7.index").exists()
     with pytest.raises(BadInput, match="no best checkpoint"):
         read_best(tmp_path / "other", restore)
+    # Days before a score.
+    (tmp_path / "best" / "best.json").write_text("{")
+    with pytest.raises(BadInput, match="best.json is damaged"):
+        Checkpoints(tmp_path, module).restore_latest()
+
+
+def test_checkpoints_that_may_not_be_listed_are_not_none(open_path):
+    Checkpoints(open_path / "run", tf.Module()).save(1)
+    (open_path / "run").chmod(0o333)
+    with as_nobody(), pytest.raises(PermissionError):
+        every(open_path / "run")
+    (open_path / "run").chmod(0o755)
 
 
 def test_the_best_compares_with_scores_of_the_same_images_elsewhere(tmp_path):

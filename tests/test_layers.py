@@ -222,7 +222,8 @@ def test_fused_resampling_equals_the_plain_form(make, reference, size, dtype):
     for ours, right in zip(
         tape.gradient(fused_value, sources), tape.gradient(plain_value, sources)
     ):
-        np.testing.assert_allclose(ours, right, atol=10 * tolerance)
+        scale = max(1.0, np.abs(right).max())
+        np.testing.assert_allclose(ours, right, atol=10 * tolerance * scale)
 
 
 @pytest.mark.parametrize("size", [(5, 4), (4, 5)])
@@ -252,9 +253,9 @@ def test_batch_norm_is_keras_batch_norm():
             y = ours(x, one, zero, layers.batch_statistics)
             right = theirs(x, training=True)
             value, right_value = (tf.reduce_sum(weights * out) for out in (y, right))
-        np.testing.assert_allclose(y, right, atol=1e-5)
+        np.testing.assert_allclose(y, right, atol=5e-5)
         np.testing.assert_allclose(
-            tape.gradient(value, x), tape.gradient(right_value, x), atol=1e-5
+            tape.gradient(value, x), tape.gradient(right_value, x), atol=5e-5
         )
         # Keras's fused kernel, too, averages the unbiased variance.
         np.testing.assert_allclose(ours.moving_mean, theirs.moving_mean, rtol=1e-5)
@@ -575,7 +576,7 @@ def test_two_replicas_are_one_on_the_joined_batch(name, strategy):
         # A bias before a batch norm has no gradient but rounding, of about 1e-5.
         scale = max(1.0, np.abs(right).max())
         for value in strategy.experimental_local_results(values):
-            np.testing.assert_allclose(value, right, atol=2e-5 * scale)
+            np.testing.assert_allclose(value, right, atol=5e-5 * scale)
 
 
 @pytest.fixture

@@ -96,7 +96,8 @@ def test_inference(golden: Golden):
     images = golden.networks["G"](golden.input("z"), golden.input("y"))
     logits = golden.networks["D"](golden.input("x"), golden.input("dy"))
     np.testing.assert_allclose(images, golden.arrays["eval/images"], atol=1e-4)
-    np.testing.assert_allclose(logits, golden.arrays["eval/logits"], atol=1e-4)
+    expected = golden.arrays["eval/logits"]  # up to 69
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-4)
     for network in ("G", "D"):  # and nothing moved
         before = golden.stored(network, f"{network}/")
         for path, variable in golden.variables(network).items():

@@ -17,6 +17,13 @@ from biggan_tf.regularisers import R1, Consistency, LeCam, Orthogonal, Seen, Sig
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _anew():
+    """A test draws the same numbers whatever ran before it."""
+    global RNG
+    RNG = np.random.default_rng(0)
+
+
 def numerical_gradient(function: Callable, x: np.ndarray) -> np.ndarray:
     """By central differences, float64."""
     gradient, step = np.zeros_like(x), 1e-5
@@ -189,7 +196,7 @@ def test_clamp_moves_the_largest_singular_value_alone(shape, target):
         sigma = singular(before)
         wanted = target.get("target", 1.01 * sigma[1])
         expected = np.sort([min(sigma[0], wanted), *sigma[1:]])[::-1]
-        np.testing.assert_allclose(singular(after), expected, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(singular(after), expected, rtol=3e-5, atol=3e-5)
 
 
 def test_clamp_leaves_what_is_below_the_target():
