@@ -125,8 +125,10 @@ class Checkpoints:
     def restore_latest(self) -> str | None:
         """Restores the newest checkpoint and returns its path; None if there is none.
 
-        Raises BadInput if it does not hold the module's variables, or all are damaged.
+        Raises BadInput if it does not hold the module's variables, or all are damaged,
+        or if it is not to be read which is the best.
         """
+        _best(self._folder / "best")  # damaged, it would end the first score
         found = read_latest(self._folder, self._restore)
         return found and str(found[0])
 
@@ -291,6 +293,8 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 def _found(folder: Path) -> list[Path]:
     """Returns the checkpoints directly in a folder, the newest first."""
+    if folder.is_dir():
+        os.listdir(folder)  # PermissionError, where glob finds nothing
     paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
     paths = [path for path in paths if re.fullmatch(_NAME, path.name)]
     return sorted(paths, key=step_of, reverse=True)

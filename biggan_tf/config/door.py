@@ -96,12 +96,15 @@ def _import_tensorflow() -> None:
             raise
 
 
+_OF_A_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EROFS}
+
+
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
     """Ends the program with a line and status 2 on a `BadInput` or a full disk.
 
-    So if a file may not be read, or nobody reads any more what is printed; with status
-    130 on Ctrl-C.
+    So if a file may not be read, if a path cannot be one, or if nobody reads any more
+    what is printed; with status 130 on Ctrl-C.
     """
     try:
         yield
@@ -112,6 +115,8 @@ def _one_line() -> Iterator[None]:
     except OSError as error:
         if error.filename and isinstance(error, PermissionError):
             _end(f"{error.filename}: it may not be read or written here.")
+        if error.filename and error.errno in _OF_A_PATH:
+            _end(f"{error.filename}: {error.strerror}.")
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         file = error.filename or "standard output"

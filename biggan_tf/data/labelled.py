@@ -30,9 +30,9 @@ def read(path: str) -> dict[str, str]:
 
     The first line is `file,class`. Programs for tables may have put a mark before it.
     """
-    if Path(path).is_fifo():
-        raise _wrong(path, "it is a pipe, which can be read once; give a file")
     try:
+        if Path(path).is_fifo():
+            raise _wrong(path, "it is a pipe, which can be read once; give a file")
         content = os.fsdecode(Path(path).read_bytes()).removeprefix("\ufeff")
     except OSError as error:
         raise _wrong(path, f"it cannot be read ({error.strerror})") from error
