@@ -67,14 +67,27 @@ def is_address(path: object) -> bool:
     return re.match("[A-Za-z][A-Za-z0-9+.-]+:/", text) is not None
 
 
+def true_path(path: str | os.PathLike[str]) -> Path:
+    """Returns an absolute path without links and `..`.
+
+    Raises OSError if there is nothing before a `..`: Python would drop both, while to
+    the operating system there is no such path.
+    """
+    parts = Path(path).parts
+    for place, part in enumerate(parts):
+        if part == ".." and not (before := Path(*parts[:place])).exists():
+            raise FileNotFoundError(errno.ENOENT, f"there is no {before}")
+    return Path(os.path.realpath(path))
+
+
 def target_of(path: str | os.PathLike[str]) -> Path:
     """Returns the file that is replaced by writing to a path, links followed.
 
     Raises OSError if it may not be written, not even by its owner, is a folder, or is
-    not on this machine.
+    not on this machine; and as `true_path`.
     """
-    target = Path(os.path.realpath(path))
     with _naming(path):
+        target = true_path(path)
         if is_address(path):
             raise OSError(errno.EREMOTE, "it is an address, no file of this machine")
         kept = target.exists() and not target.stat().st_mode & 0o222

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from biggan_tf import files
 from biggan_tf.errors import BadInput
@@ -175,14 +176,18 @@ def of_figure(figure: Figure) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def write(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+def write(path: str | os.PathLike[str], picture: np.ndarray, told: str = "") -> None:
     """Writes uint8 [height, width, 3], whole or not at all; makes the folder.
 
-    The ending of the name, one of `FORMATS`, says in which format.
+    The ending of the name, one of `FORMATS`, says in which format. A PNG keeps what is
+    `told` of it as its text "Description".
     """
+    text = PngInfo()
+    if told:
+        text.add_itxt("Description", told)
     with files.replacing(path) as temporary:
         file_format = FORMATS[Path(path).suffix.lower()]
-        Image.fromarray(picture).save(temporary, file_format, quality=95)
+        Image.fromarray(picture).save(temporary, file_format, quality=95, pnginfo=text)
 
 
 def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:

@@ -40,7 +40,7 @@ from absl import flags
 from biggan_tf import config, data_json, files, run, standing, weights
 from biggan_tf.api.arguments import as_folder
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
-from biggan_tf.checkpoints import Checkpoints
+from biggan_tf.checkpoints import Checkpoints, read_average
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan
@@ -170,7 +170,8 @@ def _write(
         files.write_json(temporary / run.IMPORTED, told)
         Checkpoints(temporary / "checkpoints", gan).save(0)
         if data.num_classes == published.num_classes:
-            standing.save_published(temporary, published.statistics(), step=0)
+            average = read_average(temporary / "checkpoints" / "ckpt-0")
+            standing.save_published(temporary, published.statistics(), 0, average)
         temporary.rename(model_dir)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -214,10 +214,11 @@ def _readers_of_held_out(monitor: MonitorOptions, evaluated: EvaluationOptions) 
 
 def _check_apart(model_dir: Path, spec: data.DataSpec) -> None:
     """Raises BadInput if the sample sheets of a run would be among its images."""
-    if spec.source == "folder" and model_dir.resolve() == Path(spec.name).resolve():
+    among = (model_dir.resolve(), (model_dir / "samples").resolve())
+    if spec.source == "folder" and Path(spec.name).resolve() in among:
         raise BadInput(
-            f"--model_dir={model_dir}: take another folder than data.path, where the "
-            "run's sample sheets would count as images."
+            f"--model_dir={model_dir}: take one whose samples/ is not in data.path = "
+            f"{spec.name!r}, where the run's sample sheets would count as images."
         )
 
 

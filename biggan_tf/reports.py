@@ -73,7 +73,7 @@ def of_run(folder: Path) -> str:
         parts += ["<h2>Scores</h2>", scores]
     for path in (folder / "truncation_curve.png", *folder.glob("neighbours_*.png")):
         if path.is_file():
-            parts.append(_picture_of(path, path.stem.replace("_", " ")))
+            parts.append(_picture_of(path))
     if (folder / "export" / "README.md").is_file():
         parts += ["<h2>The module</h2>", *_card(folder / "export")]
     parts += ["<h2>Configuration</h2>", _text_of(folder / "config.gin")]
@@ -201,10 +201,16 @@ def _card(folder: Path) -> list[str]:
     return [*shown, _text_of(folder / "README.md")]
 
 
-def _picture_of(path: Path, caption: str) -> str:
-    """Returns a figure of a picture file, or a line if it cannot be read."""
+def _picture_of(path: Path, caption: str = "") -> str:
+    """Returns a figure of a picture file, or a line if it cannot be read.
+
+    Without a `caption`, it is what the file tells of itself.
+    """
     try:
-        return _picture(_read(path), caption)
+        with _opened(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+            told = image.info.get("Description", path.stem.replace("_", " "))
+        return _picture(pixels, caption or told)
     except OSError as error:
         return f"<p>{html.escape(str(error))}.</p>"
 

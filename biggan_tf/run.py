@@ -181,16 +181,22 @@ def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
     path, weights = found
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
-    published, imported = load_published(folder, step), _imported(folder, step)
+    published, imported = load_published(folder, step, weights), _imported(folder, step)
     return Trained(
         folder, path, step, data, spec, latents, weights, published, imported
     )
 
 
 def _imported(folder: Path, step: int) -> dict[str, Any]:
-    """Returns what `IMPORTED` tells of a checkpoint; {} once it was trained."""
+    """Returns what `IMPORTED` tells of a checkpoint; {} once it was trained.
+
+    Its `discriminator` is "unknown" where weights came without a recipe and the file is
+    missing: earlier versions wrote none.
+    """
     path = folder / IMPORTED
-    if step or not path.is_file():
+    if not step and not path.exists() and not data_json.read(folder).spec.source:
+        return {"discriminator": "unknown"}
+    if step or not path.exists():
         return {}
     try:
         return files.read_json(path)
@@ -271,10 +277,15 @@ def check_takes_over(
                 f"{there.index(name)} there and {number} in {spec.name}; give data "
                 "with its classes in the order of that run's data.json."
             )
-    if _imported(folder, checkpoints.step_of(path)).get("discriminator") == "stub":
+    told = {
+        "stub": "it has a stub for D, since none was published",
+        "unknown": f"without its {IMPORTED} nothing tells whether its D is a stub",
+    }
+    its_own = _imported(folder, checkpoints.step_of(path)).get("discriminator")
+    if its_own in told:
         raise BadInput(
-            f"--continue_from={source}: it has a stub for D, since none was published; "
-            "import the weights again, with the recipe as --gin_file."
+            f"--continue_from={source}: {told[its_own]}; import the weights again, "
+            "with the recipe as --gin_file."
         )
     for network, network_spec in (("generator", g), ("discriminator", d)):
         try:

@@ -215,7 +215,7 @@ def check_free(path: Path, replace: bool) -> None:
                 "is replaced."
             )
     try:
-        files.check_writable(files.temporary_name(Path(os.path.realpath(path))))
+        files.check_writable(files.temporary_name(files.true_path(path)))
     except OSError as error:
         told = f"--export_dir={path}: it cannot be written to ({error.strerror})."
         raise BadInput(told) from error
@@ -245,7 +245,7 @@ def write(
     if the folder `path` is taken otherwise, holds other files, or cannot be written.
     """
     check_free(path, replace)
-    path = Path(os.path.realpath(path))  # a link stays
+    path = files.true_path(path)  # a link stays
     working, told = _working_folder(path), f"--export_dir={path}"
     made, earlier = working / "module", working / "earlier"
     with files.keep_out(working / "run.lock", told, "writes a module"):
@@ -256,7 +256,7 @@ def write(
             for name, content in beside.items():
                 (made / name).write_bytes(content)
             _write_checksums(made)
-            if path.exists():
+            if replace and path.exists():
                 path.rename(earlier)
             made.rename(path)
             shutil.rmtree(earlier, ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import distribution, files, latents, process
+from biggan_tf import checkpoints, distribution, files, latents, process
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
 from biggan_tf.layers import BatchNorm, Statistics, batch_norms, path_of
@@ -60,9 +60,14 @@ class PublishedStatistics:
     sigmas: Mapping[str, np.ndarray]  # of kernels; {}: power iteration computes them
 
 
-def save_published(folder: Path, statistics: PublishedStatistics, step: int) -> None:
-    """Writes `statistics.npz`, which belongs to the weights of one step."""
-    arrays = {"step": np.int64(step)}
+def save_published(
+    folder: Path,
+    statistics: PublishedStatistics,
+    step: int,
+    weights: Mapping[str, np.ndarray],
+) -> None:
+    """Writes `statistics.npz`, which belongs to the averaged weights of one step."""
+    arrays = {"step": np.int64(step), "weights_sha256": checkpoints.sha256(weights)}
     for name, value in dataclasses.asdict(statistics).items():
         if isinstance(value, dict):
             arrays |= {f"{name}/{path}": array for path, array in value.items()}
@@ -72,8 +77,13 @@ def save_published(folder: Path, statistics: PublishedStatistics, step: int) -> 
         np.savez(file, **arrays)
 
 
-def load_published(folder: Path, step: int) -> PublishedStatistics | None:
-    """Reads `statistics.npz`; returns None unless it belongs to the step's weights."""
+def load_published(
+    folder: Path, step: int, weights: Mapping[str, np.ndarray]
+) -> PublishedStatistics | None:
+    """Reads `statistics.npz`; returns None unless it belongs to this step.
+
+    BadInput if it is damaged, or belongs to other weights of the step.
+    """
     path = folder / "statistics.npz"
     if not path.is_file():
         return None
@@ -90,6 +100,11 @@ def load_published(folder: Path, step: int) -> PublishedStatistics | None:
                 tables[table][path_in_network] = array
     except Exception as error:  # a broken archive can raise anything
         raise BadInput(f"{path} is damaged ({error}); import again.") from error
+    of = arrays.get("weights_sha256")  # earlier versions wrote none
+    if of is not None and str(of) != checkpoints.sha256(weights):
+        raise BadInput(
+            f"{path} is of other weights; put its own back, or import again."
+        )
     return PublishedStatistics(convention, truncations, **tables)
 
 

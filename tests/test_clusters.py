@@ -110,6 +110,7 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
         ({"seed": -1}, "seed = -1"),
         ({"path": "nowhere"}, "--path=nowhere: there is no such folder"),
         ({"path": 5}, "--path=5 is no path"),
+        ({"output": "no/../kinds.csv"}, "is no path of a file .there is no no"),
         ({"path": "."}, "--output=clusters.csv: take a place outside --path=."),
     ],
 )
@@ -195,8 +196,9 @@ def test_other_files_are_no_labels(folder, tmp_path):
         with pytest.raises(BadInput, match=rf"it cannot be read \({told}"):
             load(folder, path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(BadInput, match="it is a pipe, which can be read once"):
-        load(folder, tmp_path / "pipe")
+    for never_ends in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(BadInput, match="it is a pipe or a device"):
+            load(folder, never_ends)
     name = tmp_path / "labels.csv"
     name.write_bytes(b"file,class\ndark 0.png,caf\xe9\n")
     with pytest.raises(BadInput, match=r"the name caf\\udce9 is no Unicode"):

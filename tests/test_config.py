@@ -223,6 +223,11 @@ def test_an_empty_file_is_refused(write, tmp_path, name):
         config.parse([str(tmp_path / name)], [])
 
 
+def test_a_device_that_never_ends_is_refused():
+    with pytest.raises(BadInput, match="/dev/zero: .* device, which may never end"):
+        config.parse(["/dev/zero"], [])
+
+
 def test_a_binary_file_is_refused(tmp_path):
     path = tmp_path / "picture.gin"
     path.write_bytes(b"\xff\xd8\xff")
@@ -767,6 +772,23 @@ def test_an_empty_flag_that_may_be_repeated_is_refused():
     more = [*empty, "--gin_param=train.seed = 1"]
     for outcome in called("biggan_tf.train", empty, more):
         assert outcome.complaint.startswith("--gin_param= is empty: give a value")
+
+
+def test_a_flag_without_its_value_does_not_take_the_next_flag():
+    train = called(
+        "biggan_tf.train",
+        ["--gin_file=demo.gin", "--model_dir", "--dry_run"],
+        ["--gin_file=demo.gin", "--model_dir", "--nodry_run"],
+        ["--model_dir=x", "--gin_file", "--gin_param=train.seed=1"],
+    )
+    sample = ["--module=x", "--output=x.png", "--labels", "--seed=1"]
+    refused = [*train, *called("biggan_tf.sample", sample)]
+    assert [each.complaint for each in refused] == [
+        "--model_dir is without a value: --dry_run follows it.",
+        "--model_dir is without a value: --nodry_run follows it.",
+        "--gin_file is without a value: --gin_param=train.seed=1 follows it.",
+        "--labels is without a value: --seed=1 follows it.",
+    ]
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])

@@ -5,6 +5,7 @@ What a folder may look like is in test_data_listing.py.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import shutil
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ import tensorflow as tf
 from nobody import as_nobody
 from PIL import Image
 
-from biggan_tf import data
+from biggan_tf import data, plan
 from biggan_tf.data import folder, listing, order, resizing
 from biggan_tf.errors import BadInput
 
@@ -489,3 +491,14 @@ def test_file_names_that_are_no_unicode_work_to_the_end(tmp_path, caplog):
     labels = np.concatenate([y for _, y in source.batches("train", 9)])
     assert np.bincount(labels).tolist() == [34, 30]  # the first one of a stands in
     assert r"br\udcfcche.png.jpg" in caplog.text
+
+
+def test_sheets_of_a_run_do_not_come_among_its_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = data.DataSpec("folder", "pics/samples", 32, 1, ("a",), 9, 0, "", "")
+    for model_dir in ("pics", "pics/samples", "pics/x/.."):
+        (tmp_path / model_dir / "x").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(BadInput, match="sample sheets would count as images"):
+            plan._check_apart(Path(model_dir), spec)
+    plan._check_apart(Path("pics/x"), spec)
+    plan._check_apart(Path("pics"), dataclasses.replace(spec, source="embedded"))

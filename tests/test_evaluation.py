@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -472,6 +473,38 @@ def test_what_cannot_be_written_is_said_before_anything_is_scored(tmp_path, name
         scores._folder(tmp_path, None, curve=True, neighbours=True)
 
 
+def test_a_reference_is_no_file_that_is_written_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("metrics.jsonl", "truncation_curve.csv"):
+        with pytest.raises(BadInput, match=f"--reference=out/{name}: take another"):
+            scores._folder(tmp_path / "out", None, True, False, Path("out") / name)
+    scores._folder(tmp_path / "out", None, False, False, Path("out/real.npz"))
+
+
+def test_pictures_do_not_come_among_the_real_images(fashion, tmp_path):
+    spec = dataclasses.replace(fashion.spec, source="folder", name=str(tmp_path))
+    for inside in (tmp_path, tmp_path / "a" / "b", tmp_path / "a" / ".."):
+        with pytest.raises(BadInput, match="pictures would count as images"):
+            scores._check_outside(inside, spec)
+    scores._check_outside(tmp_path.parent, spec)
+    scores._check_outside(tmp_path, fashion.spec)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "config.gin").touch()  # a run, which is left out
+    scores._check_outside(tmp_path / "a" / "b", spec)
+
+
+def test_a_sweep_takes_real_images_for_their_own_score(scored):
+    made, spec = scored[0], scored[0]._data.spec
+    few = dataclasses.replace(spec, train_images=19, held_out_images=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(made._data, "spec", few)
+        with pytest.raises(BadInput, match="--sweep: .* 20 real images .* has 19"):
+            made.real_for_inception_score()
+        enough = dataclasses.replace(few, train_images=20)
+        patch.setattr(made._data, "spec", enough)
+        assert made.real_for_inception_score() == ("train", 20)
+
+
 def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     module = tf.Module()
     module.value = tf.Variable(0.0)
@@ -771,6 +804,9 @@ def check_the_door(model_dir):
     names = ["metrics.jsonl", "truncation_curve.csv", "truncation_curve.png"]
     names += ["neighbours_features.png", "neighbours_pixels.png"]
     assert {*names} <= {path.name for path in output.iterdir()}
+    for name in names[2:]:
+        with Image.open(output / name) as picture:
+            assert f" of step {records[0]['step']}" in picture.info["Description"]
     # And no text "config", which would hide that of the training.
     newest = max(output.glob("events.*"), key=os.path.getmtime)
     assert EventAccumulator(str(newest)).Reload().Tags()["tensors"] == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,7 +18,7 @@ from doors import called
 from importing import export, restore, restore_gan
 
 import biggan_tf
-from biggan_tf import config, loop, networks, run, standing, weights
+from biggan_tf import config, loop, networks, run, weights
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec, NetworkSpec
 from biggan_tf.errors import BadInput
 from biggan_tf.keras import keras
@@ -425,6 +426,28 @@ def test_a_discriminator_that_was_not_published_is_not_exported(imported, tmp_pa
     begun = {"continue_from": model_dirs["plain"]}
     with pytest.raises(BadInput, match="has a stub for D, since none was published"):
         biggan_tf.train(model_dir=tmp_path / "x", bindings=bindings, **begun)
+    # Nor is what may not have been published.
+    shutil.copytree(model_dirs["plain"], tmp_path / "plain")
+    (tmp_path / "plain" / run.IMPORTED).unlink()
+    with pytest.raises(BadInput, match="nothing tells whether D in .* is a stub"):
+        biggan_tf.export(tmp_path / "plain", with_discriminator=True)
+    begun = {"continue_from": tmp_path / "plain"}
+    with pytest.raises(BadInput, match="nothing tells whether its D is a stub"):
+        biggan_tf.train(model_dir=tmp_path / "x", bindings=bindings, **begun)
+
+
+def test_statistics_of_another_import_are_refused(imported, tmp_path):
+    model_dirs, _ = imported
+    shutil.copytree(model_dirs["plain"], tmp_path / "plain")
+    for name in ("plain", "averaged"):  # two averages of one G
+        shutil.copy(model_dirs[name] / "statistics.npz", tmp_path / "plain")
+        config.read_back(tmp_path / "plain")
+        if name == "plain":
+            assert run.restore(tmp_path / "plain").published is not None
+        else:
+            with pytest.raises(BadInput, match="statistics.npz is of other weights"):
+                run.restore(tmp_path / "plain")
+        config.clear()
 
 
 def test_a_discriminator_that_was_not_published_starts_afresh(imported):
@@ -452,7 +475,7 @@ def test_adam_goes_on(imported, files):
 def test_an_imported_model_trains_on(imported):
     model_dir = imported[0]["averaged"]
     assert f"--gin_file={model_dir}/config.gin" in imported[1]["averaged"]
-    assert standing.load_published(model_dir, 0) is not None
+    assert restore(model_dir).published is not None
     config.parse([str(model_dir / "config.gin")], [])
     loop.train(model_dir)
     trained = restore(model_dir)

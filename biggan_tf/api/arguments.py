@@ -28,8 +28,8 @@ PATHS = {
 def as_path(given: PathLike, flag: str) -> Path:
     """Returns a path as it is meant; a leading ~ is the home folder.
 
-    BadInput if no file can have it: it is empty, a name too long, or ~name no user; or
-    if it is an address, such as gs://bucket/file.
+    BadInput if no file can have it: it is empty, a name too long, ~name no user, or
+    there is nothing before a `..`; or if it is an address, such as gs://bucket/file.
     """
     try:
         if given == "":
@@ -38,6 +38,7 @@ def as_path(given: PathLike, flag: str) -> Path:
             raise ValueError("it is an address, no file of this machine")
         path = Path(given).expanduser()
         os.fspath(path).encode()
+        files.true_path(path)
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             path.lstat()
             if stat.S_ISFIFO(path.stat().st_mode):

@@ -112,6 +112,7 @@ def export(
         options = ExportOptions()
         config.refuse_dead_bindings(["export"])
         saved_model.check_free(path, replace)
+        records = evaluation.read_records(model_dir / "metrics.jsonl")
         trained = run.restore(model_dir, checkpoint == "best")
         discriminator = _discriminator(trained) if with_discriminator else None
         generator, sampler = run.inference_generator(trained, options)
@@ -120,7 +121,7 @@ def export(
         sampler,
         options,
         with_discriminator,
-        evaluation.read_records(model_dir / "metrics.jsonl"),
+        records,
         name=path.name,
         family=trained.spec.family,
         data=trained.data.name,
@@ -187,7 +188,13 @@ def _run_folder(gin_files: Sequence[str], model_dir: PathLike | None) -> Path:
 
 def _discriminator(trained: run.Trained) -> Network:
     """Makes D of the same checkpoint, for inference."""
-    if trained.imported.get("discriminator", "published") != "published":
+    its_own = trained.imported.get("discriminator", "published")
+    if its_own == "unknown":
+        raise BadInput(
+            f"--with_discriminator: without its {run.IMPORTED} nothing tells whether D "
+            f"in {trained.folder} is a stub; import again, or leave the flag out."
+        )
+    if its_own != "published":
         raise BadInput(
             f"--with_discriminator: the weights in {trained.folder} came without D, "
             "and the D there is not trained; leave the flag out."

@@ -130,18 +130,15 @@ def evaluate(
         strategy = distribution.of_one_process()
         with strategy.scope():
             model = _run(model_dir, checkpoint) if model_dir else _module(module)
-        flag = "--sweep" if curve else "--truncation"
-        for value in truncations:
-            latents.check_truncation(model.convention, value, flag)
-        if curve and module:
-            _check_statistics(model.sampler(()), truncations)
-        folder = _folder(output_dir, model.folder, curve, neighbours)
+        _check_truncations(model, truncations, curve, bool(module))
+        folder = _folder(output_dir, model.folder, curve, neighbours, file)
         real = images_for(model.trained_on, data, split, curve and not file)
         evaluation.check_classes(model.spec.class_names, real.spec, names)
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
             print(*real.found(), sep="\n", flush=True)
+            _check_outside(folder, real.spec)
         with strategy.scope():
             looked_at_by = features.load(network)
         given = {"seed": seed, "frequencies": model.frequencies}
@@ -149,6 +146,8 @@ def evaluate(
             strategy, looked_at_by, real, names, num_images, split, file, **given
         )
         evaluator.check(model.spec.num_classes, model.spec.image_size)
+        if curve:
+            evaluator.real_for_inception_score()  # BadInput if it is too few
         with strategy.scope():
             sampler = model.sampler(truncations)
         rows = [_score(evaluator, sampler, value, folder) for value in truncations]
@@ -224,9 +223,14 @@ def _module(module: PathLike | Sampler) -> _Model:
     return _Model(loaded.convention, frequencies, unknown, folder, lambda _: loaded)
 
 
-def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
-    """Raises BadInput if a module lacks statistics for a truncation of a sweep."""
-    sets = sampler.truncations
+def _check_truncations(
+    model: _Model, truncations: Sequence[float], curve: bool, is_module: bool
+) -> None:
+    """Raises BadInput if one cannot be, or a module lacks statistics for a sweep's."""
+    for value in truncations:
+        flag = "--sweep" if curve else "--truncation"
+        latents.check_truncation(model.convention, value, flag)
+    sets = model.sampler(()).truncations if curve and is_module else truncations
     if not all(
         any(math.isclose(t, s, rel_tol=1e-6) for s in sets) for t in truncations
     ):
@@ -238,21 +242,40 @@ def _check_statistics(sampler: Sampler, truncations: Sequence[float]) -> None:
 
 
 def _folder(
-    output_dir: PathLike | None, default: Path | None, curve: bool, neighbours: bool
+    output_dir: PathLike | None,
+    default: Path | None,
+    curve: bool,
+    neighbours: bool,
+    reference: Path | None = None,
 ) -> Path:
-    """Returns where files go; BadInput if one of them cannot be written."""
+    """Returns where files go; BadInput if one cannot be written, or is another's."""
     names = ["metrics.jsonl", *(_CURVE if curve else ())]
     names += _NEIGHBOURS.values() if neighbours else ()
     if not output_dir and not default:
         raise BadInput("--output_dir is missing: the module is in no folder here.")
     folder = as_path(output_dir or default, "--output_dir")
     for name in names:
+        if reference and reference.resolve() == (folder / name).resolve():
+            told = f"take another name, for {name} is written there"
+            raise BadInput(f"--reference={reference}: {told}.")
         try:
             files.check_writable(folder / name)
         except OSError as error:
             told = f"{name} in it cannot be written ({error.strerror})"
             raise BadInput(f"--output_dir={folder}: {told}.") from error
     return folder
+
+
+def _check_outside(folder: Path, spec: datasets.DataSpec) -> None:
+    """Raises BadInput if pictures in a folder would be among the real images."""
+    real, place = Path(spec.name).resolve(), folder.resolve()
+    within = [f for f in (place, *place.parents) if f == real or real in f.parents]
+    runs = [f for f in within if (f / "config.gin").is_file()]  # are left out
+    if spec.source == "folder" and within and not runs:
+        raise BadInput(
+            f"--output_dir={folder}: take a folder outside of {spec.name}, where the "
+            "pictures would count as images."
+        )
 
 
 def _score(
@@ -283,7 +306,8 @@ def _show_neighbours(
     sheets = evaluation.nearest_neighbours(evaluator, sampler, truncation)
     for name, sheet in sheets.items():
         path = folder / _NEIGHBOURS[name]
-        images.write(path, sheet)
+        told = f"Samples of step {sampler.step:,}, truncation {truncation:g}, beside "
+        images.write(path, sheet, f"{told}the training images nearest by {name}")
         print(path)
 
 
@@ -302,7 +326,8 @@ def _show_curve(
     compared = evaluation.compared_with(protocol)
     title = f"{compared}, {protocol['num_images']:,} images a point"
     picture = evaluation.picture(rows, fid, score, title)
-    images.write(folder / _CURVE[1], picture)
+    told = f"Truncation curve of step {sampler.step:,}: {title}"
+    images.write(folder / _CURVE[1], picture, told)
     monitor.TensorBoard(folder).image(sampler.step, "truncation_curve", picture)
     real = evaluator.real_inception_score()
     print(f"{folder / _CURVE[0]}, and .png")

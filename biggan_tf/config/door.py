@@ -154,9 +154,22 @@ def parse(arguments: Sequence[str]) -> list[str]:
         given = value if isinstance(flag, flags.MultiFlag) else [value]
         if flag.present and ("" in given or [] in given):
             raise BadInput(f"--{name}= is empty: give a value, or leave the flag out.")
+        if flag.present and (taken := _flag_in(given)):
+            raise BadInput(f"--{name} is without a value: {taken} follows it.")
     if others:
         raise BadInput(f"{others[0]}: this is no flag; flags read --flag=value.")
     return [*arguments[:1]]
+
+
+def _flag_in(given: Sequence[object]) -> str | None:
+    """Returns a flag that stands where a value should, if one does."""
+    for value in given:
+        words = [value] if isinstance(value, str) else value or ()
+        for word in words if isinstance(words, list) else ():
+            name = re.match(r"--?(?:no)?(\w+)(?:=|$)", str(word))
+            if name and name[1] in flags.FLAGS:
+                return word
+    return None
 
 
 def _unknown(name: str, typed: str) -> str:

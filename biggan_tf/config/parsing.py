@@ -55,6 +55,8 @@ def parse(
 def read(path: Path) -> str:
     """Returns the text of an existing file, without the mark of Windows editors."""
     try:
+        if path.is_char_device() and not path.samefile(os.devnull):
+            raise OSError("it is a device, which may never end")
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: it cannot be read as text ({error}).") from error

@@ -31,8 +31,8 @@ def read(path: str) -> dict[str, str]:
     The first line is `file,class`. Programs for tables may have put a mark before it.
     """
     try:
-        if Path(path).is_fifo():
-            raise _wrong(path, "it is a pipe, which can be read once; give a file")
+        if Path(path).is_fifo() or Path(path).is_char_device():
+            raise _wrong(path, "it is a pipe or a device; give a file")
         content = os.fsdecode(Path(path).read_bytes()).removeprefix("\ufeff")
     except OSError as error:
         raise _wrong(path, f"it cannot be read ({error.strerror})") from error

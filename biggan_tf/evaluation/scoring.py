@@ -277,14 +277,23 @@ class Evaluator:
         ending = f"_{network}" if named else ""
         return [f"{name}{ending}" for name in metric.scores(self._request)]
 
-    def real_inception_score(self) -> float:
-        """Returns the Inception Score of real images, in random order.
+    def real_for_inception_score(self) -> tuple[str, int]:
+        """Returns a split and its count of images: those held out, if they are 20.
 
-        They are the held-out images; those to train on if fewer than 20 are held out.
+        BadInput if those to train on are fewer, too.
         """
         fewest = METRICS["is"].fewest_images(0)
         split = "held_out" if self.real_count("held_out") >= fewest else "train"
-        count = self.real_count(split)
+        if (count := self.real_count(split)) < fewest:
+            raise BadInput(
+                f"--sweep: it also takes the Inception Score of {fewest} real images "
+                f"or more, and {self._data.spec.name} has {count}."
+            )
+        return split, count
+
+    def real_inception_score(self) -> float:
+        """Returns that of `real_for_inception_score`, in random order."""
+        split, count = self.real_for_inception_score()
         request = self._request._replace(num_images=count)
         score = METRICS["is"](request, self.reference)
         seen = [b._replace(images=b.images[:, :0]) for b in self.real(split)]
