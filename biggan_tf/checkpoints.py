@@ -343,7 +343,8 @@ def comparable(name: str, protocol: dict[str, Any]) -> dict[str, Any]:
     Not what the protocol says because of other scores beside it.
     """
     apart = {"step", "weights_sha256", "generator_sha256", "reference"}
-    apart |= {"biggan_tf", "tensorflow", "numpy", "reference_images"}
+    apart |= {"biggan_tf", "tensorflow", "numpy"}
+    apart |= {"reference_images", "reference_features"}
     if "_linear" not in name:
         apart.add("head_fitted_to_sha256")
     if protocol.get("content_sha256"):  # the same images, wherever they lie

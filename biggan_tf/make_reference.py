@@ -15,6 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
+import biggan_tf.plan  # noqa: F401 (recipes bind its rooms)
 from biggan_tf import config, data, distribution, evaluation, features, images
 from biggan_tf.checks import SPLITS
 from biggan_tf.errors import BadInput
@@ -55,8 +56,8 @@ def main() -> None:
         split=_SPLIT.value,
         reference=_OUTPUT.value,
     )
-    if not flags.FLAGS.gin_file:  # recipes say more than is read here
-        config.refuse_dead_bindings(config.ROOMS)
+    # Recipes say more than is read here.
+    config.refuse_dead_bindings(config.ROOMS, "--gin_param")
     print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
 
 

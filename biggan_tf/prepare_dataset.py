@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.util
 import io
 import os
 import re
@@ -37,6 +38,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 from tqdm import tqdm
 
+import biggan_tf.plan  # noqa: F401 (recipes bind its rooms)
 from biggan_tf import config, data, files
 from biggan_tf.api.arguments import as_folder
 from biggan_tf.data.pipeline import DataOptions
@@ -164,6 +166,8 @@ def main() -> None:
         raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
     if _BEAM.value is None:
         config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
+    elif importlib.util.find_spec("apache_beam") is None:
+        raise BadInput("--beam_options: install Apache Beam, or leave the flag out.")
     config.parse(flags.FLAGS.gin_file, flags.FLAGS.gin_param)
     found = data.load()
     for name in found.spec.class_names:

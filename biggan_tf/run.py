@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import checkpoints, data_json, files, networks, process, standing
+from biggan_tf import checkpoints, config, data_json, files, networks, process, standing
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
@@ -287,6 +287,7 @@ def check_takes_over(
             f"--continue_from={source}: {told[its_own]}; import the weights again, "
             "with the recipe as --gin_file."
         )
+    _check_computes_alike(source, folder, g)
     for network, network_spec in (("generator", g), ("discriminator", d)):
         try:
             weights = checkpoints.read_weights(path, network)
@@ -299,6 +300,24 @@ def check_takes_over(
             f"{source} was trained on other classes: the embedding of {old!r} goes on "
             f"as that of {new!r}, and so on, number by number"
         )
+
+
+def _check_computes_alike(
+    source: str | os.PathLike[str], folder: Path, g: GeneratorSpec
+) -> None:
+    """Raises BadInput if weights of G fit here, but mean something else than there."""
+    with config.apart():
+        config.read_back(folder)
+        there = GeneratorSpec(g.resolution, g.num_classes)
+    if there.condition_order != g.condition_order:
+        raise BadInput(
+            f"--continue_from={source}: bind generator.condition_order = "
+            f"{there.condition_order!r}, as there; it is {g.condition_order!r} here."
+        )
+    for name in ("bn_epsilon", "sn_epsilon"):
+        before, now = getattr(there, name), getattr(g, name)
+        if before != now:
+            print(f"generator.{name} = {now}; in {source} it was {before}")
 
 
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:

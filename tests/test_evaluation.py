@@ -211,6 +211,7 @@ def test_the_record_says_how_a_score_was_made(scored, tmp_path, capsys):
         **made.reference_protocol,
         "reference": str(path),
         "reference_images": 2000,
+        "reference_features": 2000,
         "reference_sha256": files.sha256(path),
         "head_fitted_to_sha256": made._data.fingerprint("train"),
         "biggan_tf": record["protocol"]["biggan_tf"],
@@ -677,10 +678,28 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
     arguments = ["--data=embedded", "--image_size=32", "--network=lite0_32"]
     arguments.append(f"--output={tmp_path / 'x.npz'}")
     flip = [*arguments, "--gin_param=data.flip = True"]
-    (flipped,) = called("biggan_tf.make_reference", flip)
-    assert "nothing in this run uses it; remove it" in flipped.complaint
-    assert flipped.complaint.startswith("data.flip ")
+    # A recipe may say more than is read, but what is typed beside it may not.
+    refused = called("biggan_tf.make_reference", flip, [*flip, "--gin_file=demo.gin"])
+    for each in refused:
+        assert "nothing in this run uses it; remove it" in each.complaint
+        assert each.complaint.startswith("data.flip ")
+        assert "gan.loss" not in each.complaint
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reference_of_few_features_is_told_and_recorded(fashion, tmp_path, capsys):
+    path = tmp_path / "few.npz"
+    evaluator(fashion, ("fid",), reference=path).make_reference(30)
+    for names, told in ((("fid",), ""), (("kid", "prdc"), "30 of its 2,000 images")):
+        capsys.readouterr()
+        made = evaluator(fashion, names, reference=path)
+        assert told in capsys.readouterr().out
+        protocol = made.record(subject(), 1.0, {})["protocol"]
+        assert protocol.get("reference_features") == (30 if told else None)
+        assert protocol["reference_images"] == 2000
+    of_the_data = evaluator(fashion, ("kid",))
+    before = of_the_data.record(subject(), 1.0, {})["protocol"]
+    assert before["reference_features"] == before["reference_images"] == 2000
 
 
 def test_one_process_makes_all_scores_and_references(tmp_path):

@@ -250,9 +250,9 @@ def test_fid_below_0_by_more_than_rounding_is_refused(random):
 def test_a_metric_asks_for_the_images_that_it_needs():
     for name, fewest in {"fid": 1281, "is": 20, "kid": 3, "prdc": 6}.items():
         asking = [metrics.METRICS[name]]
-        metrics.check_enough_images("x", fewest, asking, 1280)
+        metrics.check_enough_images("x", fewest, asking, 1280, 2023)
         with pytest.raises(BadInput, match=rf"x = \d+: take {fewest} .*{name}"):
-            metrics.check_enough_images("x", fewest - 1, asking, 1280)
+            metrics.check_enough_images("x", fewest - 1, asking, 1280, 2023)
 
 
 def test_fid_of_infinitely_many_images_is_extrapolated(random):
@@ -604,6 +604,15 @@ def test_ms_ssim_is_that_of_tensorflow(random, side, scales):
     found = metrics.ms_ssim(x, y)
     np.testing.assert_allclose(found, expected, rtol=2e-4)
     assert 0 < found[2] < found[1] < found[0] < 1
+
+
+def test_ms_ssim_takes_two_real_images_of_a_class():
+    request = metrics.Request(99, 4, ("a", "b"), False, 0, lambda: np.array([50, 49]))
+    metrics.METRICS["ms_ssim"].check(request._replace(real=(1, 2)))
+    with pytest.raises(BadInput, match="no class has two real images in .* held_out"):
+        metrics.METRICS["ms_ssim"].check(
+            request._replace(real=(1, 1), split="held_out")
+        )
 
 
 @pytest.mark.parametrize("count", [800, 5000])  # fewer and more than are kept

@@ -157,6 +157,7 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
     ("params", "complaint"),
     [
         (["generator.width = 8"], "take the configuration it was made with"),
+        (["generator.condition_order = 'zy'"], "condition_order = 'yz', as there"),
         (["generator.attention = (16,)"], "does not fit the networks .*attention16"),
         (
             ["train.keep_moments = False", "gan.ema_start_step = 9"],

@@ -44,7 +44,17 @@ import tensorflow as tf
 from absl import flags
 from matplotlib import pyplot
 
-from biggan_tf import config, data, distribution, gan, latents, layers, loop, sampling
+from biggan_tf import (
+    config,
+    data,
+    distribution,
+    gan,
+    images,
+    latents,
+    layers,
+    loop,
+    sampling,
+)
 from biggan_tf.architecture import CHANNELS
 from biggan_tf.errors import BadInput
 
@@ -399,11 +409,11 @@ def report_loop() -> None:
     table([("host idle gap of the loop", f"{100 * (1 - busy / whole):.2f} %")])
 
 
-def report_varied(plan: loop.Plan, what: str) -> tuple[list, list]:
+def report_varied(what: str, plans: dict[float, loop.Plan]) -> tuple[list, list]:
     """A table of the cost as one thing grows; returns what to plot."""
-    values, rows = VARIED[what], []
-    for value in values:
-        step = Step(varied(plan, what, value))
+    rows = []
+    for value, plan in plans.items():
+        step = Step(plan)
         seconds = statistics.median(step() for _ in range(_STEPS.value))
         count = operations(step.graph) / 1e9 if step.graph else math.nan
         rows.append((value, f"{seconds:.3f}", f"{step.images / seconds:.1f}", count))
@@ -420,11 +430,10 @@ def varied(plan: loop.Plan, what: str, value: float) -> loop.Plan:
     if what == "batch":
         batch = max(1, int(value * plan.train.batch_size))
         train = dataclasses.replace(plan.train, batch_size=batch)
-        return dataclasses.replace(plan, train=train, per_replica_batch=batch)
+        return _shared_out(dataclasses.replace(plan, train=train))
     if what == "replicas":
         strategy = distribution.make_strategy(kind="virtual_cpus", virtual_cpus=value)
-        share = plan.train.batch_size // value
-        return dataclasses.replace(plan, strategy=strategy, per_replica_batch=share)
+        return _shared_out(dataclasses.replace(plan, strategy=strategy))
     if what == "width":
         change = {"width": max(1, int(value * generator.width))}
         return _replaced(plan, change, change)
@@ -443,6 +452,13 @@ def varied(plan: loop.Plan, what: str, value: float) -> loop.Plan:
             "attention": [side for side in discriminator.attention if side < value],
         },
     )
+
+
+def _shared_out(plan: loop.Plan) -> loop.Plan:
+    """Returns the plan with its batch divided by its replicas."""
+    replicas, batch = plan.strategy.num_replicas_in_sync, plan.train.batch_size
+    each = distribution.per_replica_batch(replicas, batch, "train.batch_size")
+    return dataclasses.replace(plan, per_replica_batch=each)
 
 
 def _replaced(plan: loop.Plan, generator: dict, discriminator: dict) -> loop.Plan:
@@ -470,8 +486,22 @@ def table(rows: list[tuple], head: Sequence[str] = ("", "measured")) -> None:
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
+def check_flags() -> None:
+    """Raises BadInput if nothing would read one that was given."""
+    alone = ("input", "evaluation", "memory", "vary")
+    asked = [name for name in alone if flags.FLAGS[name].value]
+    if asked:
+        others = [name for name in (*alone, "loop", "ratios") if name != asked[0]]
+        config.leave_out(others, f"--{asked[0]}", "it measures alone")
+    if _PLOT.value:
+        images.check_output(_PLOT.value, "--plot", [".png"])
+        if not _VARY.value:
+            raise BadInput(f"--plot={_PLOT.value}: give --vary, which it shows.")
+
+
 @data.sentences()
 def main() -> None:
+    check_flags()
     for what in _VARY.value:
         if what not in VARIED:
             raise BadInput(f"--vary={what}: take some of {', '.join(VARIED)}.")
@@ -500,7 +530,11 @@ def main() -> None:
         report_memory(plan)
         return
     if _VARY.value:
-        costs = {what: report_varied(plan, what) for what in _VARY.value}
+        plans = {
+            what: {value: varied(plan, what, value) for value in VARIED[what]}
+            for what in _VARY.value
+        }
+        costs = {what: report_varied(what, some) for what, some in plans.items()}
         if _PLOT.value:
             plot(costs, _PLOT.value)
         return

@@ -36,6 +36,7 @@ from biggan_tf.architecture import (
     DiscriminatorSpec,
     GeneratorSpec,
 )
+from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan, GanOptions
 from biggan_tf.regularisers import Orthogonal
 from biggan_tf.standing import Accumulator, StandingStatistics
@@ -107,6 +108,12 @@ def check(family: str, resolution: int) -> list[float]:
 
 
 def main() -> None:
+    for told, given, known in (
+        ("families", _FAMILIES.value, FAMILIES),
+        ("resolutions", _RESOLUTIONS.value, [*map(str, RESOLUTIONS)]),
+    ):
+        if unknown := [name for name in given if name not in known]:
+            raise BadInput(f"--{told}={unknown[0]}: take some of {', '.join(known)}.")
     print("| network | training step | statistics | sampling |\n|---|---|---|---|")
     for family in _FAMILIES.value:
         for resolution in map(int, _RESOLUTIONS.value):

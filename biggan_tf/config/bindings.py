@@ -84,13 +84,19 @@ def forget(room: str) -> None:
         del bound[name]
 
 
-def refuse_dead_bindings(rooms: Iterable[str]) -> None:
-    """Raises BadInput, which lists the bindings of `rooms` that nothing has used."""
+def refuse_dead_bindings(rooms: Iterable[str], place: str = "") -> None:
+    """Raises BadInput, which lists the bindings of `rooms` that nothing has used.
+
+    Only of those whose place, such as "my.gin:3" or "--gin_param=...", begins so.
+    """
     options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
     here = current()
     if dead := options & here.bound.keys() - here.taken.keys():
-        listed = [f"{name} ({here.places[name]})" for name in sorted(dead)]
-        raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
+        places = {name: here.places[name] for name in sorted(dead)}
+        listed = [f"{n} ({at})" for n, at in places.items() if at.startswith(place)]
+        if listed:
+            told = "nothing in this run uses it; remove it"
+            raise BadInput(f"{', '.join(listed)}: {told}.")
 
 
 def taken() -> dict[str, Any]:

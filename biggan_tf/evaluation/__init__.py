@@ -20,5 +20,6 @@ from biggan_tf.evaluation.records import (
     told,
     write_record,
 )
+from biggan_tf.evaluation.reference import KEPT
 from biggan_tf.evaluation.reference import check as check_reference
-from biggan_tf.evaluation.scoring import KEPT, Evaluator
+from biggan_tf.evaluation.scoring import Evaluator

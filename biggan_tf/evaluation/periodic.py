@@ -60,9 +60,9 @@ def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
     if options.reference:
         check(Path(options.reference))
     network = features.load(options.network)
-    size, images = network.feature_size, "evaluation.num_images"
+    sizes, images = (network.feature_size, network.spatial_size), options.num_images
     scores = [METRICS[name] for name in options.metrics]
-    metrics.check_enough_images(images, options.num_images, scores, size)
+    metrics.check_enough_images("evaluation.num_images", images, scores, *sizes)
     return network
 
 

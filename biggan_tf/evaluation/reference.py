@@ -14,6 +14,8 @@ from biggan_tf.features import FeatureNetwork
 from biggan_tf.files import check_writable, refuse_failed
 from biggan_tf.metrics import FeatureStatistics, Metric
 
+KEPT = 10_000  # images that a metric keeps, or that a linear head is fitted to
+
 
 def check(path: Path) -> None:
     """Raises BadInput if a file that somebody named can neither be read nor be made."""
@@ -36,6 +38,10 @@ def given(
             f"{path} {problem}; make it anew with biggan_tf.make_reference, or take "
             "another file or none."
         )
+    kept, most = len(statistics.features), min(statistics.count, KEPT)
+    if single := [one.name for one in metrics if one.needs_features and kept < most]:
+        told = f"the features of {kept:,} of its {statistics.count:,} images"
+        print(f"{path} keeps, for {' and '.join(single)}, {told}", flush=True)
     return statistics
 
 

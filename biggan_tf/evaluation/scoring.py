@@ -18,11 +18,10 @@ from biggan_tf.data import Data
 from biggan_tf.errors import BadInput
 from biggan_tf.evaluation import reference as reference_files
 from biggan_tf.evaluation.looking import BATCH_SIZE, Look, as_it_is
+from biggan_tf.evaluation.reference import KEPT
 from biggan_tf.features import FeatureNetwork
 from biggan_tf.metrics import METRICS, Batch, FeatureStatistics, Metric
 from biggan_tf.sampling import Sampler, stream_labels
-
-KEPT = 10_000  # images that a metric keeps, or that a linear head is fitted to
 
 
 class Evaluator:
@@ -64,7 +63,7 @@ class Evaluator:
         self._path = Path(reference or cache) if reference or cache else None
         self._is_given = reference is not None
         self._metrics: list[type[Metric]] = [METRICS[name] for name in names]
-        spec, size = data.spec, network.feature_size
+        spec, size, spatial_size = data.spec, network.feature_size, network.spatial_size
         frequencies = frequencies or latents.uniform(spec.num_classes)
         self.check(len(frequencies), spec.image_size)
         drawn = functools.partial(drawn_counts, num_images, frequencies, seed)
@@ -75,7 +74,7 @@ class Evaluator:
             spec.own_classes,
             KEPT,
             drawn,
-            network.spatial_size,
+            spatial_size,
             network.sizes["logits"],
             network.logits_of(spec.class_names),
             split,
@@ -83,7 +82,7 @@ class Evaluator:
             room,
         )
         told = f"{room}num_images"
-        metrics.check_enough_images(told, num_images, self._metrics, size)
+        metrics.check_enough_images(told, num_images, self._metrics, size, spatial_size)
         for one in self._metrics:
             one.check(self._request)
         self._needs_head = any(one.needs_head(self._request) for one in self._metrics)
@@ -121,7 +120,7 @@ class Evaluator:
         if self._needs_statistics:
             count = self.real_count(split)
         if comparing and count is not None:
-            metrics.check_enough_images(told, count, comparing, size)
+            metrics.check_enough_images(told, count, comparing, size, spatial_size)
 
     def _given_reference(self, comparing: Sequence[type[Metric]]) -> FeatureStatistics:
         path, network = self._path, self.network
@@ -140,7 +139,7 @@ class Evaluator:
         images = self._of_images(reference_files.images(path, names))
         single = [one for one in comparing if one.needs_features]
         told, size = f"images in {path}", network.feature_size
-        metrics.check_enough_images(told, images.count, single, size)
+        metrics.check_enough_images(told, images.count, single, size, 0)
         if found is None:
             return images
         found.keep_features_of(images)
@@ -338,6 +337,9 @@ class Evaluator:
             "reference": str(self._path) if self._path else "of the same data",
             "reference_images": count,
         }
+        if count and any(one.needs_features for one in self._metrics):
+            kept = len(statistics.features) if statistics else min(count, KEPT)
+            told["reference_features"] = kept
         if self._is_given and self._path.is_file():
             told["reference_sha256"] = self._reference_sha256
         if self._needs_head and self._split == "held_out":

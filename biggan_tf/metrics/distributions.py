@@ -131,17 +131,15 @@ class Sfid(Metric):
     needs_spatial = True
 
     @classmethod
+    def fewest_images(cls, feature_size: int) -> int:
+        return feature_size + 1
+
+    @classmethod
     def check(cls, request: Request) -> None:
-        size, count = request.spatial_size, request.num_images
-        if not size:
+        if not request.spatial_size:
             raise BadInput(
                 "sfid: leave it out of the metrics, or take an Inception, for the "
                 "feature network has no spatial features."
-            )
-        if count <= size:
-            raise BadInput(
-                f"{request.room}num_images = {count}: take {size + 1} or more, which "
-                "sfid needs."
             )
 
     def __init__(self, request: Request, reference: Reference):

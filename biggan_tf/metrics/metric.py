@@ -124,13 +124,18 @@ class Metric(abc.ABC):
 
 
 def check_enough_images(
-    told: str, count: int, metrics: Iterable[type[Metric]], feature_size: int
+    told: str,
+    count: int,
+    metrics: Iterable[type[Metric]],
+    feature_size: int,
+    spatial_size: int,
 ) -> None:
     """Raises BadInput, which begins with `told`, if a metric needs more images."""
     for metric in metrics:
-        fewest = metric.fewest_images(feature_size)
+        size = spatial_size if metric.needs_spatial else feature_size
+        fewest = metric.fewest_images(size)
         if count < fewest:
             raise BadInput(
                 f"{told} = {count}: take {fewest} or more, which {metric.name} needs "
-                f"with features of size {feature_size}."
+                f"with features of size {size}."
             )

@@ -126,6 +126,11 @@ class MsSsim(Metric):
                 f"num_images = {request.num_images}: take more, for ms_ssim needs two "
                 "pairs of images of a class."
             )
+        if request.real and max(request.real) < 2:
+            raise BadInput(
+                f"ms_ssim: leave it out of the metrics, for no class has two real "
+                f"images in the split {request.split}."
+            )
 
     def __init__(self, request: Request, reference: Reference):
         self._real = float(reference.seen[self.name].similarities.mean())
