@@ -70,13 +70,13 @@ def is_address(path: object) -> bool:
 def true_path(path: str | os.PathLike[str]) -> Path:
     """Returns an absolute path without links and `..`.
 
-    Raises OSError if there is nothing before a `..`: Python would drop both, while to
+    Raises OSError if there is no folder before a `..`: Python would drop both, while to
     the operating system there is no such path.
     """
     parts = Path(path).parts
     for place, part in enumerate(parts):
-        if part == ".." and not (before := Path(*parts[:place])).exists():
-            raise FileNotFoundError(errno.ENOENT, f"there is no {before}")
+        if part == ".." and not (before := Path(*parts[:place])).is_dir():
+            raise FileNotFoundError(errno.ENOENT, f"there is no folder {before}")
     return Path(os.path.realpath(path))
 
 

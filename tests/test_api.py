@@ -154,7 +154,7 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         ),
         (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
         (lambda: biggan_tf.report(module="m\udc80"), "--module=.*is no path of a file"),
-        (lambda: biggan_tf.train("test.gin", "no/../run"), "there is no no"),
+        (lambda: biggan_tf.train("test.gin", "no/../run"), "there is no folder no"),
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "it is an address, no"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),
         (lambda: biggan_tf.train("test.gin", "x", {"gan.beta2": 1}), "gan.beta2 = 1"),

@@ -110,7 +110,7 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
         ({"seed": -1}, "seed = -1"),
         ({"path": "nowhere"}, "--path=nowhere: there is no such folder"),
         ({"path": 5}, "--path=5 is no path"),
-        ({"output": "no/../kinds.csv"}, "is no path of a file .there is no no"),
+        ({"output": "no/../kinds.csv"}, "is no path of a file .there is no folder no"),
         ({"path": "."}, "--output=clusters.csv: take a place outside --path=."),
     ],
 )

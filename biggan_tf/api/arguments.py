@@ -29,7 +29,7 @@ def as_path(given: PathLike, flag: str) -> Path:
     """Returns a path as it is meant; a leading ~ is the home folder.
 
     BadInput if no file can have it: it is empty, a name too long, ~name no user, or
-    there is nothing before a `..`; or if it is an address, such as gs://bucket/file.
+    there is no folder before a `..`; or if it is an address, such as gs://bucket/file.
     """
     try:
         if given == "":
