@@ -67,7 +67,8 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     process.wait()
     assert not (tmp_path / "pets").exists()
 
-    flips = [*command(folder, tmp_path), "--gin_param=data.flip = True"]
+    recipe = ["--gin_file=folder.gin", "--gin_param=data.flip = True"]
+    flips = [*command(folder, tmp_path), *recipe]
     done = subprocess.run(flips, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "no image is mirrored here" in done.stdout
