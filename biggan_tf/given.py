@@ -12,7 +12,7 @@ from biggan_tf import latents
 from biggan_tf.checks import as_array
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
-from biggan_tf.sheets import Row, titled
+from biggan_tf.sheets import DRAWN_WITH, Row, drawn_with, titled
 
 ARRAYS = ("z", "labels", "truncation")
 Latents = Union[str, "os.PathLike[str]", Mapping[str, Any]]
@@ -58,8 +58,9 @@ def read(source: Latents, sampler: Sampler, flag: str) -> Given:
         raise BadInput(
             f"{told}: give z, labels and truncation; {missing[0]} is missing."
         )
-    there = str(arrays.get("generator_sha256", ""))
-    if there and sampler.drawn_by not in ("", there):
+    here = drawn_with(sampler)
+    known = [(str(arrays[n]), here[n]) for n in here if n in arrays and here[n]]
+    if any(there not in ("", now) for there, now in known):
         print(f"{told}: another module drew its images, so these will differ")
     z, y = sampler.inputs(arrays["z"], arrays["labels"], f"{told}: ")
     truncation = as_array(f"{told}: truncation", arrays["truncation"])
@@ -81,7 +82,7 @@ def _load(path: Any, told: str) -> Mapping[str, np.ndarray]:
         with open(path, "rb") as file:
             found = np.load(file)
             names = getattr(found, "files", ())  # a .npy is one array without a name
-            wanted = (*ARRAYS, "generator_sha256")
+            wanted = (*ARRAYS, *DRAWN_WITH)
             return {name: found[name] for name in wanted if name in names}
     except Exception as error:  # a broken archive can raise anything
         raise BadInput(f"{told}: give a .npz file that `sample` wrote.") from error

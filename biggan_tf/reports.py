@@ -95,7 +95,8 @@ def of_module(folder: Path) -> str:
 def sample_sheets(folder: Path, name: str) -> dict[int, Path]:
     """Returns a run's sheets of "average" or "generator", by step."""
     paths = (folder / "samples").glob(f"*_{name}.png")
-    found = ((re.fullmatch(r"([0-9]+)_.*", path.name), path) for path in paths)
+    ours = rf"([0-9]+)_{name}\.png"
+    found = ((re.fullmatch(ours, path.name), path) for path in paths)
     return {int(match[1]): path for match, path in found if match}
 
 

@@ -153,7 +153,8 @@ def _check_together(is_folder: bool, is_film: bool) -> None:
     if is_folder:
         read = _OF_FOLDERS
     elif _LATENTS.value:
-        decides, read = _LATENTS, ("seconds", "rate") if is_film else ("columns",)
+        of_sheets = () if _OUTPUT.value.lower().endswith(".npz") else ("columns",)
+        decides, read = _LATENTS, ("seconds", "rate") if is_film else of_sheets
     elif is_film:
         read = _OF_FILMS
     elif _TRUNCATIONS.value:
@@ -165,7 +166,7 @@ def _check_together(is_folder: bool, is_film: bool) -> None:
     config.leave_out(
         [name for name in _ALL if name not in (decides.name, *read)],
         f"--{decides.name}={typed}",
-        f"with it take --{' or --'.join(read)}",
+        f"with it take --{' or --'.join(read)}" if read else "an .npz has no rows",
     )
 
 

@@ -13,9 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 from biggan_tf import files, images
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import STREAM_BATCH, Sampler, stream_labels
 
+_BYTES_OF_A_NAME = 200  # while a folder is written
 _SETTINGS = ".samples.json"  # of the folder: what its images depend on
 _LOCK = ".samples.lock"
 _PNG_END = b"IEND\xaeB`\x82"
@@ -43,6 +45,9 @@ class SampleFolder:
         One that was cut short is drawn again. BadInput if the folder holds others, or
         another process writes there.
         """
+        memory.check_room(
+            _BYTES_OF_A_NAME * count, f"count: {count:,} files", "draw fewer"
+        )
         path, settings = Path(path), self._settings(sampler)
         wanted = [
             self._names(sampler, start, min(count, start + STREAM_BATCH))

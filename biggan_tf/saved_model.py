@@ -53,7 +53,7 @@ def make_module(
     def images(z: tf.Tensor, y: tf.Tensor, truncation: tf.Tensor) -> tf.Tensor:
         check(truncation)
         count = tf.shape(z)[0]
-        return generator.images(*_one_or_more(z, y), truncation)[:count]
+        return generator.images(*_one_or_more(z=z, y=y), truncation)[:count]
 
     def sample_latents(
         batch: tf.Tensor, truncation: tf.Tensor, seed: tf.Tensor
@@ -105,15 +105,26 @@ def make_module(
 
     if discriminator is not None:
         x = _specs("x", [None, side, side, 3], tf.float32)
-        pairs = [{"x": x[0], "y": one} for one in y]
-        judge = _accepting(lambda inputs: discriminator(**inputs), inputs=pairs)
-        module.discriminator = _callable(judge, discriminator)
+        module.discriminator = _judging(discriminator, x, y)
     signatures = {
         "serving_default": _signature(images, "images", z, y, truncation),
         "generate": _signature(generate, "images", labels, truncation, seed),
         "sample_latents": _signature(sample_latents, "z", batch, truncation, seed),
     }
     return module, signatures
+
+
+def _judging(
+    discriminator: keras.Model, x: Sequence[tf.TensorSpec], y: Sequence[tf.TensorSpec]
+) -> tf.train.Checkpoint:
+    """Returns D as a module has it: of {"x": images, "y": labels}."""
+
+    def logits(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
+        count = tf.shape(inputs["x"])[0]
+        return discriminator(*_one_or_more(**inputs))[:count]
+
+    pairs = [{"x": x[0], "y": one} for one in y]
+    return _callable(_accepting(logits, inputs=pairs), discriminator)
 
 
 def _specs(name: str, shape: list, *dtypes: tf.DType) -> list[tf.TensorSpec]:
@@ -157,12 +168,16 @@ def _accepting(function: Callable, **arguments: Sequence) -> Callable:
     return made
 
 
-def _one_or_more(z: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
-    """Returns z and y of an image or more, equally many: some kernels fail on none."""
-    count, of_y = tf.shape(z)[0], tf.shape(y)[0]
-    told = ["z and y are equally many:", count, of_y]
-    with tf.control_dependencies([tf.debugging.Assert(count == of_y, told)]):
-        return [tf.pad(x, [[0, tf.maximum(0, 1 - count)], [0, 0]]) for x in (z, y)]
+def _one_or_more(**both: tf.Tensor) -> list[tf.Tensor]:
+    """Returns two inputs, equally many, of an image or more: kernels fail on none."""
+    count, other = (tf.shape(value)[0] for value in both.values())
+    told = [f"{' and '.join(both)} are equally many:", count, other]
+    more = [0, tf.maximum(0, 1 - count)]
+    with tf.control_dependencies([tf.debugging.Assert(count == other, told)]):
+        return [
+            tf.pad(value, [more, *[[0, 0]] * (value.shape.rank - 1)])
+            for value in both.values()
+        ]
 
 
 def _signature(function: Callable, output: str, *arguments: Sequence) -> Callable:

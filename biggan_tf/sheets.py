@@ -17,6 +17,7 @@ from biggan_tf import files, images
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
+DRAWN_WITH = ("generator_sha256", "convention", "statistics")
 DIRECTIONS = 6  # how many `direction_rows` shows
 
 
@@ -170,7 +171,7 @@ def direction_rows(
             "--interpolate=direction: export the module again, for it has no "
             "directions; samplers in memory have none either."
         )
-    moves = np.linspace(-3, 3, columns)[:, None] if columns > 1 else np.zeros([1, 1])
+    moves = np.linspace(-3, 3, columns)[:, None]
     chosen = sampler.directions[:DIRECTIONS]
     return [
         Row(
@@ -204,6 +205,12 @@ def mark(rows: Sequence[Row]) -> str:
     return hashlib.sha256(repr(numbers).encode()).hexdigest()[:6]
 
 
+def drawn_with(sampler: Sampler) -> dict[str, str]:
+    """Returns what tells a module from others, by `DRAWN_WITH`; "" if unknown."""
+    told = sampler.drawn_by, sampler.convention, sampler.statistics
+    return dict(zip(DRAWN_WITH, told))
+
+
 def save(
     path: str | os.PathLike[str],
     sampler: Sampler,
@@ -214,8 +221,8 @@ def save(
 
     The arrays, of all rows one after the other: `images` uint8 [n, side, side, 3], `z`
     float32 [n, latent_size], `labels` int32 [n] (soft ones float32 [n, num_classes])
-    and `truncation` float32 [n]; and the text `generator_sha256`, of the module that
-    drew them. In a sheet, a row with fewer images ends in white.
+    and `truncation` float32 [n]; and the texts of `drawn_with`. In a sheet, a row with
+    fewer images ends in white.
     """
     pixels = [images.to_uint8(x) for x in drawn]
     if Path(path).suffix.lower() != ".npz":
@@ -232,5 +239,5 @@ def save(
             z=np.concatenate([row.z for row in rows]),
             labels=np.concatenate([row.y for row in rows]),
             truncation=truncation,
-            generator_sha256=sampler.drawn_by,
+            **drawn_with(sampler),
         )

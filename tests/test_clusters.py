@@ -61,10 +61,15 @@ def labels_of(source: data.Data, split: str = "train") -> dict[str, str]:
 def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
     broken = folder / "broken.png"
     broken.write_bytes(b"no image")
+    others = [folder / name for name in ("a.heic", "b.heic", "c")]
+    for other in others:
+        other.touch()
     output = tmp_path / "new" / "kinds.csv"
     assert biggan_tf.cluster(folder, 3, output, "lite0_32") == output
-    broken.unlink()
+    for other in (broken, *others):
+        other.unlink()
     printed = capsys.readouterr().out
+    assert "left out: 2 .heic, 1 file without an ending" in printed
     assert "left out: 1 that cannot be read (broken.png)" in printed
     assert "15 images in 3 clusters of 4 to 6" in printed
 
@@ -104,7 +109,7 @@ def test_images_that_look_alike_are_a_cluster(folder, tmp_path, capsys):
     ("wrong", "sentence"),
     [
         ({"count": 1}, "count = 1"),
-        ({"count": 16}, "give 16 images or more .* it holds 15"),
+        ({"count": 16}, "give 16 images or more .* it holds 15 "),
         ({"output": "kinds.txt"}, "--output=kinds.txt: give the name of a .csv file"),
         ({"network": "lite"}, "feature network 'lite'"),
         ({"seed": -1}, "seed = -1"),

@@ -156,6 +156,8 @@ def test_what_cannot_be_filmed_is_refused(tmp_path, monkeypatch):
     for film in (api.film, functools.partial(api.walk, latents={})):
         with pytest.raises(BadInput, match="rate = 51: take 1 to 50 .* for a .gif"):
             film(SAMPLER, tmp_path / "walk.GIF", rate=51)
+        with pytest.raises(BadInput, match="rate = 91: take 1 to 90 .* for a .webp"):
+            film(SAMPLER, tmp_path / "walk.webp", rate=91)
     large = dataclasses.replace(SAMPLER, image_size=2000)
     with pytest.raises(BadInput, match=r"walk\.mp4: it would have .* on a side"):
         api.film(large, path, walks=97)

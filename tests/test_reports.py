@@ -184,6 +184,7 @@ def test_what_is_damaged_is_left_out(run_folder):
     (run_folder / "truncation_curve.png").write_bytes(large)
     samples = run_folder / "samples"
     (samples / "x_average.png").write_bytes(b"")
+    (samples / "20000000_best_average.png").write_bytes(b"of somebody else")
     images.write(samples / "9999999_average.png", np.full([9, 9, 3], 9, np.uint8))
     (samples / "10000000_average.png").write_bytes(png_of(b"short"))
     text = biggan_tf.report(run_folder).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from PIL import Image
 from test_films import SAMPLER
 from test_saved_model import CLASSES, Trained, export
 
-from biggan_tf import api, sample_folder, saved_model, sheets
+from biggan_tf import api, given, sample_folder, saved_model, sheets
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import Sampler
 
@@ -269,6 +269,30 @@ def test_modules_of_one_address_do_not_mix_in_a_folder(tmp_path):
         other.write(tmp_path, first, 4)
 
 
+def test_more_names_than_memory_holds_are_refused(tmp_path):
+    folder = sample_folder.SampleFolder("m", [0, 1], None, 0.5, 0)
+    with pytest.raises(BadInput, match=r"count: .* files need .* GiB of memory"):
+        folder.write(tmp_path, SAMPLER, 10**12)
+    assert not os.listdir(tmp_path)
+
+
+def test_latents_of_another_export_are_told(module, tmp_path, capsys):
+    rows = sheets.class_rows(module, [1], 2, 0.5, 0)
+    sheets.save(tmp_path / "a.npz", module, rows, sheets.draw(module, rows))
+    for changes in (
+        {},
+        {"weights_sha256": "", "generator_sha256": ""},
+        {"generator_sha256": "f"},
+        {"statistics": "those of 9 passes"},
+        {"convention": "scaled"},
+    ):
+        other = dataclasses.replace(module, **changes)
+        given.read(tmp_path / "a.npz", other, "--latents")
+        differs = bool(changes) and "" not in changes.values()
+        told = "another module drew its images, so these will differ"
+        assert (told in capsys.readouterr().out) == differs
+
+
 def test_two_at_once_do_not_mix_in_a_folder(tmp_path):
     def draw(*asked):  # as another process would, meanwhile
         with pytest.raises(BadInput, match=r"process \d+ .* draws there; wait until"):
@@ -340,6 +364,18 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
         (module, output, "--truncations="): "--truncations= is empty",
         (module, output, "--mix=", "--labels=0"): "--mix= is empty",
         (module, output, "--interpolate=z", "--mix=1"): "=z: leave out --mix;",
+        **{
+            (module, output, f"--interpolate={way}", "--columns=1"): (
+                f"columns = 1: take 2 or more with layout = {way!r}"
+            )
+            for way in ("z", "great_circle", "class", "direction")
+        },
+        (
+            module,
+            f"--output={tmp_path}/x.npz",
+            "--latents=y.npz",
+            "--columns=3",
+        ): "=y.npz: leave out --columns; an .npz has no rows",
         (module, output, "--walks=2"): f"{output}: leave out --walks; with it take",
         (module, output, "--seconds=2"): "leave out --seconds",
         (module, output, "--rate=2"): "leave out --rate",

@@ -512,6 +512,10 @@ def test_discriminator_comes_along_if_asked(module, model):
     logits = module.discriminator({"x": x, "y": y})
     expected = model.discriminator(x, y)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-3)
+    assert module.discriminator({"x": x[:0], "y": y[:0]}).shape == (0, 1)
+    for unequal in ({"x": x, "y": y[:1]}, {"x": x[:1], "y": y}):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="x and y are equally"):
+            module.discriminator(unequal)
 
 
 def test_scaled_module_of_biggan_deep(tmp_path):

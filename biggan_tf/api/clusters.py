@@ -63,17 +63,20 @@ def cluster(
     for file in (output, picture):
         if file.exists():
             raise BadInput(f"--output={output}: take another name; {file} is there.")
-    names = listing.every_image(os.fspath(root))
+    names, left_out = listing.every_image(os.fspath(root))
     if len(names) < count:
         raise BadInput(
             f"--path={root}: give {count} images or more for as many clusters, or a "
-            f"smaller --count; it holds {len(names)}."
+            f"smaller --count; it holds {len(names)} (left out: "
+            f"{left_out or 'nothing'})."
         )
     looked_at_by = features.load(network)
     side = images.side_in_sheet(looked_at_by.input_size)
     sheet = 6 * 3 * count * _COLUMNS * side**2
     right = "take fewer, or a --network of smaller images"
     memory.check_room(sheet, f"--count={count}: images of its sheet", right)
+    if left_out:
+        print(f"left out: {left_out}", flush=True)
     with memory.room_or("give fewer images, or a --network of fewer features"):
         names, rows = _features(root, names, looked_at_by)
         found = _groups(rows, count, seed)

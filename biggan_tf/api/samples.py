@@ -172,6 +172,8 @@ def _drawing(
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     _check_layout(layout, "several truncations" * compares)
     _check_layout(layout, "mixed classes" * bool(mix))
+    if layout in PATHS and columns < 2:
+        raise BadInput(f"columns = {columns}: take 2 or more with layout = {layout!r}.")
     return _Drawing(columns, truncations, compares, seed, layout, mix)
 
 

@@ -59,9 +59,14 @@ class Listing(NamedTuple):
         return told
 
 
-def every_image(path: str) -> list[str]:
-    """Returns the images below a folder, links followed, as paths relative to it."""
-    return sorted(_images(path, (), collections.defaultdict(list)))
+def every_image(path: str) -> tuple[list[str], str]:
+    """Returns the images below a folder, links followed, as paths relative to it.
+
+    And what is left out, counted by kind, "" for nothing.
+    """
+    left_out: dict[str, list[str]] = collections.defaultdict(list)
+    found = sorted(_images(path, (), left_out))
+    return found, _counted(left_out)
 
 
 def look(

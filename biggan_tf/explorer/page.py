@@ -24,6 +24,7 @@ import numpy as np
 from biggan_tf import api, films, images, labels, projection, sheets, tiles
 from biggan_tf.api.walks import check_room
 from biggan_tf.data import folder as picture_files
+from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.explorer.kept import Kept, Shown
 from biggan_tf.explorer.parts import CSS, ENLARGED, button, gallery, slider, told
@@ -46,11 +47,12 @@ def serve(sampler: Sampler, module: str, host: str, port: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # Gradio looks whether it reaches itself, which should not be by way of a proxy.
     os.environ["no_proxy"] = f"{os.environ.get('no_proxy', '')},{host}"
+    name = f"[{host}]" if ":" in host else host  # IPv6, as in an address of a page
     with tempfile.TemporaryDirectory(prefix="explore") as folder:
         os.environ["GRADIO_TEMP_DIR"] = os.path.join(folder, "cache")
         page = Explorer(sampler, module, folder).page
         page.launch(
-            **{"server_name": host, "server_port": port, "allowed_paths": [folder]},
+            **{"server_name": name, "server_port": port, "allowed_paths": [folder]},
             **{"share": False, "ssr_mode": False, "footer_links": []},
             **{"quiet": True, "prevent_thread_lock": True},
             css=CSS + ENLARGED * (sampler.image_size < images.SMALLEST_TILE),
@@ -247,6 +249,8 @@ class Explorer:
             )
         rows = tiles.rows(self._sampler, kept, [self._value(values)])
         check_room(self._sampler, steps * len(kept), 1, name)
+        side, count = images.side_in_sheet(self._sampler.image_size), steps * len(kept)
+        memory.check_room(3 * count * side**2, f"{name}: frames", "take fewer seconds")
         walk, frames = api.walk_through(*rows, steps), []
         for frame in films.draw(self._sampler, walk, 1):
             yield self._progress(len(frames), len(walk.z), "frames")
