@@ -217,8 +217,8 @@ def _check_apart(model_dir: Path, spec: data.DataSpec) -> None:
     among = (model_dir.resolve(), (model_dir / "samples").resolve())
     if spec.source == "folder" and Path(spec.name).resolve() in among:
         raise BadInput(
-            f"--model_dir={model_dir}: take one whose samples/ is not in data.path = "
-            f"{spec.name!r}, where the run's sample sheets would count as images."
+            f"--model_dir={model_dir}: take another folder, for in this one the run's "
+            f"sample sheets would count as images of data.path = {spec.name!r}."
         )
 
 
