@@ -111,7 +111,7 @@ class DistributionOptions:
     """On which devices the training runs."""
 
     kind: str = option("one_device", "the devices", choices=tuple(KINDS))
-    virtual_cpus: int = option(2, "replicas of 'virtual_cpus'", low=1)
+    virtual_cpus: int = option(2, "replicas of 'virtual_cpus'", low=1, high=1024)
     tpu_address: str | None = option(None, "'host:port' or 'local', for 'tpu'")
 
     def check(self) -> None:
@@ -222,12 +222,15 @@ def _is_cluster(text: str) -> bool:
     try:
         config = json.loads(text)
         task = config["task"]
-        addresses = config["cluster"][task["type"]]
+        jobs = config["cluster"].values()
+        listed = [job.values() if isinstance(job, dict) else job for job in jobs]
+        addresses = [address for job in listed for address in job]
         return (
             task["type"] in ("chief", "worker")
             and type(task["index"]) is int
-            and 0 <= task["index"] < len(addresses)
+            and 0 <= task["index"] < len(config["cluster"][task["type"]])
             and all(address.rpartition(":")[2].isdigit() for address in addresses)
+            and not any(isinstance(job, str) for job in jobs)
         )
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False

@@ -201,6 +201,12 @@ def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> No
     else:
         for name, (updates, *_) in published.adam.items():
             print(f"Adam of the {name} goes on after {updates:,} updates.")
+        if flags.FLAGS.gin_file and data.num_classes > 1:
+            first, *_, last = data.class_names
+            print(
+                f"The weights' classes go on number by number, from {first!r} to "
+                f"{last!r}; what they were is not in the files."
+            )
     there, recipe = map(shlex.quote, (str(model_dir), f"{model_dir}/config.gin"))
     print(f"python -m biggan_tf.export --model_dir={there}")
     if flags.FLAGS.gin_file:

@@ -193,7 +193,7 @@ def make_plan(
     config.refuse_dead_bindings(config.ROOMS)
     if continue_from and not begun:
         run.check_takes_over(
-            continue_from, source.spec, plan.generator, plan.discriminator
+            continue_from, source.spec, plan.generator, plan.discriminator, gan
         )
     if model_dir:
         data_json.check_goes_on(Path(model_dir), source.spec)

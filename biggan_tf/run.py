@@ -262,6 +262,7 @@ def check_takes_over(
     spec: DataSpec,
     g: GeneratorSpec,
     d: DiscriminatorSpec,
+    gan: GanOptions,
 ) -> None:
     """Raises BadInput unless networks fit the checkpoint that --continue_from names.
 
@@ -287,7 +288,7 @@ def check_takes_over(
             f"--continue_from={source}: {told[its_own]}; import the weights again, "
             "with the recipe as --gin_file."
         )
-    _check_computes_alike(source, folder, g)
+    _check_computes_alike(source, folder, checkpoints.step_of(path), g, d, gan)
     for network, network_spec in (("generator", g), ("discriminator", d)):
         try:
             weights = checkpoints.read_weights(path, network)
@@ -303,21 +304,43 @@ def check_takes_over(
 
 
 def _check_computes_alike(
-    source: str | os.PathLike[str], folder: Path, g: GeneratorSpec
+    source: str | os.PathLike[str],
+    folder: Path,
+    step: int,
+    g: GeneratorSpec,
+    d: DiscriminatorSpec,
+    gan: GanOptions,
 ) -> None:
-    """Raises BadInput if weights of G fit here, but mean something else than there."""
+    """Raises BadInput if what fits here means something else than there, at a step."""
     with config.apart():
         config.read_back(folder)
-        there = GeneratorSpec(g.resolution, g.num_classes)
-    if there.condition_order != g.condition_order:
+        old_g = GeneratorSpec(g.resolution, g.num_classes)
+        old_d = DiscriminatorSpec(d.resolution, d.num_classes)
+        begun = GanOptions().ema_start_step <= step
+    if old_g.condition_order != g.condition_order:
         raise BadInput(
             f"--continue_from={source}: bind generator.condition_order = "
-            f"{there.condition_order!r}, as there; it is {g.condition_order!r} here."
+            f"{old_g.condition_order!r}, as there; it is {g.condition_order!r} here."
         )
-    for name in ("bn_epsilon", "sn_epsilon"):
-        before, now = getattr(there, name), getattr(g, name)
-        if before != now:
-            print(f"generator.{name} = {now}; in {source} it was {before}")
+    if begun and gan.ema_start_step > step and not gan.freeze_generator:
+        raise BadInput(
+            f"gan.ema_start_step = {gan.ema_start_step}: take {step} or less with "
+            f"--continue_from={source}, where G's average has begun; until that step "
+            "it would be a copy of G."
+        )
+    for room, name, before, now in (
+        ("generator", "bn_epsilon", old_g, g),
+        ("generator", "sn_epsilon", old_g, g),
+        ("discriminator", "sn_epsilon", old_d, d),
+    ):
+        old, new = getattr(before, name), getattr(now, name)
+        if old != new:
+            print(f"{room}.{name} = {new}; in {source} it was {old}")
+    if was_rewound(folder):
+        print(
+            f"{source} was rewound, and its learning rates were changed then; here "
+            "they are those of gan.*"
+        )
 
 
 def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:

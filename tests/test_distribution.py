@@ -153,6 +153,11 @@ WORKERS = {"worker": ["127.0.0.1:2222", "127.0.0.1:2223"]}
         "[" * 100_000,
         {"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}},
         {"cluster": {"worker": ["host"]}, "task": {"type": "worker", "index": 0}},
+        {
+            "cluster": {**WORKERS, "chief": "a:1"},
+            "task": {"type": "worker", "index": 0},
+        },
+        {"cluster": {**WORKERS, "chief": [3]}, "task": {"type": "worker", "index": 0}},
         {"cluster": WORKERS, "task": {"type": "ps", "index": 0}},
         {"cluster": WORKERS, "task": {"type": "worker", "index": 2}},
         {"cluster": WORKERS, "task": {"type": "worker", "index": -1}},

@@ -135,6 +135,17 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
     start(tmp_path, *params)  # it has begun, and does without the source
 
 
+def test_what_differs_from_the_source_is_told(trained, tmp_path, capsys):
+    source = shutil.copytree(trained, tmp_path / "source")
+    run.record_rewind(source, 2, 1, "accuracy_gap")
+    options = {"discriminator.sn_epsilon": 1e-3, "generator.bn_epsilon": 1e-4}
+    biggan_tf.dry_run((), tmp_path / "new", options, source)
+    told = capsys.readouterr().out
+    assert f"discriminator.sn_epsilon = 0.001; in {source} it was 1e-06" in told
+    assert f"generator.bn_epsilon = 0.0001; in {source} it was 1e-05" in told
+    assert f"{source} was rewound, and its learning rates were changed then" in told
+
+
 def test_a_run_that_has_begun_does_without_its_source(trained, tmp_path):
     source, run = shutil.copytree(trained, tmp_path / "source"), tmp_path / "run"
     options = {"train.total_steps": 4, "monitor.samples_every_steps": 0}
@@ -158,6 +169,7 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
     [
         (["generator.width = 8"], "take the configuration it was made with"),
         (["generator.condition_order = 'zy'"], "condition_order = 'yz', as there"),
+        (["gan.ema_start_step = 9"], "take 2 or less with .*, where G's average has"),
         (["generator.attention = (16,)"], "does not fit the networks .*attention16"),
         (
             ["train.keep_moments = False", "gan.ema_start_step = 9"],

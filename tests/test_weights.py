@@ -343,6 +343,9 @@ def test_an_imported_model_is_exported_as_it_was_published(imported):
     model_dirs, printed = imported
     arrays = golden("biggan32")
     assert "BigGAN, 32 px, width 4, 10 classes: all tensors fit" in printed["plain"]
+    named = "classes go on number by number, from 'T-shirt/top' to 'Ankle boot'"
+    assert named in printed["averaged"]
+    assert "number by number" not in printed["plain"] + printed["other classes"]
     assert "no D: a stub" in printed["plain"]
     module = export(model_dirs["plain"])
     assert module.truncations == (np.inf,)
