@@ -125,8 +125,8 @@ class Checkpoints:
     def restore_latest(self) -> str | None:
         """Restores the newest checkpoint and returns its path; None if there is none.
 
-        Raises BadInput if it does not hold the module's variables, or all are damaged,
-        or if it is not to be read which is the best.
+        Raises BadInput if it does not hold the module's variables, if all are damaged,
+        or if best.json is.
         """
         _best(self._folder / "best")  # damaged, it would end the first score
         found = read_latest(self._folder, self._restore)
@@ -293,11 +293,10 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
 
 def _found(folder: Path) -> list[Path]:
     """Returns the checkpoints directly in a folder, the newest first."""
-    if folder.is_dir():
-        os.listdir(folder)  # PermissionError, where glob finds nothing
-    paths = [path.with_suffix("") for path in folder.glob("ckpt-*.index")]
-    paths = [path for path in paths if re.fullmatch(_NAME, path.name)]
-    return sorted(paths, key=step_of, reverse=True)
+    # Not by glob, which finds nothing in a folder that may not be listed.
+    names = os.listdir(folder) if folder.is_dir() else []
+    ours = [re.fullmatch(rf"({_NAME})\.index", name) for name in names]
+    return sorted((folder / m[1] for m in ours if m), key=step_of, reverse=True)
 
 
 def _delete(checkpoints: Iterable[Path]) -> None:

@@ -311,7 +311,10 @@ def _check_computes_alike(
     d: DiscriminatorSpec,
     gan: GanOptions,
 ) -> None:
-    """Raises BadInput if what fits here means something else than there, at a step."""
+    """Raises BadInput if weights fit here, but mean something else than there.
+
+    `step` is how far they are trained. Prints what else differs.
+    """
     with config.apart():
         config.read_back(folder)
         old_g = GeneratorSpec(g.resolution, g.num_classes)

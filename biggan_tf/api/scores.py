@@ -226,11 +226,16 @@ def _module(module: PathLike | Sampler) -> _Model:
 def _check_truncations(
     model: _Model, truncations: Sequence[float], curve: bool, is_module: bool
 ) -> None:
-    """Raises BadInput if one cannot be, or a module lacks statistics for a sweep's."""
+    """Raises BadInput if one is out of range, or a module cannot draw a curve of them.
+
+    A point of a curve needs statistics of its own; of a run they are measured.
+    """
     for value in truncations:
         flag = "--sweep" if curve else "--truncation"
         latents.check_truncation(model.convention, value, flag)
-    sets = model.sampler(()).truncations if curve and is_module else truncations
+    if not (curve and is_module):
+        return
+    sets = model.sampler(()).truncations
     if not all(
         any(math.isclose(t, s, rel_tol=1e-6) for s in sets) for t in truncations
     ):

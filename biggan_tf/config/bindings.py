@@ -87,16 +87,15 @@ def forget(room: str) -> None:
 def refuse_dead_bindings(rooms: Iterable[str], place: str = "") -> None:
     """Raises BadInput, which lists the bindings of `rooms` that nothing has used.
 
-    Only of those whose place, such as "my.gin:3" or "--gin_param=...", begins so.
+    Only those that were bound in a `place` that begins so: "--gin_param", or a file.
     """
     options = {f"{room}.{name}" for room in rooms for name in declared(ROOMS[room])}
     here = current()
-    if dead := options & here.bound.keys() - here.taken.keys():
-        places = {name: here.places[name] for name in sorted(dead)}
-        listed = [f"{n} ({at})" for n, at in places.items() if at.startswith(place)]
-        if listed:
-            told = "nothing in this run uses it; remove it"
-            raise BadInput(f"{', '.join(listed)}: {told}.")
+    dead = sorted(options & here.bound.keys() - here.taken.keys())
+    dead = [name for name in dead if here.places[name].startswith(place)]
+    if dead:
+        listed = [f"{name} ({here.places[name]})" for name in dead]
+        raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
 
 
 def taken() -> dict[str, Any]:

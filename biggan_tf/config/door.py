@@ -4,6 +4,7 @@ import ast
 import contextlib
 import errno
 import importlib
+import itertools
 import os
 import re
 import signal
@@ -163,12 +164,11 @@ def parse(arguments: Sequence[str]) -> list[str]:
 
 def _flag_in(given: Sequence[object]) -> str | None:
     """Returns a flag that stands where a value should, if one does."""
-    for value in given:
-        words = [value] if isinstance(value, str) else value or ()
-        for word in words if isinstance(words, list) else ():
-            name = re.match(r"--?(?:no)?(\w+)(?:=|$)", str(word))
-            if name and name[1] in flags.FLAGS:
-                return word
+    lists = [value if isinstance(value, list) else [value] for value in given]
+    for word in itertools.chain.from_iterable(lists):
+        name = re.match(r"--?(?:no)?(\w+)(?:=|$)", str(word))
+        if name and name[1] in flags.FLAGS:
+            return word
     return None
 
 

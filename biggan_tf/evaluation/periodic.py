@@ -60,9 +60,9 @@ def load_network(options: EvaluationOptions) -> FeatureNetwork | None:
     if options.reference:
         check(Path(options.reference))
     network = features.load(options.network)
-    sizes, images = (network.feature_size, network.spatial_size), options.num_images
+    told, sizes = "evaluation.num_images", (network.feature_size, network.spatial_size)
     scores = [METRICS[name] for name in options.metrics]
-    metrics.check_enough_images("evaluation.num_images", images, scores, *sizes)
+    metrics.check_enough_images(told, options.num_images, scores, *sizes)
     return network
 
 

@@ -248,8 +248,8 @@ class Explorer:
                 f"{len(kept)} images are kept: a film walks through 2 to 100."
             )
         rows = tiles.rows(self._sampler, kept, [self._value(values)])
-        check_room(self._sampler, steps * len(kept), 1, name)
         side, count = images.side_in_sheet(self._sampler.image_size), steps * len(kept)
+        check_room(self._sampler, count, 1, name)
         memory.check_room(3 * count * side**2, f"{name}: frames", "take fewer seconds")
         walk, frames = api.walk_through(*rows, steps), []
         for frame in films.draw(self._sampler, walk, 1):
