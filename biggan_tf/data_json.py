@@ -66,6 +66,8 @@ def read(folder: Path) -> TrainedOn:
         spec = DataSpec(**{**values, **lists})
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise ValueError("class_names are no list of texts")
+        if len({*names}) < len(names):
+            raise ValueError("class_names has a name twice")
         if spec.num_classes != len(names):
             raise ValueError("num_classes is not the number of class_names")
         whole = all(type(count) is int and count >= 0 for count in counts)

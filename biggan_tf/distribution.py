@@ -10,6 +10,7 @@ import json
 import os
 import re
 import socket
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,6 +195,19 @@ class Workers:
         if not isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy):
             return number
         return int(max(self._gathered(tf.constant(number)).numpy()))
+
+    def check_alike(self, **mine: Any) -> None:
+        """Raises BadInput if what has one of the names differs between the workers.
+
+        All of them have to call it.
+        """
+        for name, value in mine.items():
+            number = zlib.crc32(repr(value).encode("utf-8", "backslashreplace")) >> 1
+            if self.largest(number) != -self.largest(-number):
+                raise BadInput(
+                    "distribution.kind = 'multi_worker': the workers have different "
+                    f"{name}: give all of them the same."
+                )
 
     def barrier(self) -> None:
         """Blocks until every worker has called it."""

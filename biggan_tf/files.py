@@ -165,6 +165,12 @@ def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, 
         yield line, found if isinstance(found, dict) else {}
 
 
+def tell_damaged(path: str | os.PathLike[str], damaged: int, lines: int) -> None:
+    """Prints a line if some lines of a file are damaged."""
+    if damaged:
+        print(f"{path}: {damaged} of {lines} lines cannot be read", flush=True)
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """Returns the hash of a file, or of all files of a folder by name."""
     path = Path(path)

@@ -68,6 +68,8 @@ def train(
             run; the last checkpoint before it is kept.
     """
     plan = make_plan(model_dir, continue_from)
+    paths = config.path_bindings()
+    options = sorted(pair for pair in config.taken().items() if pair[0] not in paths)
     plan.data.check_ready()
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
     evaluator = plan.evaluator(folder) if workers.here_is_chief else None
@@ -76,7 +78,10 @@ def train(
             stack.enter_context(run.lock(folder))
             remarks = *plan.data.remarks(), *plan.remarks()
             print(*remarks, sep="\n", flush=True)
-            images = plan.data.fingerprint("train")
+        images = plan.data.fingerprint("train")
+        named = (images, plan.data.spec.class_names)
+        workers.check_alike(images=named, options=options)
+        if workers.here_is_chief:
             there = map(checkpoints.step_of, checkpoints.every(folder / "checkpoints"))
             if max(there, default=-1) < plan.train.total_steps:
                 config.claim(folder)
@@ -117,7 +122,8 @@ def train(
             flush=True,
         )
     elif first_step == loop.step:
-        print(f"{folder} already has its {loop.step} steps; raise train.total_steps.")
+        kept = "; its config.gin stays as it is" * config.check_claim(folder)
+        print(f"{folder} has its {loop.step} steps: raise train.total_steps{kept}.")
     elif workers.here_is_chief:
         export = f"python -m biggan_tf.export --model_dir={shlex.quote(str(folder))}"
         print(f"{folder} is trained to step {loop.step}; to export it: {export}")

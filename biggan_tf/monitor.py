@@ -59,7 +59,7 @@ class MonitorOptions:
 
     spectra_every_steps: int = option(500, "the largest singular values of each weight")
     held_out_every_steps: int = option(0, "D's accuracy on images it has not seen")
-    held_out_images: int = option(512, "images of each split", low=1, high=10**6)
+    held_out_images: int = option(512, "images of each split, at most", low=1, high=10**6)
     samples_every_steps: int = option(1000, "sheets of samples of G and its average")
     sample_classes: int = option(10, "rows of a sheet, a class each", low=1, high=1000)
     sample_columns: int = option(10, "samples a row", low=1, high=1000)
@@ -82,15 +82,21 @@ class ScalarLog:
         return max((step for step in steps if type(step) is int), default=0)
 
     def rewind(self, step: int) -> list[dict]:
-        """Drops what was written after `step`, or is damaged; returns what is left."""
-        kept, lines = [], []
-        for line, record in files.json_lines(self._path):
-            # Lines that are not ours are dropped.
-            with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
+        """Drops what was written after `step`, or is damaged; returns what is left.
+
+        Prints a line if some are damaged, but not of one that a kill has cut off.
+        """
+        kept, lines, damaged = [], [], 0
+        there = [*files.json_lines(self._path)]
+        for line, record in there:
+            try:
                 numbers = {name: float(value) for name, value in record.items()}
                 if numbers["step"] <= step:
                     kept.append(line.rstrip(b"\r\n") + b"\n")
                     lines.append(numbers)
+            except (KeyError, TypeError, ValueError, OverflowError):
+                damaged += bool(line.strip()) and line.endswith(b"\n")
+        files.tell_damaged(self._path, damaged, len(there))
         if self._path.exists():
             files.write_bytes(self._path, b"".join(kept))
         return lines

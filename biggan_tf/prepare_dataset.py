@@ -182,6 +182,7 @@ def main() -> None:
     if DataOptions().flip:
         print("data.flip = True: no image is mirrored here; bind it in training")
     config.refuse_dead_bindings(("data",))
+    config.refuse_dead_bindings(config.ROOMS, "--gin_param")  # recipes say more
     download = None
     if _BEAM.value is not None:
         options = tfds.core.lazy_imports.apache_beam.options.pipeline_options

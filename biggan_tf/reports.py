@@ -140,14 +140,21 @@ def _naming(sheet: Path) -> Iterator[None]:
 
 
 def points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, float]]]:
-    """Yields (step, numbers by name) of each line that has a step."""
-    for _, line in files.json_lines(path):
+    """Yields (step, numbers by name) of each line that has a step.
+
+    Then prints a line if some have none, but for one that is being written.
+    """
+    lines, damaged = [*files.json_lines(path)], 0
+    for text, line in lines:
         numbers = {}
         for name, value in line.items():
             with contextlib.suppress(TypeError, ValueError, OverflowError):
                 numbers[name] = float(value)
         if math.isfinite(step := numbers.pop("step", math.nan)):
             yield step, {f"{prefix}{name}": value for name, value in numbers.items()}
+        elif text.strip() and text.endswith(b"\n"):
+            damaged += 1
+    files.tell_damaged(path, damaged, len(lines))
 
 
 def _charts(points: Sequence[tuple[float, dict[str, float]]]) -> Iterator[str]:

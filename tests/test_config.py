@@ -514,6 +514,7 @@ def test_the_flags_of_a_door_repeat(door):
     ("arguments", "sentence"),
     [
         (["--gin_file=none.gin"], "error: --gin_file=none.gin: there is no file"),
+        (["--gin_file=./demo.gin"], "error: --gin_file=./demo.gin: there is no file"),
         ([], "error: paint.surface has no value"),
         (["--gin_param=paint.surfice = 1"], "error: --gin_param="),
     ],

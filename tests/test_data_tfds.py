@@ -156,6 +156,8 @@ def test_held_out_split_is_found_or_made(data_dir):
     assert splits(source) == (("train[:50%]", 20), ("train[90%:]", 4))
     numbers = "grey_train_only has no names of its classes but numbers"
     assert source.found() == ["grey_train_only: 20 to train on, 4 held out", numbers]
+    assert data.load(image_size=32).found() == data.load(image_size=16).found()
+    assert data.load(image_size=64).found()[1] == "enlarged to 64 px: all, from 32 px"
     same, _ = load("grey_train_only", data_dir, held_out_split="train").found()
     assert same.endswith("40 held out, which are the same")
 

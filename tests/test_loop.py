@@ -236,7 +236,11 @@ def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path, capsys):
     logged = (tmp_path / "scalars.jsonl").read_bytes()
     start(tmp_path, "train.total_steps = 3")
     assert (tmp_path / "scalars.jsonl").read_bytes() == logged
-    assert "are dropped" not in capsys.readouterr().out  # where nothing is trained
+    told = capsys.readouterr().out
+    assert "are dropped" not in told  # where nothing is trained
+    assert told.endswith("has its 3 steps: raise train.total_steps.\n")
+    start(tmp_path, "train.total_steps = 3", "export.license = 'MIT'")
+    assert "total_steps; its config.gin stays as it is.\n" in capsys.readouterr().out
     start(tmp_path)
     assert "of steps 4 to 6 are dropped" in capsys.readouterr().out
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
@@ -488,6 +492,13 @@ def test_what_is_in_the_way_is_said_before_the_first_step(tmp_path, name):
     config.parse(["test.gin"], [])
     with pytest.raises(BadInput, match=rf"--model_dir=.*: move {name} away; it is"):
         loop.make_plan(tmp_path)
+
+
+def test_a_name_of_two_classes_in_data_json_is_refused(tmp_path):
+    spec = data.DataSpec("folder", "pics", 32, 3, ("a", "b", "a"), 9, 0, "", "")
+    data_json.write(tmp_path, spec)
+    with pytest.raises(BadInput, match="class_names has a name twice"):
+        data_json.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", ["5", "null", "[]", "{}", "[" * 5000, ""])

@@ -68,6 +68,9 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     assert not (tmp_path / "pets").exists()
 
     recipe = ["--gin_file=folder.gin", "--gin_param=data.flip = True"]
+    dead = [*line, "--gin_file=folder.gin", "--gin_param=train.seed = 1"]
+    (unread,) = called("biggan_tf.prepare_dataset", dead)
+    assert unread.complaint.startswith("train.seed (--gin_param")
     flips = [*command(folder, tmp_path), *recipe]
     done = subprocess.run(flips, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -84,6 +87,10 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
         found = images_of(prepared, split)
         assert len(found) == count
         assert found == images_of(source, split)
+
+    larger = {"image_size": 64, "source": "tfds", "name": "pets"}
+    told = data.load(**larger, data_dir=str(tmp_path)).found()
+    assert told[-1] == "enlarged to 64 px: all, from 32 px"
 
     again = subprocess.run(command(folder, tmp_path), capture_output=True, text=True)
     assert again.returncode == 2

@@ -167,7 +167,7 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
         biggan_tf.report(run_folder, output=tmp_path / "x.webp")
 
 
-def test_what_is_damaged_is_left_out(run_folder):
+def test_what_is_damaged_is_left_out(run_folder, capsys):
     """A report shows what there is of a run."""
     (run_folder / "config.gin").write_bytes("gan.loss = 'hinge'".encode("utf-16"))
     (run_folder / "spectra.jsonl").unlink()
@@ -187,14 +187,23 @@ def test_what_is_damaged_is_left_out(run_folder):
     (samples / "20000000_best_average.png").write_bytes(b"of somebody else")
     images.write(samples / "9999999_average.png", np.full([9, 9, 3], 9, np.uint8))
     (samples / "10000000_average.png").write_bytes(png_of(b"short"))
+    with (run_folder / "scalars.jsonl").open("a") as file:
+        file.write('{"step": 7')  # which a run is writing
     text = biggan_tf.report(run_folder).read_text(encoding="utf-8")
+    told = capsys.readouterr().out
+    assert f"{run_folder}/scalars.jsonl: 8 of 16 lines cannot be read\n" in told
     page = Page(text)
     assert "10000000_average.png cannot be read" in page.text
     assert "truncation_curve.png cannot be read" in page.text
     assert "Step 600" in page.text
     assert "checkpoints: all 1 checkpoints in it are damaged; put a copy" in page.text
     assert list(page.pictures) == ["D's accuracy"]
+    capsys.readouterr()
     left = monitor.ScalarLog(run_folder / "scalars.jsonl").rewind(600)
+    told = "scalars.jsonl: 10 of 16 lines cannot be read\n"
+    assert capsys.readouterr().out.endswith(told)
+    monitor.ScalarLog(run_folder / "scalars.jsonl").rewind(600)
+    assert capsys.readouterr().out == ""
     assert [line["step"] for line in left] == [100, 200, 300, 400, 500]
     (samples / "10000000_average.png").unlink()
     page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
@@ -221,6 +230,7 @@ def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
     ):
         assert told in outcome.complaint
     assert outcomes[-1].complaint == ""
+    assert "spectra.jsonl: 3 of 9 lines cannot be read" in outcomes[-1].printed
     with Image.open(pictures / "4.PNG") as picture:
         assert picture.size == (1100, 700)
     assert [path.name for path in pictures.iterdir()] == ["4.PNG"]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import tensorflow as tf
 from doors import FORKS, Door, last_step, log_lines, tf_configs
 
-from biggan_tf import distribution
+from biggan_tf import distribution, images
 
 WORKERS = 2
 
@@ -69,7 +70,9 @@ def test_any_number_of_workers_trains_the_same(tmp_path):
                 np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-5)
 
 
-def started(model_dir: Path, *params: str) -> list[Door]:
+def started(
+    model_dir: Path, *params: str, each: Sequence[Sequence[str]] = ((),) * WORKERS
+) -> list[Door]:
     return [
         Door(
             "train",
@@ -84,11 +87,33 @@ def started(model_dir: Path, *params: str) -> list[Door]:
                 "generator.attention = ()",
                 "discriminator.attention = ()",
                 *params,
+                *own,
             ),
             TF_CONFIG=tf_config,
         )
-        for tf_config in tf_configs(WORKERS)
+        for tf_config, own in zip(tf_configs(WORKERS), each)
     ]
+
+
+@pytest.mark.parametrize("what", ["images", "options"])
+def test_workers_that_differ_are_one_sentence(tmp_path, what):
+    """Before anything is written; the paths alone may differ between machines."""
+    own = []
+    for worker in range(WORKERS):
+        folder = tmp_path / str(worker) / "dots"
+        folder.mkdir(parents=True)
+        for number in range(30):
+            grey = number + 99 * worker * (what == "images")
+            images.write(folder / f"{number}.png", np.full([32, 32, 3], grey, np.uint8))
+        own.append([f"data.path = {str(folder.parent)!r}"])
+        if what == "options":
+            own[-1] += [f"monitor.spectra_every_steps = {2 * worker}"]
+    workers = started(tmp_path / "run", "data.source = 'folder'", each=own)
+    for worker in workers:
+        assert worker.wait(120) == 2, worker.output()
+        *_, last = worker.output().strip().splitlines()
+        assert f"'multi_worker': the workers have different {what}: give" in last
+    assert not (tmp_path / "run" / "config.gin").exists()
 
 
 @pytest.mark.parametrize("lost", [1, 0])  # 0 is the chief, which goes on from 1's loss

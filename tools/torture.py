@@ -148,6 +148,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="for both runs; a temporary one by default")
     options = parser.parse_args()
+    if options.kills < 1:
+        parser.error(f"--kills={options.kills}: take 1 or more.")
+    if options.folder and Path(options.folder).is_file():
+        parser.error(f"--folder={options.folder}: give a folder.")
     folder = Path(options.folder or tempfile.mkdtemp())
     folder.mkdir(exist_ok=True)
     # More steps than the run reaches between the kills, even on a busy machine, where a

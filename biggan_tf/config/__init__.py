@@ -28,6 +28,7 @@ from biggan_tf.config.options import (
     free_bindings,
     option,
     options,
+    path_bindings,
     settle,
 )
 from biggan_tf.config.parsing import GIN_FOLDER, parse

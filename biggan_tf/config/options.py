@@ -208,3 +208,13 @@ def free_bindings() -> set[str]:
         for option, field in declared(room).items()
         if room.all_free or field.metadata["option"].free
     }
+
+
+def path_bindings() -> set[str]:
+    """Returns the bindings that name a file or folder."""
+    return {
+        f"{name}.{option}"
+        for name, room in ROOMS.items()
+        for option, field in declared(room).items()
+        if field.metadata["option"].path
+    }

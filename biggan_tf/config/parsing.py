@@ -70,7 +70,9 @@ def _of_file(
     including: tuple[Path, ...] = (),
 ) -> dict[str, Bound]:
     """Returns what a file binds; `origin` names it, files `including` include it."""
-    paths = [folder / name, GIN_FOLDER / name]
+    paths = [folder / name]
+    if not name.startswith("."):  # ./name is a path alone
+        paths.append(GIN_FOLDER / name)
     if Path(name).parent == Path("gin"):  # where recipes are in a checkout
         paths.append(GIN_FOLDER / Path(name).name)
     path = next((path for path in paths if os.path.exists(path)), None)

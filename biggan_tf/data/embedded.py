@@ -25,6 +25,7 @@ class Embedded(pipeline.Data):
     """Fashion-MNIST, 28 px padded to 32 with the black of its background."""
 
     READS_BATCHES = True
+    side = 32
 
     def __init__(self, options: pipeline.DataOptions) -> None:
         """Unpacks the file: 8 MB of pixels, in a quarter of a second."""

@@ -176,6 +176,7 @@ class Data:
     NEEDS: tuple[str, ...] = ()  # options that the source cannot do without
     TAKES: tuple[str, ...] = ()  # others that it takes
     READS_BATCHES = False  # whether `_read` takes a batch of indices
+    side: int | None = None  # pixels, the shorter one of every image, if that is known
 
     def __init__(self, options: DataOptions, names: Sequence[str], **more: Any) -> None:
         """Takes the names of the classes, and the other fields of `DataSpec`."""
@@ -213,7 +214,10 @@ class Data:
         spec = self.spec
         parts = f"{spec.train_images:,} to train on, {spec.held_out_images:,} held out"
         same = ", which are the same" * (spec.train_split == spec.held_out_split != "")
-        return [f"{spec.name}: {parts}{same}"]
+        lines = [f"{spec.name}: {parts}{same}"]
+        if self.side and self.side < spec.image_size:
+            lines.append(f"enlarged to {spec.image_size} px: all, from {self.side} px")
+        return lines
 
     def _memory(self) -> list[str]:
         """Returns a line that says whether training keeps its images in memory."""

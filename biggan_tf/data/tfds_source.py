@@ -57,6 +57,7 @@ class Tfds(pipeline.Data):
             told = f"prepare it again; two classes are named {twice!r}"
             raise _refusal(options.name, told)
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
+        self.side = min((side for side in image.shape[:2] if side), default=None)
         train, held_out = options.split or "train", options.held_out_split
         if info.splits:
             if held_out is None:

@@ -59,8 +59,8 @@ def read_records(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Prints a line if some cannot be read.
     """
     lines = [*files.json_lines(path)]
-    if damaged := sum(not record and bool(line.strip()) for line, record in lines):
-        print(f"{path}: {damaged} of {len(lines)} lines cannot be read", flush=True)
+    damaged = sum(not record and bool(line.strip()) for line, record in lines)
+    files.tell_damaged(path, damaged, len(lines))
     records = [record for _, record in lines]
     return [record for record in records if isinstance(record.get("protocol"), dict)]
 
