@@ -59,7 +59,7 @@ class MonitorOptions:
 
     spectra_every_steps: int = option(500, "the largest singular values of each weight")
     held_out_every_steps: int = option(0, "D's accuracy on images it has not seen")
-    held_out_images: int = option(512, "images of each split, at most", low=1, high=10**6)
+    held_out_images: int = option(512, "images of a split, at most", low=1, high=10**6)
     samples_every_steps: int = option(1000, "sheets of samples of G and its average")
     sample_classes: int = option(10, "rows of a sheet, a class each", low=1, high=1000)
     sample_columns: int = option(10, "samples a row", low=1, high=1000)

@@ -159,6 +159,8 @@ def test_a_run_that_has_begun_does_without_its_source(trained, tmp_path):
     assert "train.total_steps = 6" in (run / "config.gin").read_text()
     with pytest.raises(BadInput, match="name a new one with --continue_from"):
         biggan_tf.train((), run, options, run / "checkpoints" / "ckpt-6")
+    with pytest.raises(BadInput, match="--model_dir is missing: name a new one"):
+        biggan_tf.train((), continue_from=run)
 
 
 VALUE = ".ATTRIBUTES/VARIABLE_VALUE"

@@ -158,10 +158,9 @@ def _configured(
             start = as_folder(continue_from, "--continue_from")
             own = model_dir and as_path(model_dir, "--model_dir")
             if not own or own.resolve() in (start.resolve(), *_around(start)):
-                raise BadInput(
-                    f"--model_dir={model_dir or ''}: name a new one with "
-                    "--continue_from."
-                )
+                given = f"={model_dir}" if model_dir else " is missing"
+                told = "name a new one with --continue_from."
+                raise BadInput(f"--model_dir{given}: {told}")
             # A run that has begun does without the one that it began with.
             if checkpoints.every(own / "checkpoints"):
                 run.check_names(own)
