@@ -306,6 +306,21 @@ def test_unreadable_files_are_named_once_and_replaced(tmp_path, caplog):
     np.testing.assert_array_equal(label, intact[0][1])
 
 
+def test_every_flipped_bit_in_the_pixels_of_a_png_is_noticed(tmp_path):
+    """Its decoder alone passes over one in eight."""
+    pixels = np.random.default_rng(0).integers(0, 9, [32, 32, 3], np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "sound.png")
+    sound = (tmp_path / "sound.png").read_bytes()
+    np.testing.assert_array_equal(folder.decode(tmp_path / "sound.png", 32), pixels)
+    begin = sound.index(b"IDAT") + 4
+    for place in range(begin, len(sound) - 16, 7):  # up to their checksum
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "damaged.png").write_bytes(damaged)
+        with pytest.raises(BadInput, match="a file that can be read"):
+            folder.read(str(tmp_path / "damaged.png"), 32, "--image")
+
+
 def test_an_unreadable_file_has_its_neighbour_in_memory_too(tmp_path, caplog):
     make_folder(tmp_path, 50)
     with open(load(tmp_path)._splits["train"][20][0], "rb+") as file:

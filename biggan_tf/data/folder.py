@@ -172,6 +172,9 @@ def decode(path: str, size: int) -> np.ndarray:
     come at 1/2, 1/4 or 1/8 of its size, but at least twice `size`: that is much faster.
     """
     with _opened(path) as image:
+        if image.format == "PNG":
+            with _opened(path) as same:
+                same.verify()  # the checksums, over which decoding passes
         image.draft(None, (2 * size, 2 * size))
         if image.format == "PNG" and "transparency" in image.info:
             _fit_transparency(image)
