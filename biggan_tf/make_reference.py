@@ -47,10 +47,11 @@ def main() -> None:
     with strategy.scope():
         network = features.load(_NETWORK.value)
     reads = f"--split={_SPLIT.value}" if _SPLIT.value == "held_out" else ""
+    real = data.named(_DATA.value, _IMAGE_SIZE.value, "--data", held_out_for=reads)
     evaluator = evaluation.Evaluator(
         strategy,
         network,
-        data.named(_DATA.value, _IMAGE_SIZE.value, "--data", held_out_for=reads),
+        real,
         ["fid", *(["sfid"] if network.spatial_size else [])],
         num_images=2**31 - 1,
         split=_SPLIT.value,
@@ -58,6 +59,7 @@ def main() -> None:
     )
     # Recipes say more than is read here.
     config.refuse_dead_bindings(config.ROOMS, "--gin_param")
+    print(*real.found(), sep="\n", flush=True)
     print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
 
 

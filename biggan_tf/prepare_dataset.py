@@ -149,6 +149,12 @@ def verify(folder: Path, spec: data.DataSpec) -> str:
     return f"{total % 2**256:064x}"
 
 
+def check_new(folder: Path) -> None:
+    """Raises BadInput if the data set to be made is there."""
+    if folder.exists():
+        raise BadInput(f"--name={_NAME.value}: {folder} exists; take another name.")
+
+
 @data.sentences()
 def main() -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", _NAME.value):
@@ -162,8 +168,7 @@ def main() -> None:
         )
     root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
-    if final.exists():
-        raise BadInput(f"--name={_NAME.value}: {final} exists; take another name.")
+    check_new(final)
     if _BEAM.value is None:
         config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
     elif importlib.util.find_spec("apache_beam") is None:
@@ -191,13 +196,14 @@ def main() -> None:
         )
     told = f"--name={_NAME.value}"
     with files.keep_out(working / "run.lock", told, "prepares a data set"):
+        check_new(final)  # by another process, since then
         made = working / _NAME.value
         shutil.rmtree(made, ignore_errors=True)  # of a preparation that was cut off
         builder = Prepared(config.operative(), _NAME.value, data_dir=str(working))
         builder.download_and_prepare(download_config=download)
         hashed = verify(made / VERSION, found.spec)
         os.replace(made, final)
-        shutil.rmtree(working)
+    shutil.rmtree(working, ignore_errors=True)
     spec = found.spec
     print(
         f"{final}: {spec.train_images} training and {spec.held_out_images} held-out "

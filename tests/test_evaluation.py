@@ -601,21 +601,47 @@ def test_the_program_itself(tmp_path):
     assert last.startswith("error: feature network 'none': take "), result.stderr
 
 
-def test_a_sweep_killed_at_any_time_goes_on_and_ends_the_same(tmp_path):
-    """The features are mean colours of quarters, so scores cost next to nothing."""
-    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+def quarters(folder):
+    """Returns the flag of a network whose features are mean colours of quarters."""
     module = tf.Module()
     module.__call__ = tf.function(
         lambda images: tf.reshape(tf.nn.avg_pool(images, 16, 16, "SAME"), [-1, 12]),
         [tf.TensorSpec([None, 32, 32, 3])],
     )
-    tf.saved_model.save(module, tmp_path / "quarters")
+    tf.saved_model.save(module, folder / "quarters")
+    return f"--network=keras={folder / 'quarters'},32,-1:1"
+
+
+def test_what_is_left_out_of_the_real_images_is_told(tmp_path):
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    noise = np.random.default_rng(0).integers(0, 256, [40, 16, 16, 3], np.uint8)
+    for index, pixels in enumerate(noise):
+        path = tmp_path / "real" / str(index % 10) / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    (tmp_path / "real" / "0" / "notes.txt").touch()
+    real, network = f"--data=folder:{tmp_path / 'real'}", quarters(tmp_path)
+    made = [real, network, "--image_size=32", f"--output={tmp_path / 'real.npz'}"]
+    scored = [real, network, "--metrics=fid", "--num_images=20"]
+    scored += [f"--model_dir={tmp_path / 'run'}", "--gin_param=export.passes = 1"]
+    for program, line in (("make_reference", made), ("evaluate", scored)):
+        [outcome] = called(f"biggan_tf.{program}", line)
+        assert not outcome.complaint
+        assert "40 images: all to train on\nleft out: 1 .txt\n" in outcome.printed
+        told = "enlarged to 32 px: 40 of 40 images, down to 16 px\n"
+        assert told in outcome.printed
+
+
+def test_a_sweep_killed_at_any_time_goes_on_and_ends_the_same(tmp_path):
+    """The features are mean colours of quarters, so scores cost next to nothing."""
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    network = quarters(tmp_path)
     truncations = ("inf", "1", "0.7", "0.5")
 
     def sweep(output):
         words = (
             f"--model_dir={tmp_path / 'run'}",
-            f"--network=keras={tmp_path / 'quarters'},32,-1:1",
+            network,
             f"--sweep={','.join(truncations)}",
             "--num_images=500",
             "--split=held_out",
@@ -748,6 +774,14 @@ def test_images_that_a_run_was_trained_on_are_not_held_out(
 
     all_of_them, some = model(held_out_for=""), model(held_out_for="x")
     assert look(all_of_them, copy, "train").train_images == 40
+    first_rules = dataclasses.replace(all_of_them.spec, listing=1)
+    early = dataclasses.replace(all_of_them, spec=first_rules)
+    deeper = shutil.copytree(copy / "a", copy / "a" / "deeper")  # not by those rules
+    assert look(early, copy, "train").train_images == 40
+    (copy / "a" / "0.png").rename(tmp_path / "0.png")
+    assert look(early, copy, "train").train_images == 59  # it is another folder now
+    (tmp_path / "0.png").rename(copy / "a" / "0.png")
+    shutil.rmtree(deeper)
     assert look(some, copy, "train").train_images == 36
     assert look(some, copy, "held_out").held_out_images == 4
     assert look(some, ours, "held_out").held_out_images == 4

@@ -7,6 +7,7 @@ import os
 
 from biggan_tf import data as datasets
 from biggan_tf.api.arguments import PathLike
+from biggan_tf.data import listing
 from biggan_tf.data_json import TrainedOn
 from biggan_tf.errors import BadInput
 
@@ -39,11 +40,15 @@ def images_for(
     real = _load(spec, named, held_out_for)
     if its_own:
         _check_unchanged(model, real, split)
-    elif folders and not held_out_for:
-        if real.spec.held_out_images and not _is_trained_on(model, real):
-            # What the run held out of its own folder says nothing of another one.
-            return _load(dataclasses.replace(spec, held_out_images=0), named, "")
-    elif source != "embedded" and split == "held_out":
+        return real
+    if folders:
+        by_rules = real.spec.listing < listing.RULES
+        by_run = real.spec.held_out_images and not held_out_for
+        if (by_rules or by_run) and not _is_trained_on(model, real):
+            # How the run took its own folder says nothing of another one.
+            anew = {"held_out_images": 0, "listing": listing.RULES}
+            real = _load(dataclasses.replace(spec, **anew), named, held_out_for)
+    if source != "embedded" and split == "held_out":
         _say_what_is_unknown(model, real)
     return real
 

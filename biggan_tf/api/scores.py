@@ -137,7 +137,6 @@ def evaluate(
         config.refuse_dead_bindings(ROOMS)
         if curve or neighbours:  # they look at real images in any case
             real.check_ready()
-            print(*real.found(), sep="\n", flush=True)
             _check_outside(folder, real.spec)
         with strategy.scope():
             looked_at_by = features.load(network)
@@ -146,6 +145,7 @@ def evaluate(
             strategy, looked_at_by, real, names, num_images, split, file, **given
         )
         evaluator.check(model.spec.num_classes, model.spec.image_size)
+        print(*real.found(), sep="\n", flush=True)
         if curve:
             evaluator.real_for_inception_score()  # BadInput if it is too few
         with strategy.scope():

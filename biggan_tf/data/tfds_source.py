@@ -82,6 +82,8 @@ class Tfds(pipeline.Data):
         )
 
     def found(self) -> list[str]:
+        if not self._splits:
+            return [f"{self.spec.name} is not prepared here"]
         names, lines = self.spec.class_names, super().found()
         if names == tuple(map(str, range(len(names)))):
             lines.append(f"{self.spec.name} has no names of its classes but numbers")
