@@ -226,6 +226,13 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(key) for name, key in keys.items()}
 
 
+def read_updates(path: Path) -> int:
+    """Returns how many updates of G its optimiser counts in a checkpoint."""
+    reader = _open(path)
+    key = "gan/generator_optimizer/iter/.ATTRIBUTES/VARIABLE_VALUE"
+    return int(reader.get_tensor(key)) if reader.has_tensor(key) else 0
+
+
 def read_average(path: Path) -> dict[str, np.ndarray]:
     """Returns the variables of G, its weights averaged; see `read_weights`."""
     return read_weights(path, "average")

@@ -288,13 +288,15 @@ def check_takes_over(
             f"--continue_from={source}: {told[its_own]}; import the weights again, "
             "with the recipe as --gin_file."
         )
-    _check_computes_alike(source, folder, checkpoints.step_of(path), g, d, gan)
-    for network, network_spec in (("generator", g), ("discriminator", d)):
-        try:
-            weights = checkpoints.read_weights(path, network)
-        except checkpoints.DAMAGE as error:
-            raise BadInput(f"--continue_from={path}: it is damaged.") from error
-        check_fit(path, weights, network_spec)
+    specs = {"generator": g, "discriminator": d}
+    try:
+        updates = checkpoints.read_updates(path)
+        weights = {name: checkpoints.read_weights(path, name) for name in specs}
+    except checkpoints.DAMAGE as error:
+        raise BadInput(f"--continue_from={path}: it is damaged.") from error
+    _check_computes_alike(source, folder, updates, g, d, gan)
+    for name, network_spec in specs.items():
+        check_fit(path, weights[name], network_spec)
     if there != here:
         old, new = next(pair for pair in zip(there, here) if pair[0] != pair[1])
         print(
@@ -306,30 +308,30 @@ def check_takes_over(
 def _check_computes_alike(
     source: str | os.PathLike[str],
     folder: Path,
-    step: int,
+    updates: int,
     g: GeneratorSpec,
     d: DiscriminatorSpec,
     gan: GanOptions,
 ) -> None:
     """Raises BadInput if weights fit here, but mean something else than there.
 
-    `step` is how far they are trained. Prints what else differs.
+    `updates` is how many of G its optimiser counts. Prints what else differs.
     """
     with config.apart():
         config.read_back(folder)
         old_g = GeneratorSpec(g.resolution, g.num_classes)
         old_d = DiscriminatorSpec(d.resolution, d.num_classes)
-        begun = GanOptions().ema_start_step <= step
+        begun = GanOptions().ema_start_step <= updates
     if old_g.condition_order != g.condition_order:
         raise BadInput(
             f"--continue_from={source}: bind generator.condition_order = "
             f"{old_g.condition_order!r}, as there; it is {g.condition_order!r} here."
         )
-    if begun and gan.ema_start_step > step and not gan.freeze_generator:
+    if begun and gan.ema_start_step > updates and not gan.freeze_generator:
         raise BadInput(
-            f"gan.ema_start_step = {gan.ema_start_step}: take {step} or less with "
-            f"--continue_from={source}, where G's average has begun; until that step "
-            "it would be a copy of G."
+            f"gan.ema_start_step = {gan.ema_start_step}: take {updates} or less, the "
+            f"updates of G that --continue_from={source} counts. Its average has "
+            "begun, and until then it would be a copy of G."
         )
     for room, name, before, now in (
         ("generator", "bn_epsilon", old_g, g),

@@ -133,6 +133,10 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
             assert (value, after[name]) == (2, 2)  # of 4 updates, from zero again
     assert [line["step"] for line in lines(tmp_path)] == [4]
     start(tmp_path, *params)  # it has begun, and does without the source
+    again = ["gan.freeze_generator = False", "train.keep_moments = True"]
+    again.append("gan.ema_start_step = 1")
+    with pytest.raises(BadInput, match="ema_start_step = 1: take 0 or less, the upd"):
+        start(tmp_path / "new", *again, source=tmp_path)
 
 
 def test_what_differs_from_the_source_is_told(trained, tmp_path, capsys):
@@ -171,7 +175,7 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
     [
         (["generator.width = 8"], "take the configuration it was made with"),
         (["generator.condition_order = 'zy'"], "condition_order = 'yz', as there"),
-        (["gan.ema_start_step = 9"], "take 2 or less with .*, where G's average has"),
+        (["gan.ema_start_step = 9"], "take 2 or less, the updates .* has begun"),
         (["generator.attention = (16,)"], "does not fit the networks .*attention16"),
         (
             ["train.keep_moments = False", "gan.ema_start_step = 9"],
