@@ -255,10 +255,12 @@ def _picture(pixels: np.ndarray, caption: str) -> str:
 
 
 def _text_of(path: Path) -> str:
-    """Returns a text file as it is; a line if there is none."""
+    """Returns a text file as it is; a line if there is none, or nothing in it."""
     if not path.is_file():
         return f"<p>{html.escape(str(path))} is missing.</p>"
     text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if not text.strip():
+        return f"<p>{html.escape(str(path))} is empty.</p>"
     return f"<pre>{html.escape(text)}</pre>"
 
 

@@ -206,10 +206,15 @@ def test_what_is_damaged_is_left_out(run_folder, capsys):
     assert capsys.readouterr().out == ""
     assert [line["step"] for line in left] == [100, 200, 300, 400, 500]
     (samples / "10000000_average.png").unlink()
+    (run_folder / "config.gin").write_text("\n")
     page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
     assert (
         "Samples of the moving average of G, untruncated, step 9,999,999" in page.text
     )
+    assert "config.gin is empty." in page.text
+    (run_folder / "config.gin").unlink()
+    page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
+    assert "config.gin is missing." in page.text
 
 
 def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
