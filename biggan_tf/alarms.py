@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from biggan_tf import files
 from biggan_tf.config import option, options
 from biggan_tf.errors import BadInput
 
@@ -113,3 +117,39 @@ class Watch:
                 least = min(sigmas, default=sigma)
                 growths.append((sigma / max(least, 1e-12), name[: -len("/sigma0")]))
         return max(growths)
+
+
+# --- a rewind, which a start after a kill finishes ------------------------------------
+
+_DONE, _ASKED = "rewind.json", "rewind.asked.json"
+
+
+def was_rewound(folder: Path) -> bool:
+    """Returns whether an alarm has rewound the run; it then uses the lowered rates."""
+    return (folder / _DONE).is_file()
+
+
+def forget_rewind(folder: Path) -> None:
+    """Deletes what is left of a rewind in the folder of a run that begins anew."""
+    (folder / _DONE).unlink(missing_ok=True)
+
+
+def ask_rewind(folder: Path, at_step: int, most: int, alarm: str) -> None:
+    """Writes that a run is to go back from a step to a checkpoint of `most` steps."""
+    record = {"at_step": at_step, "most": most, "alarm": alarm}
+    files.write_json(folder / _ASKED, record)
+
+
+def finish_rewind(folder: Path, rewind: Callable[[int], int]) -> None:
+    """Does the rewind that was asked for, if any, and writes `rewind.json`.
+
+    `rewind` is `Checkpoints.rewind`.
+    """
+    if not (folder / _ASKED).is_file():
+        return
+    asked = files.read_json(folder / _ASKED)
+    at_step, to_step = asked["at_step"], rewind(asked["most"])
+    record = {"at_step": at_step, "to_step": to_step, "alarm": asked["alarm"]}
+    files.write_json(folder / _DONE, record)
+    (folder / _ASKED).unlink()
+    print(f"rewound from step {at_step} to {to_step}: {asked['alarm']}")

@@ -145,11 +145,11 @@ class Checkpoints:
     def rewind(self, most: int) -> int:
         """Deletes the checkpoints after `most` steps, but never the first checkpoint.
 
-        Returns the step of the newest that is left.
+        Returns the step of the newest that is left, 0 if there is none.
         """
         found = every(self._folder)
         steps = [step for step in map(step_of, found) if step <= most]
-        target = max(steps, default=step_of(found[-1]))
+        target = max(steps, default=step_of(found[-1]) if found else 0)
         _delete(path for path in found if step_of(path) > target)
         return target
 

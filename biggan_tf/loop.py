@@ -19,6 +19,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from biggan_tf import checkpoints, config, data, data_json, distribution, process, run
+from biggan_tf.alarms import ask_rewind, finish_rewind, forget_rewind, was_rewound
 from biggan_tf.checkpoints import Checkpoints, locate
 from biggan_tf.data import memory
 from biggan_tf.errors import BadInput, Diverged
@@ -163,9 +164,11 @@ class _Loop:
         The chief finds the checkpoint, and all other workers restore the same one.
         """
         plan, gan, checkpoints = self._plan, self._gan, self._checkpoints
+        if self._logs:
+            finish_rewind(self._folder, checkpoints.rewind)
         restored = checkpoints.restore_latest() if self._logs else None
         if self._logs and not restored:
-            run.forget_rewind(self._folder)  # of checkpoints that are gone
+            forget_rewind(self._folder)  # of checkpoints that are gone
             if continue_from is not None:
                 _, path = locate(continue_from)
                 run.take_over(path, gan, plan.train.keep_moments)
@@ -243,9 +246,9 @@ class _Loop:
                 f"{self.step}: lower the learning rates, or see docs/stability.md."
             )
         if self._logs:
-            target = self._checkpoints.rewind(self.step - alarms.rewind_steps)
-            run.record_rewind(self._folder, self.step, target, alarm)
-            print(f"rewound from step {self.step} to {target}: {alarm}")
+            most = self.step - alarms.rewind_steps
+            ask_rewind(self._folder, self.step, most, alarm)
+            finish_rewind(self._folder, self._checkpoints.rewind)
         self._workers.barrier()
 
     def end(self) -> None:
@@ -261,7 +264,7 @@ class _Loop:
 
     def _was_rewound(self) -> bool:
         """Returns whether the run was rewound, as the chief sees it."""
-        here = self._logs is not None and run.was_rewound(self._folder)
+        here = self._logs is not None and was_rewound(self._folder)
         return bool(self._workers.largest(int(here)))
 
 

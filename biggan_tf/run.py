@@ -1,9 +1,8 @@
 """A model directory: what a run writes there, and how it is read back.
 
 `config.gin` (see `config`), `data.json` (see `data_json`), `checkpoints/` (see
-`checkpoints`), `statistics.npz` and `imported.json` of published weights, `rewind.json`
-and `run.lock`.
-`monitor` writes the logs and `evaluation` the scores.
+`checkpoints`), `statistics.npz` and `imported.json` of published weights, and
+`run.lock`. `alarms` writes `rewind.json`, `monitor` the logs, `evaluation` the scores.
 """
 
 from __future__ import annotations
@@ -17,7 +16,16 @@ from typing import Any, BinaryIO
 import numpy as np
 import tensorflow as tf
 
-from biggan_tf import checkpoints, config, data_json, files, networks, process, standing
+from biggan_tf import (
+    alarms,
+    checkpoints,
+    config,
+    data_json,
+    files,
+    networks,
+    process,
+    standing,
+)
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.config import option, options
 from biggan_tf.data import DataSpec
@@ -341,7 +349,7 @@ def _check_computes_alike(
         old, new = getattr(before, name), getattr(now, name)
         if old != new:
             print(f"{room}.{name} = {new}; in {source} it was {old}")
-    if was_rewound(folder):
+    if alarms.was_rewound(folder):
         print(
             f"{source} was rewound, and its learning rates were changed then; here "
             "they are those of gan.*"
@@ -379,19 +387,3 @@ def take_over(path: Path, gan: Gan, keep_moments: bool) -> None:
             for variable in [*optimizer.variables(), *inner.variables()]:
                 if id(variable) not in averages:
                     variable.assign(tf.zeros_like(variable))
-
-
-def was_rewound(folder: Path) -> bool:
-    """Returns whether an alarm has rewound the run."""
-    return (folder / "rewind.json").is_file()
-
-
-def forget_rewind(folder: Path) -> None:
-    """Deletes `rewind.json`, if it is there, of a run that begins anew."""
-    (folder / "rewind.json").unlink(missing_ok=True)
-
-
-def record_rewind(folder: Path, at_step: int, to_step: int, alarm: str) -> None:
-    """Writes `rewind.json`, which makes every later start use the lowered rates."""
-    record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}
-    files.write_json(folder / "rewind.json", record)

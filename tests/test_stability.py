@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 import biggan_tf
-from biggan_tf import config, data, files, loop, losses, monitor, plan, run
+from biggan_tf import config, data, files, loop, losses, monitor, plan
 from biggan_tf.alarms import AlarmOptions, Watch
 from biggan_tf.errors import BadInput, Diverged
 from biggan_tf.gan import Gan
@@ -68,7 +68,7 @@ def variables(model_dir: Path) -> dict[str, np.ndarray]:
     }
 
 
-def test_an_unstable_run_collapses_and_a_rewind_saves_it(tmp_path):
+def test_an_unstable_run_collapses_and_a_rewind_saves_it(tmp_path, monkeypatch, capsys):
     collapsed, saved = tmp_path / "collapsed", tmp_path / "saved"
     with pytest.raises(Diverged, match="NaN"):
         start(collapsed, *RESCUE[:2])
@@ -82,6 +82,29 @@ def test_an_unstable_run_collapses_and_a_rewind_saves_it(tmp_path):
     steps = [line["step"] for line in lines(saved)]
     assert steps == list(range(2, 62, 2))
     assert not [line for line in lines(saved) if "alarm/real_loss" in line]
+
+    # Killed within the rewind it goes on as if nothing had happened.
+    write_json = files.write_json
+
+    def killed(path, value):
+        if path.name == "rewind.json":
+            raise KeyboardInterrupt
+        write_json(path, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start(tmp_path / "killed", *RESCUE)
+    last = rewind["at_step"] + 2
+    capsys.readouterr()
+    start(tmp_path / "killed", *RESCUE, f"train.total_steps = {last}")
+    told = capsys.readouterr().out
+    assert told.index("rewound from step") < told.index("going on from")
+    assert json.loads((tmp_path / "killed" / "rewind.json").read_text()) == rewind
+    logged = [line["step"] for line in lines(tmp_path / "killed")]
+    assert logged == list(range(2, last + 2, 2))
+    assert not list((tmp_path / "killed").glob("*asked*"))
+
     # What is logged before the rewind is dropped, and the new rates hold after it,
     # after a restart too.
     start(saved, *RESCUE, "train.total_steps = 62")
@@ -109,7 +132,7 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
         "train.keep_moments = False",
         "train.total_steps = 4",
     )
-    run.record_rewind(tmp_path, 9, 5, "of a run that is no longer there")
+    (tmp_path / "rewind.json").write_text("{}")  # of a run that is no longer there
     sheet = tmp_path / "samples" / "0000009_average.png"  # so is this
     for trains in (True, False):  # the same command again goes on here, and says so
         assert "is not read" not in capsys.readouterr().out
@@ -141,7 +164,7 @@ def test_going_on_otherwise_in_a_new_model_directory(trained, tmp_path, capsys):
 
 def test_what_differs_from_the_source_is_told(trained, tmp_path, capsys):
     source = shutil.copytree(trained, tmp_path / "source")
-    run.record_rewind(source, 2, 1, "accuracy_gap")
+    (source / "rewind.json").write_text("{}")
     options = {"discriminator.sn_epsilon": 1e-3, "generator.bn_epsilon": 1e-4}
     biggan_tf.dry_run((), tmp_path / "new", options, source)
     told = capsys.readouterr().out
