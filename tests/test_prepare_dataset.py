@@ -96,9 +96,19 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
     assert again.returncode == 2
     assert "--name=pets" in again.stderr.splitlines()[-1]
 
+    lost = {"image_size": 32, "source": "tfds", "name": "pets"}
+    for name in ("dataset_info.json", "features.json"):
+        [file] = tmp_path.rglob(name)
+        whole = file.read_bytes()
+        for damaged in (b"", whole[:99], b"[]", b"5", b'{"a": 1}', b"\xff\xfe", None):
+            file.unlink() if damaged is None else file.write_bytes(damaged)
+            with pytest.raises(BadInput, match="data.name = 'pets': ") as refused:
+                data.load(**lost, data_dir=str(tmp_path))
+            assert "\n" not in str(refused.value), (name, damaged)
+            file.write_bytes(whole)
+
     [names] = tmp_path.rglob("label.labels.txt")
     names.write_text("cat\ncat\n")
-    lost = {"image_size": 32, "source": "tfds", "name": "pets"}
     with pytest.raises(BadInput, match="'pets': .* two classes are named 'cat'"):
         data.load(**lost, data_dir=str(tmp_path))
     names.unlink()

@@ -255,6 +255,10 @@ def _builder(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:
     except (ValueError, AssertionError, TypeError, RuntimeError) as error:
         # No such version or config; the library says which there are.
         raise _refusal(name, " ".join(str(error).split()).rstrip(".")) from None
+    except Exception as error:  # whatever a damaged file of it raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        problem = f"it cannot be opened ({why}); prepare it again"
+        raise _refusal(name, problem) from error
 
 
 def _check_features(name: str, image: object, label: object) -> None:
