@@ -307,15 +307,15 @@ class Gan(tf.Module):
         )
         return tf.split(logits, count)
 
-    def _after_generator(self) -> None:
+    def _after_generator(self, applied: tf.Tensor) -> None:
         """Changes G's weights as regularisers ask, and its average accordingly."""
         options, optimizer = self.options, self.generator_optimizer
         started = optimizer.iterations > options.ema_start_step
         decay = tf.where(started, options.ema_decay, 0.0)
         for one in self.regularisers:
-            changes = one.after_generator(self.generator)
-            if not changes:
-                continue
+            asked = one.after_generator(self.generator)
+            # After an update that was skipped, each keeps its value.
+            changes = [(w, tf.where(applied, value, w)) for w, value in asked]
             # The update moved the average by 1 - decay of the way to the old weight;
             # it should have been to the new value.
             averages = [optimizer.get_slot(weight, "average") for weight, _ in changes]

@@ -70,7 +70,8 @@ class Update:
         scalars: the names of these scalars.
         batch_size: images, over all micro-batches and replicas.
         micro_batches: how many the batch is cut into.
-        after: is called on each replica after each update.
+        after: is called on each replica after each update, with whether it was
+            applied, a bool scalar.
         jit_compile: whether XLA compiles what a replica does in one micro-batch.
         loss_scale: for float16, by which `gradients` are multiplied; else None.
         state: other variables. If gradients are infinite, they go back to what they
@@ -85,7 +86,7 @@ class Update:
         scalars: Sequence[str],
         batch_size: int,
         micro_batches: int = 1,
-        after: Callable[[], None] = lambda: None,
+        after: Callable[[tf.Tensor], None] = lambda applied: None,
         jit_compile: bool = False,
         loss_scale: LossScale | None = None,
         state: Sequence[tf.Variable] = (),
@@ -174,7 +175,7 @@ class Update:
             gradients = replicas.all_reduce("MEAN", gradients)
         if self.loss_scale is not None:
             gradients = [gradient / self.loss_scale.value for gradient in gradients]
-        norm = tf.linalg.global_norm(gradients)
+        norm, finite = tf.linalg.global_norm(gradients), tf.constant(True)
         if self.loss_scale is not None:
             finite = tf.math.is_finite(norm)
             cannot_fall = self.loss_scale.value <= LossScale.LEAST
@@ -185,7 +186,7 @@ class Update:
             norm = tf.where(finite | cannot_fall, norm, 0.0)
         elif self.optimizer is not None:
             self._descend(*gradients)
-        self._after()
+        self._after(finite)
         return {**scalars, self._norm_name: norm}
 
     @property

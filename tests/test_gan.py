@@ -568,13 +568,13 @@ def test_options_that_cannot_be_are_refused(bindings, message):
 # --- float16 --------------------------------------------------------------------------
 
 
-def scaled_gan(precision: str, **options: Any) -> Gan:
+def scaled_gan(precision: str, *more: Regulariser, **options: Any) -> Gan:
     keras.utils.set_random_seed(1)
     both = dict.fromkeys(("generator_precision", "discriminator_precision"), precision)
     g, d = specs(**both)
     options = GanOptions(**{"discriminator_steps": 1, **options})
     g, d = networks.build(g), networks.build(d)
-    return Gan(g, d, options, BATCH, regularisers=[LeCam(weight=1e-3)])
+    return Gan(g, d, options, BATCH, regularisers=[LeCam(weight=1e-3), *more])
 
 
 def scaled_state(gan: Gan) -> list[tf.Variable]:
@@ -600,7 +600,7 @@ def test_an_overflow_halves_the_scale_and_moves_nothing(network, replicas, tmp_p
     tf.distribute.MirroredStrategy._collective_key_base += 100_000
     strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
     with strategy.scope():
-        gan = scaled_gan("mixed_float16")
+        gan = scaled_gan("mixed_float16", Sigma0(clamp=True, ratio=0.5))
     scale = gan.loss_scales[network]
     scale.value.assign(2.0**100)
     before = values(scaled_state(gan))
