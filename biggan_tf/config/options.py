@@ -202,19 +202,18 @@ def check_value(room: str, name: str, value: Any, where: str = "") -> None:
 
 def free_bindings() -> set[str]:
     """Returns the bindings that may differ between two runs in one model directory."""
-    return {
-        f"{name}.{option}"
-        for name, room in ROOMS.items()
-        for option, field in declared(room).items()
-        if room.all_free or field.metadata["option"].free
-    }
+    return _bindings(lambda room, option: room.all_free or option.free)
 
 
 def path_bindings() -> set[str]:
     """Returns the bindings that name a file or folder."""
+    return _bindings(lambda _, option: option.path)
+
+
+def _bindings(chosen: Callable[[type, Option], bool]) -> set[str]:
     return {
         f"{name}.{option}"
         for name, room in ROOMS.items()
         for option, field in declared(room).items()
-        if field.metadata["option"].path
+        if chosen(room, field.metadata["option"])
     }
