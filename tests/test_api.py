@@ -154,6 +154,15 @@ def test_the_same_call_goes_on_and_draws_the_same(journeys):
         ),
         (lambda: biggan_tf.dry_run("test.gin", "x", {5: 3}), "bindings = 5: take text"),
         (lambda: biggan_tf.report(module="m\udc80"), "--module=.*is no path of a file"),
+        (
+            lambda: biggan_tf.project("x", "y.png", rate="24"),
+            "rate = '24': take a whol",
+        ),
+        (
+            lambda: biggan_tf.project("x", "y.png", "z.npz", rate=0),
+            "rate = 0: take a w",
+        ),
+        (lambda: biggan_tf.report("x", rate=101), "rate = 101: take a whole number"),
         (lambda: biggan_tf.train("test.gin", "no/../run"), "there is no folder no"),
         (lambda: biggan_tf.train("test.gin", "gs://b/run"), "it is an address, no"),
         (lambda: biggan_tf.export("run", "back\\slash"), "without .* in its path"),

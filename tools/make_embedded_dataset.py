@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("deb", type=pathlib.Path, help="the package, as downloaded")
     parser.add_argument("--output", type=pathlib.Path, default=embedded.FILE)
     arguments = parser.parse_args()
+    if not arguments.deb.is_file():
+        parser.error(f"{arguments.deb}: there is no such file")
     found = hashlib.sha256(arguments.deb.read_bytes()).hexdigest()
     if found != SHA256:
         parser.error(f"{arguments.deb} has sha256 {found}, expected {SHA256}")

@@ -55,7 +55,8 @@ def project(
     Returns what `redraw` takes: z, float32 [1, latent_size]; labels, float32
     [1, num_classes]; truncation, float32 [1].
     """
-    path, rate = (None, rate) if output is None else _output(output, rate)
+    rate = as_whole("rate", rate, 1, 100)  # frames a second
+    path = None if output is None else _output(output, rate)
     seed = as_whole("seed", seed, 0, LARGEST_SEED)
     steps = as_whole("steps", steps, 1, 10_000)
     starts = as_whole("starts", starts, 1, projection.DRAWN)
@@ -90,14 +91,14 @@ def project(
     return {**arrays, "truncation": np.float32([found.truncation])}
 
 
-def _output(output: PathLike, rate: int) -> tuple[Path, int]:
-    """Returns the path, and the rate of a film; BadInput if it cannot be written."""
+def _output(output: PathLike, rate: int) -> Path:
+    """Returns the path; BadInput if it cannot be written, a film not at this rate."""
     path = as_path(output, "--output")
     if path.suffix.lower() in images.FILM_FORMATS:
-        return film_path(output, rate)
+        return film_path(output, rate)[0]
     formats = (*images.FORMATS, ".npz", *images.FILM_FORMATS)
     images.check_output(str(path), "--output", formats)
-    return path, rate
+    return path
 
 
 def _check_memory(

@@ -25,10 +25,11 @@ def report(
         output: an .html file, by default `report.html` in the model directory, or of
             the module's name beside it; or .mp4 (needs the extra `film`), .webp or
             .gif, of a run.
-        rate: sample sheets a second of a film.
+        rate: sample sheets a second of a film, 1 to 100.
 
     Returns the path of the file.
     """
+    rate = as_whole("rate", rate, 1, 100)
     if bool(model_dir) == bool(module):
         raise BadInput("--model_dir and --module: name what to show by one of them.")
     flag = "--model_dir" if model_dir else "--module"
@@ -47,7 +48,6 @@ def report(
     elif module:
         raise BadInput(f"--output={path}: take .html; a film is of a --model_dir.")
     else:
-        rate = as_whole("rate", rate, 1, 100)  # sheets a second
         films.check_writer(path, rate)
         film = reports.training_film(folder)
         images.check_pixels(path, film.height, film.width)
