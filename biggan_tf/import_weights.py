@@ -124,11 +124,11 @@ def _configure(published: weights.Published) -> DataSpec:
         for name, value in arguments.items():
             if name not in ("resolution", "num_classes"):
                 bindings[f"{room}.{name}"] = value
-    for param in flags.FLAGS.gin_param:
-        if param.partition("=")[0].strip() in bindings:
-            raise BadInput(f'--gin_param="{param}": leave it for the weights to say.')
-    said = [f"{name} = {value!r}" for name, value in bindings.items()]
-    config.parse(gin_files, [*flags.FLAGS.gin_param, *said])
+    config.parse(gin_files, flags.FLAGS.gin_param)
+    for name in bindings:
+        if config.place_of(name).startswith("--gin_param"):
+            raise BadInput(f"--gin_param: {name}: leave it for the weights to say.")
+    config.parse([], bindings)
     if not gin_files:
         names = tuple(map(str, range(classes)))
         about = "", "imported weights", resolution, classes, names

@@ -223,6 +223,11 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         [
             *common,
             f"--generator={files['G']}",
+            "--gin_param=train.seed = 1\ngenerator:\n  skip_z = True",
+        ],
+        [
+            *common,
+            f"--generator={files['G']}",
             "--gin_file=test.gin",
             "--gin_param=data.image_size = 64",
         ],
@@ -256,7 +261,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             ["torn.npz: cannot be read"],
             ["none.npz: cannot be read"],
             ["--path"],
-            ["generator.skip_z"],
+            *[["--gin_param: generator.skip_z: leave it for the weights"]] * 2,
             ["data.image_size = 64", "32 px"],
             ["--source=tfhub", "--generator"],
             ["saved_model.pb"],

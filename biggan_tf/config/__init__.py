@@ -17,6 +17,7 @@ from biggan_tf.config.bindings import (
     clear,
     forget,
     operative,
+    place_of,
     refuse_dead_bindings,
     taken,
 )

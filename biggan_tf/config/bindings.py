@@ -84,6 +84,12 @@ def forget(room: str) -> None:
         del bound[name]
 
 
+def place_of(name: str) -> str:
+    """Returns where an option was bound, a "file:line" or a flag; "" if nowhere."""
+    here = current()
+    return here.places[name] if name in here.bound else ""
+
+
 def refuse_dead_bindings(rooms: Iterable[str], place: str = "") -> None:
     """Raises BadInput, which lists the bindings of `rooms` that nothing has used.
 
