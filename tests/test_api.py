@@ -373,8 +373,10 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
     ):
         with pytest.raises(biggan_tf.BadInput, match=sentence):
             biggan_tf.sample(sampler, **wrong)
-    with pytest.raises(biggan_tf.BadInput, match="--output_dir is missing: the module"):
-        biggan_tf.evaluate(sampler, data="embedded", network="lite0_32")
+    given = {"data": "embedded", "network": "lite0_32"}
+    for folder, told in ((None, " is missing: the module"), ("", "='' is no path")):
+        with pytest.raises(biggan_tf.BadInput, match=f"--output_dir{told}"):
+            biggan_tf.evaluate(sampler, output_dir=folder, **given)
     drawn = [
         biggan_tf.sample(sampler, [0, 1], 1, mix=[share] * 2) for share in (1, 1e308)
     ]

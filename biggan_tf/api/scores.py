@@ -256,9 +256,10 @@ def _folder(
     """Returns where files go; BadInput if one cannot be written, or is another's."""
     names = ["metrics.jsonl", *(_CURVE if curve else ())]
     names += _NEIGHBOURS.values() if neighbours else ()
-    if not output_dir and not default:
+    place = default if output_dir is None else output_dir
+    if place is None:
         raise BadInput("--output_dir is missing: the module is in no folder here.")
-    folder = as_path(output_dir or default, "--output_dir")
+    folder = as_path(place, "--output_dir")
     for name in names:
         if reference and reference.resolve() == (folder / name).resolve():
             told = f"take another name, for {name} is written there"
