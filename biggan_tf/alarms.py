@@ -143,13 +143,19 @@ def ask_rewind(folder: Path, at_step: int, most: int, alarm: str) -> None:
 def finish_rewind(folder: Path, rewind: Callable[[int], int]) -> None:
     """Does the rewind that was asked for, if any, and writes `rewind.json`.
 
-    `rewind` is `Checkpoints.rewind`.
+    `rewind` is `Checkpoints.rewind`. BadInput if what was asked for is damaged.
     """
-    if not (folder / _ASKED).is_file():
+    path = folder / _ASKED
+    if not path.is_file():
         return
-    asked = files.read_json(folder / _ASKED)
-    at_step, to_step = asked["at_step"], rewind(asked["most"])
-    record = {"at_step": at_step, "to_step": to_step, "alarm": asked["alarm"]}
+    try:
+        asked = files.read_json(path)
+        at_step, most = int(asked["at_step"]), int(asked["most"])
+        alarm = str(asked["alarm"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: it is damaged; remove it.") from error
+    to_step = rewind(most)
+    record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}
     files.write_json(folder / _DONE, record)
-    (folder / _ASKED).unlink()
-    print(f"rewound from step {at_step} to {to_step}: {asked['alarm']}")
+    path.unlink()
+    print(f"rewound from step {at_step} to {to_step}: {alarm}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from biggan_tf import checkpoints, config, distribution, monitor, standing
@@ -44,6 +44,8 @@ class Logs:
         environment = monitor.environment(devices)
         board.describe(config.taken(), config.operative(), environment)
         self._scalars = monitor.ScalarLog(folder / "scalars.jsonl")
+        every = options.spectra_every_steps
+        self._every = {folder / "scalars.jsonl": 1, folder / "spectra.jsonl": every}
         self._spectra = monitor.Spectra(gan, folder, board)
         self.watch = Watch(plan.alarms)
 
@@ -93,6 +95,13 @@ class Logs:
             self._actions.append((plan.evaluation.every_steps, evaluation))
         for action in (self.watch, self._scalars, board.scalars, self.progress):
             self._actions.append((train.tick_steps, action))
+
+    def gaps(self, step: int) -> Iterator[str]:
+        """Yields lines that say which logs end before `step`, where the run goes on."""
+        for path, every in self._every.items():
+            last = monitor.ScalarLog(path).last_step()
+            if every and last < step - step % every:
+                yield f"{path} ends at step {last}; the run goes on from step {step}"
 
     def rewind(self, step: int) -> None:
         """Drops scalars, spectra and sheets after `step`, where the run goes on.

@@ -166,7 +166,7 @@ class _Loop:
         plan, gan, checkpoints = self._plan, self._gan, self._checkpoints
         if self._logs:
             finish_rewind(self._folder, checkpoints.rewind)
-        restored = checkpoints.restore_latest() if self._logs else None
+        found = restored = checkpoints.restore_latest() if self._logs else None
         if self._logs and not restored:
             forget_rewind(self._folder)  # of checkpoints that are gone
             if continue_from is not None:
@@ -187,9 +187,15 @@ class _Loop:
                 checkpoints.restore(step)
             alarms = plan.alarms
             factors = alarms.generator_rate_factor, alarms.discriminator_rate_factor
+            there = gan.learning_rates()
             gan.set_rates(*(factors if self._was_rewound() else ()))
             print(f"going on from {restored or f'step {step}'}", flush=True)
+            for name, rate in gan.learning_rates().items():
+                if rate != there[name]:
+                    print(f"{name} is {rate:g} from here on; it was {there[name]:g}")
         if self._logs and step < plan.train.total_steps:
+            for gap in self._logs.gaps(step) if found else ():
+                print(gap, flush=True)
             self._logs.rewind(step)
         self.step = step
         return step

@@ -177,6 +177,7 @@ def test_a_bare_name_is_found_in_the_packaged_folder(write, tmp_path, monkeypatc
         ("paint.coats = %n", 1, ["%n: no macro has this name", "there is none"]),
         ("m = 1\npaint.coats = [%n, %m]", 2, ["%n: no macro", "take m."]),
         ("a = %b\nb = [%a]", 1, ["%a stands for itself"]),
+        ("".join(f"m{n} = %m{n + 1}\n" for n in range(3000)), 1, ["stand for one an"]),
         (
             "paint.surface = %gin.REQUIRED",
             1,

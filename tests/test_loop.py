@@ -244,6 +244,12 @@ def test_scalars_written_after_the_checkpoint_are_dropped(tmp_path, capsys):
     start(tmp_path)
     assert "of steps 4 to 6 are dropped" in capsys.readouterr().out
     assert [line["step"] for line in lines(tmp_path)] == [2, 3, 4, 6, 8]
+    logged = (tmp_path / "scalars.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "scalars.jsonl").write_text("".join(logged[:3])[:-9])
+    start(tmp_path, "train.total_steps = 10", "monitor.spectra_every_steps = 6")
+    told = capsys.readouterr().out
+    for name, last in (("scalars.jsonl", 3), ("spectra.jsonl", 0)):
+        assert f"{name} ends at step {last}; the run goes on from step 8\n" in told
 
 
 def test_a_disk_that_is_full_at_a_resume_is_one_sentence(tmp_path, capsys):

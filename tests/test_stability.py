@@ -115,6 +115,15 @@ def test_an_unstable_run_collapses_and_a_rewind_saves_it(tmp_path, monkeypatch, 
     }
     assert rates["discriminator_optimizer"] == np.float32(1e-4)
     assert rates["generator_optimizer"] == np.float32(1e-5)
+    (saved / "rewind.json").unlink()
+    (saved / "rewind.asked.json").write_text('{"at_step": 9}')
+    with pytest.raises(BadInput, match="rewind.asked.json: it is damaged; remove it"):
+        start(saved, *RESCUE, "train.total_steps = 62")
+    (saved / "rewind.asked.json").unlink()
+    capsys.readouterr()
+    start(saved, *RESCUE, "train.total_steps = 62")
+    told = "learning_rate/generator is 0.001 from here on; it was 1e-05"
+    assert told in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")

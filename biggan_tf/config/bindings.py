@@ -51,7 +51,11 @@ def bind(
         read.add(value)
         return filled(found[value].value, where, (*within, value))
 
-    values = {name: filled(*bound, (name,)) for name, bound in found.items()}
+    try:
+        values = {name: filled(*bound, (name,)) for name, bound in found.items()}
+    except RecursionError:
+        told = "the macros stand for one another too many times over; name values"
+        raise BadInput(f"{next(iter(found.values())).where}: {told}.") from None
     for name, (_, where) in found.items():
         room, _, option = name.rpartition(".")
         if room:
