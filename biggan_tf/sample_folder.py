@@ -49,9 +49,10 @@ class SampleFolder:
             _BYTES_OF_A_NAME * count, f"count: {count:,} files", "draw fewer"
         )
         path, settings = Path(path), self._settings(sampler)
+        starts = range(0, count, STREAM_BATCH)
         wanted = [
             self._names(sampler, start, min(count, start + STREAM_BATCH))
-            for start in range(0, count, STREAM_BATCH)
+            for start in tqdm(starts, "names", unit=" batches", delay=2, disable=None)
         ]
         names = {name for batch in wanted for name in batch}
         self._check(path, settings, names)  # leaves no lock in a folder of others
