@@ -43,7 +43,7 @@ class ExportOptions:
         low=1,
     )
     batch_size: int = option(
-        64, "images per pass, over all replicas", low=2, high=10**6
+        64, "images per pass, over all replicas", low=2, high=10**5
     )
     seed: int = option(0, "of the latents and labels of the passes")
     accumulate: bool = option(False, "measure statistics even if the weights have them")

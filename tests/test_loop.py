@@ -75,7 +75,7 @@ def test_due():
         ("monitor.sample_columns = 2147483647", "from 1 to 1,000 "),
         ("train.batch_size = 2147483647", "from 1 to 1,000,000 "),
         ("generator.width = 2147483647", "from 1 to 4,096 "),
-        ("export.batch_size = 2147483647", "from 2 to 1,000,000 "),
+        ("export.batch_size = 2147483647", "from 2 to 100,000 "),
         *(
             (f"evaluation.every_steps = 2; evaluation.{binding}", complaint)
             for binding, complaint in {
