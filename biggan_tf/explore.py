@@ -56,9 +56,10 @@ def _free_port(host: str, first: int) -> int:
             try:
                 probe.bind((host, port))
                 return port
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                    reason = error.strerror
+            except (OSError, TypeError, UnicodeError) as error:
+                number = getattr(error, "errno", None)
+                if number not in (errno.EADDRINUSE, errno.EACCES):
+                    reason = getattr(error, "strerror", "it is none")
                     raise BadInput(
                         f"--host={host}: take an address of this machine ({reason})."
                     ) from None

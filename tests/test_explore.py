@@ -366,6 +366,7 @@ def test_bad_command_lines_get_one_sentence(module, tmp_path, monkeypatch):
         (f"--module={tmp_path}/foreign",): "give a module of biggan_tf.export",
         (f"--module={module}", "--host=192.0.2.1"): "take an address of this machine",
         (f"--module={module}", "--host=no host"): "take an address of this machine",
+        (f"--module={module}", "--host=ü.."): "take an address of this machine",
     }
     outcomes = called("biggan_tf.explore", *map(list, cases))
     for (_, complaint), expected in zip(outcomes, cases.values()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import pickle
 import shutil
 import subprocess
@@ -290,6 +291,10 @@ def test_second_moments_below_0_are_refused(monkeypatch):
     monkeypatch.setattr(source, "read_optimizer", lambda *_: state)
     with pytest.raises(BadInput, match="--optimizers=x: .* exp_avg_sq of w holds -2"):
         source._adam("x", "generator", {"w": np.ones(2)})
+    for step in (-5, 1e30, math.inf):
+        moments |= {"step": step, "exp_avg_sq": np.ones(2)}
+        with pytest.raises(BadInput, match="--optimizers=x: .*(step is|infinity)"):
+            source._adam("x", "generator", {"w": np.ones(2)})
 
 
 @pytest.fixture(scope="module")

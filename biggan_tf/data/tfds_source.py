@@ -56,6 +56,9 @@ class Tfds(pipeline.Data):
             twice = next(name for name in names if names.count(name) > 1)
             told = f"prepare it again; two classes are named {twice!r}"
             raise _refusal(options.name, told)
+        if names and names[0].startswith("\ufeff"):
+            told = "save its label.labels.txt without the mark of Windows editors"
+            raise _refusal(options.name, told)
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
         self.side = min((side for side in image.shape[:2] if side), default=None)
         train, held_out = options.split or "train", options.held_out_split

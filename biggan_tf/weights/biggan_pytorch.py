@@ -209,6 +209,8 @@ def _adam(path: str, network: str, tensors: Tensors) -> tuple[int, Tensors, Tens
         order = content["param_groups"][0]["params"]
         states = dict(zip(names, (content["state"][index] for index in order)))
         updates = {int(state["step"]) for state in states.values()}
+        if not all(0 <= count < 2**63 for count in updates):
+            raise ValueError(f"step is {updates}")
         first, second = (
             {name: np.asarray(state[moment]) for name, state in states.items()}
             for moment in ("exp_avg", "exp_avg_sq")

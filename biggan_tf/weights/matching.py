@@ -24,7 +24,8 @@ Rule = Callable[[str, int], "tuple[str, Shape | None]"]
 # PyTorch's [out, in, height, width] and [out, in], by the number of axes.
 PYTORCH_AXES = {4: (2, 3, 1, 0), 2: (1, 0)}
 # What code raises that explores a file of another kind.
-_STRANGE = (LookupError, ValueError, TypeError, RecursionError, OpError, DecodeError)
+_STRANGE = (LookupError, ValueError, TypeError, ArithmeticError, RecursionError)
+_STRANGE += (OpError, DecodeError)
 MOMENTS = ("/moving_mean", "/moving_variance")  # how the paths of batch norm's end
 
 
