@@ -108,9 +108,10 @@ def test_a_cut_off_preparation_is_none_and_a_whole_one_reads_the_same(folder, tm
             file.write_bytes(whole)
 
     [names] = tmp_path.rglob("label.labels.txt")
-    names.write_text("\ufeffcat\ndog\n")
-    with pytest.raises(BadInput, match="'pets': save its label.labels.txt without"):
-        data.load(**lost, data_dir=str(tmp_path))
+    for damaged in ("\ufeffcat\ndog\n", "cat\ndo"):
+        names.write_text(damaged, encoding="utf-8")
+        with pytest.raises(BadInput, match="'pets': .*label.labels.txt is damaged"):
+            data.load(**lost, data_dir=str(tmp_path))
     names.write_text("cat\ncat\n")
     with pytest.raises(BadInput, match="'pets': .* two classes are named 'cat'"):
         data.load(**lost, data_dir=str(tmp_path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import difflib
 import itertools
@@ -10,6 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -46,19 +48,7 @@ class Tfds(pipeline.Data):
         # Only these two features of an example are decoded.
         features = dict(zip(self._keys, [image, label]))
         self._features = tfds.features.FeaturesDict(features)
-        if label.num_classes != len(label.names):
-            raise BadInput(
-                f"data.name = {options.name!r}: prepare it again; it has "
-                f"{label.num_classes} classes and {len(label.names)} class names."
-            )
-        names = label.names
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            told = f"prepare it again; two classes are named {twice!r}"
-            raise _refusal(options.name, told)
-        if names and names[0].startswith("\ufeff"):
-            told = "save its label.labels.txt without the mark of Windows editors"
-            raise _refusal(options.name, told)
+        _check_names(options.name, label, self._builder.data_path, str(self._keys[1]))
         self._splits = {}  # split: SplitInfo; empty while the data set is not prepared
         self.side = min((side for side in image.shape[:2] if side), default=None)
         train, held_out = options.split or "train", options.held_out_split
@@ -270,6 +260,23 @@ def _check_features(name: str, image: object, label: object) -> None:
     is_image = isinstance(image, tfds.features.Image)
     if not is_image or image.np_dtype != np.uint8 or image.shape[-1] not in (1, 3):
         raise _refusal(name, "take a data set of 8-bit grey or RGB images")
+
+
+def _check_names(
+    name: str, label: tfds.features.ClassLabel, folder: os.PathLike[str], key: str
+) -> None:
+    """Raises BadInput unless each class has a name, and a whole one."""
+    file, names = Path(folder) / f"{key}.labels.txt", label.names
+    if label.num_classes != len(names):
+        told = f"it has {label.num_classes} classes and {len(names)} class names"
+        raise _refusal(name, f"prepare it again; {told}")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _refusal(name, f"prepare it again; two classes are named {twice!r}")
+    listed = file.read_bytes() if file.exists() else b"\n"
+    if listed.startswith(codecs.BOM_UTF8) or not listed.endswith(b"\n"):
+        told = "it begins with a name and ends with a line break"
+        raise _refusal(name, f"{file} is damaged; {told}")
 
 
 def _refusal(name: str, problem: str) -> BadInput:
