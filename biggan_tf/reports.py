@@ -16,7 +16,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from biggan_tf import checkpoints, data_json, evaluation, files, images, saved_model
+from biggan_tf import (
+    checkpoints,
+    config,
+    data_json,
+    evaluation,
+    files,
+    images,
+    saved_model,
+)
 from biggan_tf.errors import BadInput
 from biggan_tf.monitor import CHARTS, SPECTRA
 
@@ -45,6 +53,11 @@ def of_run(folder: Path) -> str:
     step = logged = int(max([0, *(step for step, _ in curves)]))
     curves += points(folder / "spectra.jsonl", f"{SPECTRA}/")
     lacks = []
+    try:
+        with config.apart():
+            config.read_back(folder)
+    except BadInput as error:  # it is damaged
+        lacks.append(str(error))
     try:
         kept = folder / "checkpoints"
         if found := checkpoints.read_latest(kept, checkpoints.read_average):

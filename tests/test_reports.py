@@ -20,7 +20,16 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 import biggan_tf
-from biggan_tf import data_json, evaluation, files, images, monitor, plot_spectra
+from biggan_tf import (
+    config,
+    data_json,
+    evaluation,
+    files,
+    images,
+    monitor,
+    plan,
+    plot_spectra,
+)
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
 
@@ -35,7 +44,12 @@ def run_folder(tmp_path):
     names = ("Bag & <Shoe>", "Coat")
     spec = DataSpec("folder", "/my/<images>", 32, 2, names, 300, 0, "", "")
     data_json.write(folder, spec)
-    (folder / "config.gin").write_text("gan.loss = 'hinge'  # <script>\n")
+    with config.apart():
+        config.parse(["test.gin"], [])
+        plan.make_plan()
+        config.claim(folder)
+    text = (folder / "config.gin").read_text()
+    (folder / "config.gin").write_text(text.replace("\n", "  # <script>\n", 1))
     scalars = monitor.ScalarLog(folder / "scalars.jsonl")
     spectra = monitor.ScalarLog(folder / "spectra.jsonl")
     for step in range(100, 600, 100):
@@ -169,6 +183,7 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
 
 def test_what_is_damaged_is_left_out(run_folder, capsys):
     """A report shows what there is of a run."""
+    whole = (run_folder / "config.gin").read_text()
     (run_folder / "config.gin").write_bytes("gan.loss = 'hinge'".encode("utf-16"))
     (run_folder / "spectra.jsonl").unlink()
     (run_folder / "spectra.jsonl").mkdir()
@@ -196,6 +211,7 @@ def test_what_is_damaged_is_left_out(run_folder, capsys):
     assert "10000000_average.png cannot be read" in page.text
     assert "truncation_curve.png cannot be read" in page.text
     assert "Step 600" in page.text
+    assert "config.gin: it cannot be read as text" in page.text
     assert "checkpoints: all 1 checkpoints in it are damaged; put a copy" in page.text
     assert list(page.pictures) == ["D's accuracy"]
     capsys.readouterr()
@@ -215,6 +231,12 @@ def test_what_is_damaged_is_left_out(run_folder, capsys):
     (run_folder / "config.gin").unlink()
     page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
     assert "config.gin is missing." in page.text
+    (run_folder / "config.gin").write_text(whole[: whole.index("\ngenerator.")])
+    page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
+    assert "take the whole file, as training wrote it" in page.text
+    (run_folder / "config.gin").write_text(whole)
+    page = Page(biggan_tf.report(run_folder).read_text(encoding="utf-8"))
+    assert "take the whole file" not in page.text
 
 
 def test_spectra_are_drawn_or_it_is_said_why_not(run_folder, tmp_path):
