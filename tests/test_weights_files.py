@@ -74,6 +74,8 @@ for name, content in {
 save("several", {"G": g, "netD": d, "g_ema": nn.DataParallel(E).state_dict(), **rest})
 save("lightning", {"state_dict": Both(generator=G, discriminator=D).state_dict()})
 save("without_ema", {"G": g, "D": d})
+save("around", {**g, "G_ema": e})
+save("negative", {**g, "linear.bias": torch._neg_view(-g["linear.bias"])})
 for dtype in (torch.bfloat16, torch.float16, torch.float64):
     name = str(dtype).removeprefix("torch.")
     cast = {k: v.to(dtype) for k, v in g.items()}
@@ -133,6 +135,17 @@ def test_of_several_networks_the_one_that_is_asked_for_is_read(made):
     assert_holds(made / "several.pth", made / "e.npz", "generator_ema")
     with pytest.raises(BadInput, match="generator_ema alone; which of G, D it is"):
         read_tensors(str(made / "without_ema.pth"), "--generator_ema", "generator_ema")
+
+
+def test_weights_around_others_are_not_passed_over(made):
+    assert_holds(made / "around.pth", made / "e.npz", "generator_ema")
+    with pytest.raises(BadInput, match="state dict of one network; 'G_ema' is no ten"):
+        read_tensors(str(made / "around.pth"), "--generator", "generator")
+
+
+def test_numbers_without_their_sign_are_refused(made):
+    with pytest.raises(BadInput, match="a tensor is flagged neg; save what"):
+        read_tensors(str(made / "negative.pth"), "--generator", "generator")
 
 
 @pytest.mark.parametrize("form", ["", "_old"])

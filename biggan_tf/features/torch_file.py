@@ -22,8 +22,13 @@ def _view(
     offset: int,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
-    *_: object,  # requires_grad and hooks
+    requires_grad: object = False,
+    hooks: object = None,
+    flags: dict[str, bool] | None = None,  # "neg": the numbers lack their sign
 ) -> np.ndarray:
+    if flags:
+        told = f"a tensor is flagged {' and '.join(flags)}"
+        raise ValueError(f"{told}; save what its resolve_neg() returns")
     values = values[offset:]
     last = sum((size - 1) * stride for size, stride in zip(shape, strides))
     if min((0, offset, *strides)) < 0 or last >= len(values):

@@ -117,7 +117,8 @@ def _inner(
 ) -> Iterator[tuple[str, dict]]:
     """Yields the innermost dicts that are wanted, and the keys that lead there.
 
-    It looks into so many levels: a file can nest dicts without end.
+    So are those around them that hold weights, whose names have a dot. It looks into so
+    many levels: a file can nest dicts without end.
     """
     if not levels or not all(isinstance(name, str) for name in content):
         return
@@ -128,7 +129,10 @@ def _inner(
             for found in _inner(value, is_wanted, inner_key, levels - 1):
                 deeper = True
                 yield found
-    if not deeper and is_wanted(content):
+    holds_weights = any(
+        "." in name and isinstance(value, np.ndarray) for name, value in content.items()
+    )
+    if is_wanted(content) and (holds_weights or not deeper):
         yield key, dict(content)
 
 
