@@ -130,12 +130,12 @@ def was_rewound(folder: Path) -> bool:
 
 
 def forget_rewind(folder: Path) -> None:
-    """Deletes what is left of a rewind in the folder of a run that begins anew."""
+    """Deletes `rewind.json`, if it is there, of a run that begins anew."""
     (folder / _DONE).unlink(missing_ok=True)
 
 
 def ask_rewind(folder: Path, at_step: int, most: int, alarm: str) -> None:
-    """Writes that a run is to go back from a step to a checkpoint of `most` steps."""
+    """Writes that a run is to go back, from `at_step` to `most` steps or fewer."""
     record = {"at_step": at_step, "most": most, "alarm": alarm}
     files.write_json(folder / _ASKED, record)
 

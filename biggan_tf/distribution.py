@@ -197,7 +197,7 @@ class Workers:
         return int(max(self._gathered(tf.constant(number)).numpy()))
 
     def check_alike(self, **mine: Any) -> None:
-        """Raises BadInput if what has one of the names differs between the workers.
+        """Raises BadInput, which names it, if a value differs between the workers.
 
         All of them have to call it.
         """

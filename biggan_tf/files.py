@@ -165,6 +165,11 @@ def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, dict[str, 
         yield line, found if isinstance(found, dict) else {}
 
 
+def is_whole(line: bytes) -> bool:
+    """Returns whether a line of a log holds something, and is not being written."""
+    return bool(line.strip()) and line.endswith(b"\n")
+
+
 def tell_damaged(path: str | os.PathLike[str], damaged: int, lines: int) -> None:
     """Prints a line if some lines of a file are damaged."""
     if damaged:

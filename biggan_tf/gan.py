@@ -314,7 +314,7 @@ class Gan(tf.Module):
         decay = tf.where(started, options.ema_decay, 0.0)
         for one in self.regularisers:
             asked = one.after_generator(self.generator)
-            # After an update that was skipped, each keeps its value.
+            # After an update that was skipped, the weights keep their values.
             changes = [(w, tf.where(applied, value, w)) for w, value in asked]
             # The update moved the average by 1 - decay of the way to the old weight;
             # it should have been to the new value.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from biggan_tf import checkpoints, config, distribution, monitor, standing
@@ -18,6 +18,12 @@ from biggan_tf.sampling import InferenceGenerator, Sampler, Values
 def due(step: int, every: int, total: int) -> bool:
     """Returns whether an action is due: at multiples of its period, and at the end."""
     return bool(every) and (step % every == 0 or step == total)
+
+
+def _gap(path: Path, lines: list[dict], due_at: int) -> list[str]:
+    """Returns where a log ends, in words, if that is before a line was due."""
+    last = int(lines[-1]["step"]) if lines else 0
+    return [f"{path} ends at step {last}"] if last < due_at else []
 
 
 class Logs:
@@ -44,8 +50,7 @@ class Logs:
         environment = monitor.environment(devices)
         board.describe(config.taken(), config.operative(), environment)
         self._scalars = monitor.ScalarLog(folder / "scalars.jsonl")
-        every = options.spectra_every_steps
-        self._every = {folder / "scalars.jsonl": 1, folder / "spectra.jsonl": every}
+        self._folder, self._spectra_every = folder, options.spectra_every_steps
         self._spectra = monitor.Spectra(gan, folder, board)
         self.watch = Watch(plan.alarms)
 
@@ -96,17 +101,10 @@ class Logs:
         for action in (self.watch, self._scalars, board.scalars, self.progress):
             self._actions.append((train.tick_steps, action))
 
-    def gaps(self, step: int) -> Iterator[str]:
-        """Yields lines that say which logs end before `step`, where the run goes on."""
-        for path, every in self._every.items():
-            last = monitor.ScalarLog(path).last_step()
-            if every and last < step - step % every:
-                yield f"{path} ends at step {last}; the run goes on from step {step}"
-
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int) -> list[str]:
         """Drops scalars, spectra and sheets after `step`, where the run goes on.
 
-        Prints a line if there are any.
+        Prints a line if there are any. Returns which logs end before `step`, in words.
         """
         if (last := self._scalars.last_step()) > step:
             print(
@@ -116,8 +114,15 @@ class Logs:
             )
         self._sheets.rewind(step)
         self._spectra.rewind(step)
-        self.watch.start(self._scalars.rewind(step), self._spectra.lines)
+        scalars, spectra = self._scalars.rewind(step), self._spectra.lines
+        self.watch.start(scalars, spectra)
         self.progress.start(step)
+        every = self._spectra_every
+        due_at = step - step % every if every else 0
+        return [
+            *_gap(self._folder / "scalars.jsonl", scalars, step),
+            *_gap(self._folder / "spectra.jsonl", spectra, due_at),
+        ]
 
     def tick(self, step: int, scalars: dict[str, float]) -> None:
         """Calls the actions that are due after a tick; they may add to its scalars."""

@@ -69,7 +69,7 @@ def train(
             run; the last checkpoint before it is kept.
     """
     plan = make_plan(model_dir, continue_from)
-    paths = config.path_bindings()
+    paths = config.path_bindings()  # they may differ between workers
     options = sorted(pair for pair in config.taken().items() if pair[0] not in paths)
     plan.data.check_ready()
     workers, folder = distribution.Workers(plan.strategy), Path(model_dir)
@@ -79,9 +79,8 @@ def train(
             stack.enter_context(run.lock(folder))
             remarks = *plan.data.remarks(), *plan.remarks()
             print(*remarks, sep="\n", flush=True)
-        images = plan.data.fingerprint("train")
-        named = (images, plan.data.spec.class_names)
-        workers.check_alike(images=named, options=options)
+        images, names = plan.data.fingerprint("train"), plan.data.spec.class_names
+        workers.check_alike(images=(images, names), options=options)
         if workers.here_is_chief:
             there = map(checkpoints.step_of, checkpoints.every(folder / "checkpoints"))
             if max(there, default=-1) < plan.train.total_steps:
@@ -194,9 +193,9 @@ class _Loop:
                 if rate != there[name]:
                     print(f"{name} is {rate:g} from here on; it was {there[name]:g}")
         if self._logs and step < plan.train.total_steps:
-            for gap in self._logs.gaps(step) if found else ():
-                print(gap, flush=True)
-            self._logs.rewind(step)
+            gaps = self._logs.rewind(step)
+            for gap in gaps if found else ():  # a run taken over logged elsewhere
+                print(f"{gap}; the run goes on from step {step}", flush=True)
         self.step = step
         return step
 

@@ -95,7 +95,7 @@ class ScalarLog:
                     kept.append(line.rstrip(b"\r\n") + b"\n")
                     lines.append(numbers)
             except (KeyError, TypeError, ValueError, OverflowError):
-                damaged += bool(line.strip()) and line.endswith(b"\n")
+                damaged += files.is_whole(line)
         files.tell_damaged(self._path, damaged, len(there))
         if self._path.exists():
             files.write_bytes(self._path, b"".join(kept))

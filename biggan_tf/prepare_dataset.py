@@ -196,7 +196,7 @@ def main() -> None:
         )
     told = f"--name={_NAME.value}"
     with files.keep_out(working / "run.lock", told, "prepares a data set"):
-        check_new(final)  # by another process, since then
+        check_new(final)  # another process may have made it since
         made = working / _NAME.value
         shutil.rmtree(made, ignore_errors=True)  # of a preparation that was cut off
         builder = Prepared(config.operative(), _NAME.value, data_dir=str(working))

@@ -165,8 +165,8 @@ def points(path: Path, prefix: str = "") -> Iterator[tuple[float, dict[str, floa
                 numbers[name] = float(value)
         if math.isfinite(step := numbers.pop("step", math.nan)):
             yield step, {f"{prefix}{name}": value for name, value in numbers.items()}
-        elif text.strip() and text.endswith(b"\n"):
-            damaged += 1
+        else:
+            damaged += files.is_whole(text)
     files.tell_damaged(path, damaged, len(lines))
 
 

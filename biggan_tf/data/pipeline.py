@@ -176,7 +176,7 @@ class Data:
     NEEDS: tuple[str, ...] = ()  # options that the source cannot do without
     TAKES: tuple[str, ...] = ()  # others that it takes
     READS_BATCHES = False  # whether `_read` takes a batch of indices
-    side: int | None = None  # pixels, the shorter one of every image, if that is known
+    side: int | None = None  # the shorter one of every image, pixels; None: not known
 
     def __init__(self, options: DataOptions, names: Sequence[str], **more: Any) -> None:
         """Takes the names of the classes, and the other fields of `DataSpec`."""

@@ -117,8 +117,8 @@ def _inner(
 ) -> Iterator[tuple[str, dict]]:
     """Yields the innermost dicts that are wanted, and the keys that lead there.
 
-    So are those around them that hold weights, whose names have a dot. It looks into so
-    many levels: a file can nest dicts without end.
+    Also a dict around them that holds weights itself: tensors whose names have a dot.
+    It looks into so many levels, for a file can nest dicts without end.
     """
     if not levels or not all(isinstance(name, str) for name in content):
         return
