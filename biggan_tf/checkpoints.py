@@ -99,9 +99,9 @@ class Checkpoints:
     ) -> None:
         """Writes the state to the folder `best` if it beats the score there.
 
-        Those of the same name and `comparable` protocol compare. Otherwise what is
-        there is moved to `best-STEP`, with a line, and what was moved for others before
-        comes back. With `lower`, lower scores are better.
+        Those of the same name and `comparable` protocol compare. Otherwise, or if its
+        best.json is lost, what is there is moved to `best-STEP`, with a line; and what
+        was moved for others before comes back. With `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
         here = comparable(name, protocol)
@@ -112,10 +112,13 @@ class Checkpoints:
                 return False
             return comparable(name, best["protocol"] or here) == here
 
-        best = _best(folder)
+        best, found = _best(folder), [*map(step_of, _found(folder))]
         if best and not compares(best):
-            _move_apart(folder, best)
+            why = f"its {best['score']} and those from now on do not compare"
+            _move_apart(folder, best["step"], why)
             best = _bring_back(folder, compares)
+        elif not best and {*found} - {step}:
+            _move_apart(folder, found[0], "its best.json is lost")
         if best and sign * (best["value"] - value) <= 0:
             return
         self._write(folder, step)
@@ -318,17 +321,13 @@ def step_of(path: Path) -> int:
     return int(path.name.removeprefix("ckpt-"))
 
 
-def _move_apart(folder: Path, best: dict) -> None:
+def _move_apart(folder: Path, step: int, why: str) -> None:
     """Renames the folder `best` to `best-STEP`, or `best-STEP-2` and so on."""
-    apart = first = folder.with_name(f"best-{best['step']}")
+    apart = first = folder.with_name(f"best-{step}")
     numbers = itertools.count(2)
     while apart.exists():
         apart = first.with_name(f"{first.name}-{next(numbers)}")
-    print(
-        f"{folder} is now {apart.name}, for its {best['score']} and those from now on "
-        "do not compare",
-        flush=True,
-    )
+    print(f"{folder} is now {apart.name}, for {why}", flush=True)
     folder.rename(apart)
 
 

@@ -545,6 +545,17 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     assert (tmp_path / "best-7-2" / "ckpt-7.index").exists()
     with pytest.raises(BadInput, match="no best checkpoint"):
         read_best(tmp_path / "other", restore)
+    # One whose best.json is lost stays, unless a kill came between the two: its step
+    # is then scored once more.
+    (tmp_path / "best" / "best.json").unlink()
+    Checkpoints(tmp_path, module).keep_best(8, "is", 1.0, False, {"a": 3})
+    assert (tmp_path / "best" / "ckpt-8.index").exists()
+    (tmp_path / "best" / "best.json").unlink()
+    capsys.readouterr()
+    Checkpoints(tmp_path, module).keep_best(9, "is", 1.0, False, {"a": 3})
+    assert "best is now best-8, for its best.json is lost\n" in capsys.readouterr().out
+    assert (tmp_path / "best-8" / "ckpt-8.index").exists()
+    assert (tmp_path / "best" / "ckpt-9.index").exists()
     # Days before a score.
     (tmp_path / "best" / "best.json").write_text("{")
     with pytest.raises(BadInput, match="best.json is damaged"):
