@@ -101,7 +101,8 @@ class Checkpoints:
 
         Those of the same name and `comparable` protocol compare. Otherwise, or if its
         best.json is lost, what is there is moved to `best-STEP`, with a line; and what
-        was moved for others before comes back. With `lower`, lower scores are better.
+        was moved for others before comes back. A best.json whose checkpoint is lost
+        does not count, with a line. With `lower`, lower scores are better.
         """
         folder, sign = self._folder / "best", 1 if lower else -1
         here = comparable(name, protocol)
@@ -113,6 +114,9 @@ class Checkpoints:
             return comparable(name, best["protocol"] or here) == here
 
         best, found = _best(folder), [*map(step_of, _found(folder))]
+        if best and best["step"] not in found:
+            lost, best = f"{folder}/ckpt-{best['step']}", None
+            print(f"{lost} is lost; the best is sought from now on", flush=True)
         if best and not compares(best):
             why = f"its {best['score']} and those from now on do not compare"
             _move_apart(folder, best["step"], why)

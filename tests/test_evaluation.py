@@ -556,6 +556,12 @@ def test_the_best_checkpoint_survives_a_restart(tmp_path, capsys):
     assert "best is now best-8, for its best.json is lost\n" in capsys.readouterr().out
     assert (tmp_path / "best-8" / "ckpt-8.index").exists()
     assert (tmp_path / "best" / "ckpt-9.index").exists()
+    # One whose checkpoint is lost does not keep later ones out.
+    for file in (tmp_path / "best").glob("ckpt-9.*"):
+        file.unlink()
+    Checkpoints(tmp_path, module).keep_best(10, "is", 0.5, False, {"a": 3})
+    assert "ckpt-9 is lost; the best is sought from now on" in capsys.readouterr().out
+    assert (tmp_path / "best" / "ckpt-10.index").exists()
     # Days before a score.
     (tmp_path / "best" / "best.json").write_text("{")
     with pytest.raises(BadInput, match="best.json is damaged"):
