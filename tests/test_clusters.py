@@ -208,7 +208,7 @@ def test_other_files_are_no_labels(folder, tmp_path):
     name.write_bytes(b"file,class\ndark 0.png,caf\xe9\n")
     with pytest.raises(BadInput, match=r"the name caf\\udce9 is no Unicode"):
         load(folder, name)
-    with pytest.raises(BadInput, match="data.labels = '': it cannot be read"):
+    with pytest.raises(BadInput, match="data.labels = '': take some text"):
         load(folder, "")
     with pytest.raises(BadInput, match="data.labels = 'x': leave it out"):
         data.load(image_size=32, source="embedded", labels="x")

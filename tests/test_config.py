@@ -507,8 +507,8 @@ def door(tmp_path):
 
 
 def test_the_flags_of_a_door_repeat(door):
-    done = door("--gin_param=paint.surface = 'oak'", "--gin_param", "paint.colour = ''")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "('', 'oak')\n", "")
+    done = door("--gin_param=paint.surface = 'oak'", "--gin_param", "paint.colour='x'")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "('x', 'oak')\n", "")
 
 
 @pytest.mark.parametrize(

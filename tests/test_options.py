@@ -16,26 +16,26 @@ class Kinds:
     whole: int = config.option(3, "how many", low=1, high=9)
     number: float = config.option(0.5, "how much", low=-1, high=1)
     truth: bool = config.option(False, "whether")
-    text: str = config.option("", "what")
+    text: str = config.option("some", "what")
     choice: str = config.option("a", "which", choices=("a", "b"))
     sides: tuple[int, ...] = config.option((8,), "where", low=4)
     chosen: tuple[str, ...] = config.option((), "which ones", choices=("x", "y"))
     band: tuple[float, float] | None = config.option(None, "from and to")
     perhaps: int | None = config.option(None, "how many", low=1)
-    where: str = config.option("", "of the images", path=True)
+    where: str = config.option("here", "of the images", path=True)
 
 
 DEFAULTS = {
     "whole": 3,
     "number": 0.5,
     "truth": False,
-    "text": "",
+    "text": "some",
     "choice": "a",
     "sides": (8,),
     "chosen": (),
     "band": None,
     "perhaps": None,
-    "where": "",
+    "where": "here",
 }
 
 
@@ -45,7 +45,7 @@ DEFAULTS = {
         ("whole", [1, 9]),
         ("number", [-1, -1.0, 0.25, 1, 1.0]),
         ("truth", [True, False]),
-        ("text", ["", "any"]),
+        ("text", [" a", "any"]),
         ("choice", ["a", "b"]),
         ("sides", [(), (4,), (8, 16, 4)]),
         ("chosen", [(), ("y", "x")]),
@@ -70,7 +70,7 @@ def test_declared_values_are_taken(name, values):
         ("whole", [0, 10, 3.0, True, None, "3", (3,)], "a whole number from 1 to 9"),
         ("number", [-1.5, 1.5, NAN, -NAN, True, None, "0"], "a number from -1 to 1"),
         ("truth", [0, 1, None, "True"], "True or False"),
-        ("text", [1, None, ("a",)], "text in quotes"),
+        ("text", [1, None, ("a",), "", " "], "some text in quotes"),
         ("choice", ["c", "", 1, None, ("a",)], "one of 'a', 'b'"),
         (
             "sides",
@@ -164,7 +164,7 @@ class Related:
 
 
 def test_relations_between_options_are_checked_when_the_room_is_made():
-    config.parse([], ["related.low = 3", "related.needed = ''"])
+    config.parse([], ["related.low = 3", "related.needed = 'x'"])
     with pytest.raises(BadInput) as error:
         Related()
     assert str(error.value) == "related.low = 3: take at most 2."

@@ -96,14 +96,14 @@ class Option:
         if self.choices:
             return value in self.choices
         if kind == "str":
-            return not _UNFIT.search(value)
+            return bool(value.strip()) and not _UNFIT.search(value)
         return kind == "bool" or self.low <= value <= self.high
 
     def _wanted(self, kind: str) -> str:
         if self.choices:
             return f"one of {', '.join(map(repr, self.choices))}"
         if kind in ("bool", "str"):
-            return {"bool": "True or False", "str": "text in quotes"}[kind]
+            return {"bool": "True or False", "str": "some text in quotes"}[kind]
         number = "a whole number" if kind == "int" else "a number"
         return f"{number} from {self.low:,} to {self.high:,}"
 
