@@ -185,8 +185,13 @@ def _its_discriminator(published: weights.Published) -> str:
 
 
 def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> None:
-    description = weights.describe(published.generator_arguments)
-    print(f"{description}: all tensors fit.")
+    networks = {
+        "G": published.generator_arguments,
+        "D": published.discriminator_arguments,
+    }
+    for name, arguments in networks.items():
+        if arguments:
+            print(f"{name}: {weights.describe(arguments)}: all tensors fit.")
     if published.note:
         print(published.note)
     if not published.discriminator:

@@ -164,6 +164,14 @@ def test_names_that_depend_on_switches_of_the_repository(files, tmp_path):
     assert_same(found.generator, read(generator=files["G"]).generator)
 
 
+def test_a_file_without_singular_vectors_is_described_as_such(tmp_path):
+    plain = under(golden("biggan32"), "G/")
+    bare = {n: t for n, t in plain.items() if not n.endswith((".u0", ".sv0"))}
+    found = weights.biggan_pytorch.read(generator=save(tmp_path / "G.npz", bare))
+    told = weights.describe(found.generator_arguments)
+    assert told == "BigGAN, 32 px, width 4, 10 classes, without spectral norm"
+
+
 @made_by_pytorch
 def test_files_of_pytorch(files):
     """Without PyTorch, in its present form and in that before 1.6."""
@@ -352,7 +360,10 @@ def imported(files, tmp_path_factory) -> tuple[dict[str, Path], list]:
 def test_an_imported_model_is_exported_as_it_was_published(imported):
     model_dirs, printed = imported
     arrays = golden("biggan32")
-    assert "BigGAN, 32 px, width 4, 10 classes: all tensors fit" in printed["plain"]
+    fits = "BigGAN, 32 px, width 4, 10 classes: all tensors fit"
+    assert f"G: {fits}" in printed["plain"]
+    assert "D: BigGAN" not in printed["plain"]
+    assert f"D: {fits}" in printed["averaged"]
     named = "classes go on number by number, from 'T-shirt/top' to 'Ankle boot'"
     assert named in printed["averaged"]
     assert "number by number" not in printed["plain"] + printed["other classes"]

@@ -94,7 +94,8 @@ def _assign(variables: Mapping[str, tf.Variable], values: Values) -> None:
 
 
 def describe(arguments: Mapping[str, Any]) -> str:
-    """Returns a network's family, resolution, width and classes, for messages."""
+    """Returns a network's family and sizes, and if it has no spectral norm."""
     family = {"biggan": "BigGAN", "biggan_deep": "BigGAN-deep"}[arguments["family"]]
     sizes = "{resolution} px, width {width}, {num_classes} classes"
-    return f"{family}, {sizes.format(**arguments)}"
+    norm = "" if arguments["spectral_norm"] else ", without spectral norm"
+    return f"{family}, {sizes.format(**arguments)}{norm}"
