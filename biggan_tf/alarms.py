@@ -121,17 +121,17 @@ class Watch:
 
 # --- a rewind, which a start after a kill finishes ------------------------------------
 
-_DONE, _ASKED = "rewind.json", "rewind.asked.json"
+REWOUND, _ASKED = "rewind.json", "rewind.asked.json"
 
 
 def was_rewound(folder: Path) -> bool:
     """Returns whether an alarm has rewound the run; it then uses the lowered rates."""
-    return (folder / _DONE).is_file()
+    return (folder / REWOUND).is_file()
 
 
 def forget_rewind(folder: Path) -> None:
     """Deletes `rewind.json`, if it is there, of a run that begins anew."""
-    (folder / _DONE).unlink(missing_ok=True)
+    (folder / REWOUND).unlink(missing_ok=True)
 
 
 def ask_rewind(folder: Path, at_step: int, most: int, alarm: str) -> None:
@@ -156,6 +156,6 @@ def finish_rewind(folder: Path, rewind: Callable[[int], int]) -> None:
         raise BadInput(f"{path}: it is damaged; remove it.") from error
     to_step = rewind(most)
     record = {"at_step": at_step, "to_step": to_step, "alarm": alarm}
-    files.write_json(folder / _DONE, record)
+    files.write_json(folder / REWOUND, record)
     path.unlink()
     print(f"rewound from step {at_step} to {to_step}: {alarm}")

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from biggan_tf import (
+    alarms,
     checkpoints,
     config,
     data_json,
@@ -82,6 +83,8 @@ def of_run(folder: Path) -> str:
             caption = f"Samples of {told}, untruncated, step {max(sheets):,}"
             parts.append(_picture_of(sheets[max(sheets)], caption))
     parts += ["<h2>Curves</h2>", *_charts(curves)]
+    if alarms.was_rewound(folder):
+        parts += ["<h2>Rewound by an alarm</h2>", _text_of(folder / alarms.REWOUND)]
     if scores := _scores(folder / "metrics.jsonl"):
         parts += ["<h2>Scores</h2>", scores]
     for path in (folder / "truncation_curve.png", *folder.glob("neighbours_*.png")):
@@ -216,10 +219,17 @@ def _scores(path: Path) -> str:
 
 
 def _card(folder: Path) -> list[str]:
-    """Returns the picture and the README of an exported module."""
+    """Returns the picture and the README of an exported module.
+
+    Before them stands a line for each of its files that is not as it was exported.
+    """
+    lacks = [f"{name} is missing." for name in saved_model.missing_files(folder)]
+    for name in saved_model.changed_files(folder):
+        lacks.append(f"{name} is not the file that was exported.")
+    lines = [f"<p>{html.escape(f'{folder}: {told}')}</p>" for told in lacks]
     picture = folder / "samples.png"  # earlier modules have none
     shown = [_picture_of(picture, "Samples")] if picture.is_file() else []
-    return [*shown, _text_of(folder / "README.md")]
+    return [*lines, *shown, _text_of(folder / "README.md")]
 
 
 def _picture_of(path: Path, caption: str = "") -> str:

@@ -321,6 +321,13 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in _written_files(folder) if not (folder / name).is_file()]
 
 
+def changed_files(folder: Path) -> list[str]:
+    """Returns the files of a module that are there, but not as its checksums tell."""
+    written = _written_files(folder)
+    there = sorted(written.keys() - {*missing_files(folder)})
+    return [name for name in there if files.sha256(folder / name) != written[name]]
+
+
 def _sha256(folder: Path) -> str:
     """Returns the hash of what a module computes: its graph, variables and assets.
 

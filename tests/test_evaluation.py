@@ -340,6 +340,15 @@ def test_classes_that_will_have_too_few_samples_are_refused_first(scored, fashio
             evaluator(many, ("intra_fid",), split=split)
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "cas"])
+def test_what_is_1_of_any_images_of_one_class_is_refused(fashion, metric):
+    one = copy.copy(fashion)
+    one.spec = dataclasses.replace(fashion.spec, num_classes=1, class_names=("a",))
+    with pytest.raises(BadInput, match=f"^{metric}: leave it out .* has one class"):
+        evaluator(one, ("fid", metric))
+    evaluator(one, ("fid", "prdc"))
+
+
 def test_a_run_says_that_its_scores_are_never_made():
     options = evaluation.EvaluationOptions
     assert options().remark() == options(every_steps=2, num_images=9).remark() == ""

@@ -29,6 +29,7 @@ from biggan_tf import (
     monitor,
     plan,
     plot_spectra,
+    saved_model,
 )
 from biggan_tf.data import DataSpec
 from biggan_tf.errors import BadInput
@@ -270,6 +271,10 @@ def test_a_log_that_ends_before_the_checkpoint_is_said(tmp_path):
     page = Page(path.read_text(encoding="utf-8"))
     assert "scalars.jsonl ends at step 0." in page.text
     assert "Step 0." not in page.text
+    assert "Rewound" not in page.text
+    (tmp_path / "run" / "rewind.json").write_text('{"alarm": "D\'s loss is <7>"}')
+    path = biggan_tf.report(tmp_path / "run", output=tmp_path / "x.html")
+    assert "D's loss is <7>" in Page(path.read_text(encoding="utf-8")).text
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path, monkeypatch):
@@ -296,11 +301,32 @@ def test_a_module_is_its_card_and_its_picture(tmp_path):
     path = biggan_tf.report(module=tmp_path / "assets" / "..")
     assert path == tmp_path.with_name(f"{tmp_path.name}.html")
     page = Page(path.read_text(encoding="utf-8"))
+    assert "# biggan of <letters>" in page.text
+    assert np.all(np.asarray(page.pictures["Samples"]) == 7)
     (tmp_path / "SHA256SUMS").write_text("0a  README.md\n0b  saved_model.pb\n")
     with pytest.raises(BadInput, match="export it again; it lacks saved_model.pb"):
         biggan_tf.report(module=tmp_path)
-    assert "# biggan of <letters>" in page.text
-    assert np.all(np.asarray(page.pictures["Samples"]) == 7)
+
+
+def test_a_page_names_the_changed_files_of_a_module(tmp_path):
+    names = "README.md", "samples.png", "saved_model.pb", "variables/variables.index"
+    (tmp_path / "variables").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    images.write(tmp_path / "samples.png", np.zeros([4, 4, 3], np.uint8))
+    saved_model._write_checksums(tmp_path)
+
+    def lines() -> list[str]:
+        path = biggan_tf.report(module=tmp_path)
+        text = path.read_text(encoding="utf-8")
+        return re.findall("<p>[^<]*: (.*) is not the file that was exported.", text)
+
+    assert lines() == []
+    for name in names:
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[:-1])
+        assert lines() == [name]
+        (tmp_path / name).write_bytes(whole)
 
 
 def test_the_commit_is_that_of_the_program_not_of_a_project_around_it(

@@ -205,6 +205,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     tensors["extra"] = np.zeros([2, 3])
     tensors["output_layer.0.gain"][3] = np.nan
     tensors["output_layer.0.stored_var"][2] = -0.5
+    tensors["linear.bias"] = (100 * tensors["linear.bias"]).astype(np.int8)
     bad = save(tmp_path / "bad.npz", tensors)
     flat = under(golden("biggan32"), "G/")
     flat["linear.weight"] = flat["linear.weight"].reshape(-1)
@@ -247,7 +248,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     )
     complaints = [outcome.complaint for outcome in outcomes]
     listed = complaints[0].split("; ")
-    assert listed[0].startswith("5 tensors do not fit")
+    assert listed[0].startswith("6 tensors do not fit")
     for name, found in {
         "blocks.1.0.conv1.weight is missing": "[16, 16, 3, 3]",
         "blocks.2.0.bn1.gain.weight is [16, 15]": (
@@ -255,6 +256,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         ),
         "extra [2, 3] is left over": "bad.npz",
         "output_layer.0.gain holds NaN": "bad.npz",
+        "linear.bias is of whole numbers (int8)": "bad.npz",
         "output_layer.0.stored_var holds -0.5, a variance below 0": "bad.npz",
     }.items():
         assert any(name in line and found in line for line in listed), name

@@ -91,12 +91,24 @@ class InceptionScore(Metric):
             )
 
 
+def _check_classes(metric: str, request: Request) -> None:
+    if len(request.class_names) < 2:
+        raise BadInput(
+            f"{metric}: leave it out of the metrics, for it would be 1 of any images: "
+            "the data has one class."
+        )
+
+
 class LabelAccuracy(Metric):
     """Fraction of images to which a linear head gives the label they were made for."""
 
     name = "accuracy"
     compares_classes = True
     needs_statistics = False
+
+    @classmethod
+    def check(cls, request: Request) -> None:
+        _check_classes(cls.name, request)
 
     @classmethod
     def needs_head(cls, request: Request) -> bool:
@@ -194,6 +206,7 @@ class Cas(Metric):
 
     @classmethod
     def check(cls, request: Request) -> None:
+        _check_classes(cls.name, request)
         if request.split != "held_out":
             raise BadInput(
                 f"{request.room}split = {request.split}: take held_out, or leave out "
