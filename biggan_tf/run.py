@@ -275,7 +275,8 @@ def check_takes_over(
     """Raises BadInput unless networks fit the checkpoint that --continue_from names.
 
     Also if a class has another number here than there, for embeddings go by number.
-    Prints a line if other classes have taken the places of those there.
+    Prints which options have other values, and if other classes have taken the places
+    of those there.
     """
     folder, path = checkpoints.locate(source)
     there, here = data_json.read(folder).spec.class_names, spec.class_names
@@ -302,7 +303,7 @@ def check_takes_over(
         weights = {name: checkpoints.read_weights(path, name) for name in specs}
     except checkpoints.DAMAGE as error:
         raise BadInput(f"--continue_from={path}: it is damaged.") from error
-    _check_computes_alike(source, folder, updates, g, d, gan)
+    _check_computes_alike(source, folder, updates, g, gan)
     for name, network_spec in specs.items():
         check_fit(path, weights[name], network_spec)
     if there != here:
@@ -318,7 +319,6 @@ def _check_computes_alike(
     folder: Path,
     updates: int,
     g: GeneratorSpec,
-    d: DiscriminatorSpec,
     gan: GanOptions,
 ) -> None:
     """Raises BadInput if weights fit here, but mean something else than there.
@@ -328,7 +328,6 @@ def _check_computes_alike(
     with config.apart():
         config.read_back(folder)
         old_g = GeneratorSpec(g.resolution, g.num_classes)
-        old_d = DiscriminatorSpec(d.resolution, d.num_classes)
         begun = GanOptions().ema_start_step <= updates
     if old_g.condition_order != g.condition_order:
         raise BadInput(
@@ -341,14 +340,9 @@ def _check_computes_alike(
             f"updates of G that --continue_from={source} counts. Its average has "
             "begun, and until then it would be a copy of G."
         )
-    for room, name, before, now in (
-        ("generator", "bn_epsilon", old_g, g),
-        ("generator", "sn_epsilon", old_g, g),
-        ("discriminator", "sn_epsilon", old_d, d),
-    ):
-        old, new = getattr(before, name), getattr(now, name)
-        if old != new:
-            print(f"{room}.{name} = {new}; in {source} it was {old}")
+    for name, (old, new) in config.differences(folder).items():
+        if "absent" not in (old, new):  # of an imported run, or an earlier version
+            print(f"{name} = {new}; in {source} it was {old}")
     if alarms.was_rewound(folder):
         print(
             f"{source} was rewound, and its learning rates were changed then; here "

@@ -177,9 +177,15 @@ def test_what_differs_from_the_source_is_told(trained, tmp_path, capsys):
     options = {"discriminator.sn_epsilon": 1e-3, "generator.bn_epsilon": 1e-4}
     biggan_tf.dry_run((), tmp_path / "new", options, source)
     told = capsys.readouterr().out
+    assert told.count(f"; in {source} it was") == 2
     assert f"discriminator.sn_epsilon = 0.001; in {source} it was 1e-06" in told
     assert f"generator.bn_epsilon = 0.0001; in {source} it was 1e-05" in told
     assert f"{source} was rewound, and its learning rates were changed then" in told
+    # The recipe, given again, brings its own values.
+    biggan_tf.dry_run("test.gin", tmp_path / "new", UNSTABLE, source)
+    told = capsys.readouterr().out
+    rate = "gan.discriminator_learning_rate = 0.1"
+    assert f"{rate}; in {source} it was 0.0001" in told
 
 
 def test_a_run_that_has_begun_does_without_its_source(trained, tmp_path):

@@ -22,7 +22,13 @@ from biggan_tf.config.bindings import (
     taken,
 )
 from biggan_tf.config.door import define_flags, leave_out, run
-from biggan_tf.config.model_directory import check_claim, claim, keep, read_back
+from biggan_tf.config.model_directory import (
+    check_claim,
+    claim,
+    differences,
+    keep,
+    read_back,
+)
 from biggan_tf.config.options import (
     ROOMS,
     apart,

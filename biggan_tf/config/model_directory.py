@@ -53,14 +53,8 @@ def check_claim(model_dir: str | os.PathLike[str]) -> bool:
     Raises BadInput, which lists the options, if some differ that may not change between
     two runs there.
     """
-    path, here = Path(model_dir) / "config.gin", current().taken
-    if path.is_file():
-        there = {name: bound.value for name, bound in _bindings(path).items()}
-        changed = {
-            name: [repr(of[name]) if name in of else "absent" for of in (there, here)]
-            for name in sorted(there.keys() | here.keys())
-            if name not in there or name not in here or there[name] != here[name]
-        }
+    if (Path(model_dir) / "config.gin").is_file():
+        changed = differences(model_dir)
         if not changed:
             return False
         refused = [
@@ -76,6 +70,20 @@ def check_claim(model_dir: str | os.PathLike[str]) -> bool:
                 f"of the same architecture with --continue_from={model_dir}."
             )
     return True
+
+
+def differences(model_dir: str | os.PathLike[str]) -> dict[str, list[str]]:
+    """Returns the options of other values: those in the `config.gin` there, and here.
+
+    Values are as gin writes them, or "absent".
+    """
+    path, here = Path(model_dir) / "config.gin", current().taken
+    there = {name: bound.value for name, bound in _bindings(path).items()}
+    return {
+        name: [repr(of[name]) if name in of else "absent" for of in (there, here)]
+        for name in sorted(there.keys() | here.keys())
+        if name not in there or name not in here or there[name] != here[name]
+    }
 
 
 def read_back(model_dir: str | os.PathLike[str]) -> None:
