@@ -115,8 +115,9 @@ class Checkpoints:
 
         best, found = _best(folder), [*map(step_of, _found(folder))]
         if best and best["step"] not in found:
-            lost, best = f"{folder}/ckpt-{best['step']}", None
+            lost = f"{folder}/ckpt-{best['step']}"
             print(f"{lost} is lost; the best is sought from now on", flush=True)
+            best = None
         if best and not compares(best):
             why = f"its {best['score']} and those from now on do not compare"
             _move_apart(folder, best["step"], why)

@@ -75,8 +75,7 @@ def of_run(folder: Path) -> str:
         f"{spec.image_size} px. Step {step:,}. TensorFlow "
         f"{trained_on.tensorflow}."
     )
-    parts = [f"<p>{html.escape(facts)}</p>"]
-    parts += [f"<p>{html.escape(told)}</p>" for told in lacks]
+    parts = [_line(facts), *map(_line, lacks)]
     for name in ("average", "generator"):
         if sheets := sample_sheets(folder, name):
             told = {"average": "the moving average of G", "generator": "G"}[name]
@@ -223,10 +222,10 @@ def _card(folder: Path) -> list[str]:
 
     Before them stands a line for each of its files that is not as it was exported.
     """
-    lacks = [f"{name} is missing." for name in saved_model.missing_files(folder)]
-    for name in saved_model.changed_files(folder):
-        lacks.append(f"{name} is not the file that was exported.")
-    lines = [f"<p>{html.escape(f'{folder}: {told}')}</p>" for told in lacks]
+    missing, changed = saved_model.missing_files, saved_model.changed_files
+    lacks = [f"{name} is missing." for name in missing(folder)]
+    lacks += [f"{name} is not the file that was exported." for name in changed(folder)]
+    lines = [_line(f"{folder}: {told}") for told in lacks]
     picture = folder / "samples.png"  # earlier modules have none
     shown = [_picture_of(picture, "Samples")] if picture.is_file() else []
     return [*lines, *shown, _text_of(folder / "README.md")]
@@ -243,7 +242,7 @@ def _picture_of(path: Path, caption: str = "") -> str:
             told = image.info.get("Description", path.stem.replace("_", " "))
         return _picture(pixels, caption or told)
     except OSError as error:
-        return f"<p>{html.escape(str(error))}.</p>"
+        return _line(f"{error}.")
 
 
 @contextlib.contextmanager
@@ -280,11 +279,15 @@ def _picture(pixels: np.ndarray, caption: str) -> str:
 def _text_of(path: Path) -> str:
     """Returns a text file as it is; a line if there is none, or nothing in it."""
     if not path.is_file():
-        return f"<p>{html.escape(str(path))} is missing.</p>"
+        return _line(f"{path} is missing.")
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     if not text.strip():
-        return f"<p>{html.escape(str(path))} is empty.</p>"
+        return _line(f"{path} is empty.")
     return f"<pre>{html.escape(text)}</pre>"
+
+
+def _line(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
 
 
 def _page(title: str, parts: Sequence[str]) -> str:

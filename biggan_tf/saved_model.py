@@ -324,7 +324,7 @@ def missing_files(folder: Path) -> list[str]:
 def changed_files(folder: Path) -> list[str]:
     """Returns the files of a module that are there, but not as its checksums tell."""
     written = _written_files(folder)
-    there = sorted(written.keys() - {*missing_files(folder)})
+    there = [name for name in sorted(written) if (folder / name).is_file()]
     return [name for name in there if files.sha256(folder / name) != written[name]]
 
 

@@ -29,7 +29,7 @@ _CONTINUE_FROM = flags.DEFINE_string(
     "Go on from the newest checkpoint of this model directory, or from this checkpoint "
     "(such as runs/demo/checkpoints/ckpt-6500), in a new --model_dir, with its "
     "configuration and what --gin_file and --gin_param change; a recipe that includes "
-    "base.gin gives every option anew.",
+    "base.gin binds every option anew.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print the plan and exit.")
 

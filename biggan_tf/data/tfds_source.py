@@ -275,7 +275,7 @@ def _check_names(
         raise _refusal(name, f"prepare it again; two classes are named {twice!r}")
     listed = file.read_bytes() if file.exists() else b"\n"
     if listed.startswith(codecs.BOM_UTF8) or not listed.endswith(b"\n"):
-        told = "it begins with a name and ends with a line break"
+        told = "a whole one begins with a name and ends with a line break"
         raise _refusal(name, f"{file} is damaged; {told}")
 
 

@@ -94,8 +94,8 @@ class InceptionScore(Metric):
 def _check_classes(metric: str, request: Request) -> None:
     if len(request.class_names) < 2:
         raise BadInput(
-            f"{metric}: leave it out of the metrics, for it would be 1 of any images: "
-            "the data has one class."
+            f"{metric}: leave it out of the metrics, for the data has one class, so it "
+            "is 1 for any images."
         )
 
 

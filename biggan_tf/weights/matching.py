@@ -58,9 +58,8 @@ def match(
         spec: of the network.
         rule: which tensor belongs to which variable.
         problems: gets a sentence for each tensor that is missing, mis-shaped (axes of
-            length 1 aside), of whole numbers, not finite, a variance below 0 or left
-            over. (Rounding may put a variance below 0, but by less than what is added
-            before its root is taken.)
+            length 1 aside), not finite, a variance below 0 or left over. (Rounding may
+            put one below 0, but by less than what is added before its root is taken.)
         trained: whether the tensors are for the trained variables alone.
     """
     values, used, sets = {}, set(), None
@@ -79,8 +78,6 @@ def match(
             problems.append(f"{file}: {name} is missing ({needed})")
         elif [n for n in tensor.shape if n > 1] != [n for n in wanted if n > 1]:
             problems.append(f"{file}: {name} is {list(tensor.shape)} ({needed})")
-        elif tensor.dtype.kind in "iu":
-            problems.append(f"{file}: {name} is of whole numbers ({tensor.dtype})")
         elif not np.all(np.isfinite(tensor)):
             problems.append(f"{file}: {name} holds NaN or infinity")
         elif path.endswith("/moving_variance") and np.min(tensor) <= -spec.bn_epsilon:

@@ -35,9 +35,8 @@ FORMATS = ".pth, .safetensors or .npz"
 
 
 def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
-    """Returns the tensors of one network by name, in the file's order.
+    """Returns the tensors of one network, float32, by name in the file's order.
 
-    They are float32; counts and other whole numbers stay as they are.
     Dicts around the state dict and words before all names are taken off. If there are
     several networks, `network` (a key of `ROLES`) says which. BadInput if the file
     cannot be read without running code, or does not hold just one such network.
@@ -54,12 +53,14 @@ def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
                 f"{file}: give the state dict of one network; {name!r} is no tensor of "
                 f"numbers but a {found}."
             )
+        if value.dtype.kind in "iu" and value.size > 1:  # single ones are counts
+            raise BadInput(
+                f"{file}: give weights that are not quantised; {name!r} is of whole "
+                f"numbers ({value.dtype})."
+            )
     content.pop("n_averaged", None)  # of torch's AveragedModel
     content = _without_prefixes(content, network, file)
-    return {
-        name: value if value.dtype.kind in "iu" else np.asarray(value, np.float32)
-        for name, value in content.items()
-    }
+    return {name: np.asarray(value, np.float32) for name, value in content.items()}
 
 
 def read_optimizer(path: str, flag: str, network: str) -> dict[str, Any]:
