@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -62,9 +62,10 @@ def check_text(name: str, value: object) -> None:
 
 
 def is_several(value: object) -> bool:
-    """Returns whether a value is a list, an array or the like."""
+    """Returns whether a value is a list, an array or the like, all in its order."""
+    others = (str, bytes, Mapping, set, frozenset)
     value = plain(value)
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    return isinstance(value, Iterable) and not isinstance(value, others)
 
 
 def listed(value: object) -> list:

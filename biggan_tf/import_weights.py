@@ -197,7 +197,7 @@ def _report(published: weights.Published, data: DataSpec, model_dir: Path) -> No
     if not published.discriminator:
         stub = "a stub stands in, which is neither exported nor trained"
         told = {"afresh": "it starts afresh", "stub": stub}
-        print(f"There was no D: {told[_its_discriminator(published)]}.")
+        print(f"No D was given: {told[_its_discriminator(published)]}.")
     if data.num_classes != published.num_classes:
         print(
             f"The data has {data.num_classes} classes: class embeddings and Adam start "

@@ -370,6 +370,12 @@ def test_wrong_samples_are_refused(journeys, tmp_path):
         ({"labels": [0, 1], "mix": [1, math.inf]}, "--mix=1,inf: give shares of 0"),
         ({"labels": [0, 1], "mix": [1, math.nan]}, "--mix=1,nan: give shares of 0"),
         ({"labels": [0, 1], "mix": [0, 0]}, "--mix=0,0: give shares of 0"),
+        # What has no order, or values beside what is iterated.
+        ({"labels": [0, 1], "mix": {0: 0.7, 1: 0.3}}, "mix = {0: 0.7, 1: 0.3}: take"),
+        ({"labels": [0, 1], "mix": {0.7, 0.3}}, "mix = {.*}: take a number"),
+        ({"labels": {"Bag": 0.7, "Coat": 0.3}}, "labels={'Bag': 0.7, .*: take"),
+        ({"labels": frozenset([1, 0])}, "labels=frozenset.*: take indices"),
+        ({"truncation": {0.5: "low"}}, "truncation = {0.5: 'low'}: take a number"),
     ):
         with pytest.raises(biggan_tf.BadInput, match=sentence):
             biggan_tf.sample(sampler, **wrong)

@@ -94,12 +94,12 @@ def files(tmp_path_factory) -> dict[str, str]:
 
 
 def tensors_for(network: keras.Model, spec: NetworkSpec) -> dict[str, np.ndarray]:
-    """Zeros in the names and shapes that a state dict of the network has."""
+    """Ones in the names and shapes that a state dict of the network has."""
     tensors, rule = {}, weights.biggan_pytorch.rule(spec)
     for variable in network.variables:
         shape = tuple(variable.shape)
         name, axes = rule(path_of(variable), len(shape))
-        tensors[name] = np.zeros(matching.shape_in_file(shape, axes), np.float32)
+        tensors[name] = np.ones(matching.shape_in_file(shape, axes), np.float32)
     return tensors
 
 
@@ -213,6 +213,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     tensors["extra"] = np.zeros([2, 3])
     tensors["output_layer.0.gain"][3] = np.nan
     tensors["output_layer.0.stored_var"][2] = -0.5
+    for name in ("linear.u0", "blocks.0.0.conv1.weight"):
+        tensors[name] *= 0
     bad = save(tmp_path / "bad.npz", tensors)
     flat = under(golden("biggan32"), "G/")
     flat["linear.weight"] = flat["linear.weight"].reshape(-1)
@@ -255,7 +257,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     )
     complaints = [outcome.complaint for outcome in outcomes]
     listed = complaints[0].split("; ")
-    assert listed[0].startswith("5 tensors do not fit")
+    assert listed[0].startswith("7 tensors do not fit")
     for name, found in {
         "blocks.1.0.conv1.weight is missing": "[16, 16, 3, 3]",
         "blocks.2.0.bn1.gain.weight is [16, 15]": (
@@ -264,6 +266,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
         "extra [2, 3] is left over": "bad.npz",
         "output_layer.0.gain holds NaN": "bad.npz",
         "output_layer.0.stored_var holds -0.5, a variance below 0": "bad.npz",
+        "linear.u0 holds zeros alone, so sigma is 0": "bad.npz",
+        "blocks.0.0.conv1.weight holds zeros alone": "bad.npz",
     }.items():
         assert any(name in line and found in line for line in listed), name
     for complaint, words in zip(
@@ -300,17 +304,16 @@ def test_standing_sums_are_divided_by_their_counter():
     assert weights.biggan_pytorch._canonical(sums) == {"bn.stored_mean": 4}
 
 
-def test_second_moments_below_0_are_refused(monkeypatch):
+def test_second_moments_below_0_are_refused():
     moments = {"step": 1, "exp_avg": np.ones(2), "exp_avg_sq": np.array([1.0, -2.0])}
     state = {"param_groups": [{"params": [0]}], "state": {0: moments}}
-    source = weights.biggan_pytorch
-    monkeypatch.setattr(source, "read_optimizer", lambda *_: state)
+    adam, file = weights.biggan_pytorch._adam, "--optimizers=x"
     with pytest.raises(BadInput, match="--optimizers=x: .* exp_avg_sq of w holds -2"):
-        source._adam("x", "generator", {"w": np.ones(2)})
+        adam(file, state, {"w": np.ones(2)})
     for step in (-5, 1e30, math.inf):
         moments |= {"step": step, "exp_avg_sq": np.ones(2)}
         with pytest.raises(BadInput, match="--optimizers=x: .*(step is|infinity)"):
-            source._adam("x", "generator", {"w": np.ones(2)})
+            adam(file, state, {"w": np.ones(2)})
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +378,7 @@ def test_an_imported_model_is_exported_as_it_was_published(imported):
     named = "classes go on number by number, from 'T-shirt/top' to 'Ankle boot'"
     assert named in printed["averaged"]
     assert "number by number" not in printed["plain"] + printed["other classes"]
-    assert "no D: a stub" in printed["plain"]
+    assert "No D was given: a stub" in printed["plain"]
     module = export(model_dirs["plain"])
     assert module.truncations == (np.inf,)
     found = module.images(arrays["in/z"], arrays["in/y"], np.inf)
@@ -484,7 +487,7 @@ def test_statistics_of_another_import_are_refused(imported, tmp_path):
 
 def test_a_discriminator_that_was_not_published_starts_afresh(imported):
     model_dirs, printed = imported
-    assert "no D: it starts afresh" in printed["no D"]
+    assert "No D was given: it starts afresh" in printed["no D"]
     discriminator = restore_gan(model_dirs["no D"]).discriminator
     assert discriminator.spec.width == 4  # the recipe's
     kernel = discriminator.blocks[1].conv1.matrix().numpy()

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from biggan_tf import weights
 from biggan_tf.errors import BadInput
-from biggan_tf.weights.state_dicts import read_optimizer, read_tensors
+from biggan_tf.weights.state_dicts import StateDicts, read_tensors
 
 DATA = Path(__file__).parent / "data"
 
@@ -137,6 +137,26 @@ def test_of_several_networks_the_one_that_is_asked_for_is_read(made):
         read_tensors(str(made / "without_ema.pth"), "--generator_ema", "generator_ema")
 
 
+def test_what_a_file_holds_beside_what_was_read_is_told(made, tmp_path):
+    def unread(name: str, *networks: str) -> list[str]:
+        held = StateDicts(str(made / f"{name}.pth"), "--generator")
+        for network in networks:
+            held.tensors(f"--{network}", network)
+        return held.unread()
+
+    assert unread("several", "generator") == ["g_ema", "netD", "optimizer_G"]
+    assert unread("several", "generator_ema", "discriminator") == ["G", "optimizer_G"]
+    assert unread("state_dict", "generator") == ["optimizer_G"]
+    assert unread("lightning", "generator") == ["state_dict.discriminator"]
+    assert unread("lightning", "generator", "discriminator") == []
+    assert unread("around", "generator_ema") == ["tensors without a key"]
+    for name in ("module_module", "averaged", "nested", "compiled_inside", "one_role"):
+        assert unread(name, "generator") == []
+    held = StateDicts(str(made / "several.pth"), "--optimizers")
+    held.optimizer("--optimizers", "generator")
+    assert held.unread() == ["G", "g_ema", "netD"]
+
+
 def test_weights_around_others_are_not_passed_over(made):
     assert_holds(made / "around.pth", made / "e.npz", "generator_ema")
     with pytest.raises(BadInput, match="state dict of one network; 'G_ema' is no ten"):
@@ -155,7 +175,8 @@ def test_other_precisions(made, dtype, form):
 
 
 def test_the_state_of_the_optimiser_beside_networks_is_read(made):
-    state = read_optimizer(str(made / "several.pth"), "--optimizers", "generator")
+    held = StateDicts(str(made / "several.pth"), "--optimizers")
+    state = held.optimizer("--optimizers", "generator")
     assert state["param_groups"][0]["params"] == [0, 1, 2, 3]
     assert state["state"][0]["exp_avg"].shape == (2, 3)
 
@@ -199,6 +220,9 @@ def test_one_file_of_both_networks_is_imported(tmp_path):
     assert published.generator_arguments["resolution"] == 32
     stored = tensors["module.D.linear.bias"]
     np.testing.assert_array_equal(published.discriminator["head/linear/bias"], stored)
+    assert not published.note
+    alone = weights.biggan_pytorch.read(generator=path)
+    assert alone.note.startswith(f"{path} also holds module.D: not read, for each net")
 
 
 class Planted:

@@ -50,7 +50,7 @@ def model_dirs(folders) -> dict[int, Path]:
     for resolution, (printed, complaint) in zip(RESOLUTIONS, outcomes):
         assert complaint == ""
         assert f"BigGAN-deep, {resolution} px, width 8, 5 classes: all" in printed
-        assert "no D" in printed
+        assert "No D was given" in printed
     return found
 
 

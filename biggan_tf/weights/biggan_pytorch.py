@@ -8,7 +8,7 @@ classes), `sv0` the last sigma.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from biggan_tf.errors import BadInput
 from biggan_tf.weights import matching
 from biggan_tf.weights.matching import PYTORCH_AXES, Rule, Tensors, Values, indices
 from biggan_tf.weights.published import Published, describe
-from biggan_tf.weights.state_dicts import read_optimizer, read_tensors
+from biggan_tf.weights.state_dicts import StateDicts
 
 # What a state dict holds beside parameters.
 BUFFER = re.compile(r"\.(u0|sv0|stored_mean|stored_var)$")
@@ -63,10 +63,14 @@ def read(
     for name, path in states.items():
         if name not in files:
             raise BadInput(f"--optimizers={path}: give its network too, by --{name}.")
+    held: dict[str, StateDicts] = {}
+    flags = [(f"--{name}", path) for name, path in files.items()]
+    for flag, path in [*flags, *(("--optimizers", path) for path in optimizers)]:
+        held[path] = held.get(path) or StateDicts(path, flag)
     arguments, weights, adam, problems = {}, {}, {}, []
     for name, path in files.items():
         file, of_generator = f"--{name}={path}", name != "discriminator"
-        tensors = _canonical(read_tensors(path, f"--{name}", name))
+        tensors = _canonical(held[path].tensors(f"--{name}", name))
         what = f"a {'G' if of_generator else 'D'} of BigGAN-PyTorch"
         with matching.recognising(file, what, tensors):
             here = _arguments(tensors, of_generator)
@@ -83,7 +87,8 @@ def read(
         weights[name] = translate(file, tensors, spec, problems)
         if name in states:
             file = f"--optimizers={states[name]}"
-            updates, *moments = _adam(states[name], name, tensors)
+            state = held[states[name]].optimizer("--optimizers", name)
+            updates, *moments = _adam(file, state, tensors)
             moments = [translate(file, m, spec, problems, True) for m in moments]
             adam[name] = (updates, *moments)
     matching.refuse(problems)
@@ -94,6 +99,17 @@ def read(
         arguments.get("discriminator", {}),
         weights.get("discriminator", {}),
         adam,
+        note=_unread(held),
+    )
+
+
+def _unread(held: Mapping[str, StateDicts]) -> str:
+    """Says what files hold beside what was read of them; "" if nothing."""
+    each = "each network, and each optimiser, needs its flag"
+    return "\n".join(
+        f"{path} also holds {', '.join(names)}: not read, for {each}."
+        for path, opened in held.items()
+        if (names := opened.unread())
     )
 
 
@@ -199,12 +215,12 @@ def _canonical(tensors: Tensors) -> dict[str, np.ndarray]:
     return result
 
 
-def _adam(path: str, network: str, tensors: Tensors) -> tuple[int, Tensors, Tensors]:
+def _adam(
+    file: str, content: dict[str, Any], tensors: Tensors
+) -> tuple[int, Tensors, Tensors]:
     """Returns the number of updates, and first and second moments, of torch's Adam."""
-    file = f"--optimizers={path}"
     # It numbers parameters in the order of the network's state dict.
     names = [name for name in tensors if not BUFFER.search(name)]
-    content = read_optimizer(path, "--optimizers", network)
     with matching.recognising(file, "the state of torch's Adam", content):
         order = content["param_groups"][0]["params"]
         states = dict(zip(names, (content["state"][index] for index in order)))

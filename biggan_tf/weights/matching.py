@@ -58,12 +58,15 @@ def match(
         spec: of the network.
         rule: which tensor belongs to which variable.
         problems: gets a sentence for each tensor that is missing, mis-shaped (axes of
-            length 1 aside), not finite, a variance below 0 or left over. (Rounding may
-            put one below 0, but by less than what is added before its root is taken.)
+            length 1 aside), not finite, a variance below 0, zeros where the kernel is
+            divided by its sigma, or left over. (Rounding may put a variance below 0,
+            but by less than what is added before its root is taken.)
         trained: whether the tensors are for the trained variables alone.
     """
     values, used, sets = {}, set(), None
-    for path, (shape, is_trained) in networks.variables(spec).items():
+    variables = networks.variables(spec)
+    divided = set() if trained else _divided_by_sigma(variables)
+    for path, (shape, is_trained) in variables.items():
         name, axes = rule(path, len(shape))
         if not name or (trained and not is_trained):
             continue
@@ -80,6 +83,8 @@ def match(
             problems.append(f"{file}: {name} is {list(tensor.shape)} ({needed})")
         elif not np.all(np.isfinite(tensor)):
             problems.append(f"{file}: {name} holds NaN or infinity")
+        elif path in divided and not np.any(tensor):
+            problems.append(f"{file}: {name} holds zeros alone, so sigma is 0")
         elif path.endswith("/moving_variance") and np.min(tensor) <= -spec.bn_epsilon:
             least = f"{np.min(tensor):.3g}, a variance below 0"
             problems.append(f"{file}: {name} holds {least}")
@@ -90,6 +95,12 @@ def match(
         if name not in used:
             problems.append(f"{file}: {name} {list(tensor.shape)} is left over")
     return values
+
+
+def _divided_by_sigma(variables: Iterable[str]) -> set[str]:
+    """Returns the paths of the kernels, and of their u, that have spectral norm."""
+    layers = {path.removesuffix("/u") for path in variables if path.endswith("/u")}
+    return {f"{layer}/{leaf}" for layer in layers for leaf in ("kernel", "u")}
 
 
 def sizes(tensors: Tensors, name: str, axes: int) -> Shape:

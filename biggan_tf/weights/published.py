@@ -32,7 +32,7 @@ class Published:
     adam: Mapping[str, tuple] = dataclasses.field(default_factory=dict)
     convention: str = "resample"  # of truncation, see `latents.TRUNCATIONS`
     sigmas_are_final: bool = False  # or a power iteration from u finds them
-    note: str = ""  # a sentence for the user
+    note: str = ""  # sentences for the user
 
     @property
     def num_classes(self) -> int:

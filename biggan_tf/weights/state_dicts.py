@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +16,6 @@ from biggan_tf import files
 from biggan_tf.errors import BadInput
 from biggan_tf.features import torch_file
 from biggan_tf.weights import safetensors
-
-T = TypeVar("T")
 
 # Parts of a key, or of a name before its first full stop, that say nothing of which
 # network it is: "state_dict", "module", "netG", "_orig_mod", "optimizer_D", ...
@@ -34,16 +32,64 @@ ROLES = {
 FORMATS = ".pth, .safetensors or .npz"
 
 
-def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
-    """Returns the tensors of one network, float32, by name in the file's order.
+class StateDicts:
+    """The networks and optimisers in a file, and which of them were read.
 
-    Dicts around the state dict and words before all names are taken off. If there are
-    several networks, `network` (a key of `ROLES`) says which. BadInput if the file
-    cannot be read without running code, or does not hold just one such network.
+    BadInput, which names the flag of the file, if it cannot be read without running
+    code.
     """
-    file, content = f"{flag}={path}", _read_dict(path, flag)
-    state_dicts = dict(_inner(content, _has_tensors))
-    content = _choose(state_dicts, network, file) if state_dicts else content
+
+    def __init__(self, path: str, flag: str):
+        self._path, self._content = path, _read_dict(path, flag)
+        self._networks = dict(_inner(self._content, _has_tensors))
+        self._optimizers = dict(_inner(self._content, lambda d: "param_groups" in d))
+        self._held = {*self._networks, *self._optimizers}  # by key
+        self._read: set[str] = set()
+
+    def tensors(self, flag: str, network: str) -> dict[str, np.ndarray]:
+        """Returns the tensors of one network, float32, by name in the file's order.
+
+        Dicts around the state dict and words before all names are taken off. If there
+        are several networks, `network` (a key of `ROLES`) says which. BadInput if there
+        is not just one such network.
+        """
+        file, key = f"{flag}={self._path}", ""
+        content = self._content
+        if self._networks:
+            key = _choose(self._networks, network, file)
+            content = dict(self._networks[key])
+        _check_tensors(content, file)
+        content.pop("n_averaged", None)  # of torch's AveragedModel
+        self._read.add(key)
+        # Take off words such as "module." while all names begin with such.
+        while groups := _by_first_word(content):
+            word = _choose(groups, network, file)
+            self._held |= {f"{key}.{each}" for each in groups}
+            self._read |= {f"{key}.{word}"}
+            key, content = f"{key}.{word}", groups[word]
+        return {name: np.asarray(value, np.float32) for name, value in content.items()}
+
+    def optimizer(self, flag: str, network: str) -> dict[str, Any]:
+        """Returns the state of the optimiser of a network; see `tensors`."""
+        if not self._optimizers:
+            return self._content
+        key = _choose(self._optimizers, network, f"{flag}={self._path}")
+        self._read.add(key)
+        return self._optimizers[key]
+
+    def unread(self) -> list[str]:
+        """Returns the keys of the networks and optimisers that nothing has read."""
+        left = sorted(self._held - self._read)
+        return [key.strip(".") or "tensors without a key" for key in left]
+
+
+def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
+    """Returns the tensors of one network in a file; see `StateDicts.tensors`."""
+    return StateDicts(path, flag).tensors(flag, network)
+
+
+def _check_tensors(content: Mapping, file: str) -> None:
+    """Raises BadInput unless it is a state dict of weights."""
     for name, value in content.items():
         if not isinstance(name, str):
             raise BadInput(f"{file}: give tensors by names; {name!r} is none.")
@@ -58,16 +104,6 @@ def read_tensors(path: str, flag: str, network: str) -> dict[str, np.ndarray]:
                 f"{file}: give weights that are not quantised; {name!r} is of whole "
                 f"numbers ({value.dtype})."
             )
-    content.pop("n_averaged", None)  # of torch's AveragedModel
-    content = _without_prefixes(content, network, file)
-    return {name: np.asarray(value, np.float32) for name, value in content.items()}
-
-
-def read_optimizer(path: str, flag: str, network: str) -> dict[str, Any]:
-    """Returns the state of the optimiser of a network; see `read_tensors`."""
-    content = _read_dict(path, flag)
-    states = dict(_inner(content, lambda inner: "param_groups" in inner))
-    return _choose(states, network, f"{flag}={path}") if states else content
 
 
 def _read_dict(path: str, flag: str) -> dict[Any, Any]:
@@ -149,31 +185,31 @@ def _role(key: str) -> str | None:
     return next((role for role, p in ROLES.items() if re.fullmatch(p, rest)), None)
 
 
-def _choose(found: Mapping[str, T], network: str, file: str) -> T:
-    """Returns what belongs to a network, of all that was found by key."""
+def _choose(found: Collection[str], network: str, file: str) -> str:
+    """Returns the key of what belongs to a network, of all that were found."""
     for role in (network, ""):
         fitting = [key for key in found if _role(key) == role]
         if len(fitting) == 1:
-            return found[fitting[0]]
+            return fitting[0]
     if len(found) == 1:
-        return next(iter(found.values()))
+        return next(iter(found))
     raise BadInput(
         f"{file}: give the state dict of the {network} alone; which of "
         f"{', '.join(found)} it is cannot be told."
     )
 
 
-def _without_prefixes(
-    tensors: dict[str, np.ndarray], network: str, file: str
-) -> dict[str, np.ndarray]:
-    """Takes off words such as "module." while all names begin with such."""
-    while True:
-        groups: dict[str, dict[str, np.ndarray]] = {}
-        for name, tensor in tensors.items():
-            word, stop, rest = name.partition(".")
-            if not stop or _role(word) is None:
-                return tensors
-            groups.setdefault(word, {})[rest] = tensor
-        if not groups:
-            return tensors
-        tensors = _choose(groups, network, file)
+def _by_first_word(
+    tensors: Mapping[str, np.ndarray],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Returns tensors by the first word of their names and then by the rest.
+
+    Nothing if any word is none that a network may be called by.
+    """
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        word, stop, rest = name.partition(".")
+        if not stop or _role(word) is None:
+            return {}
+        groups.setdefault(word, {})[rest] = tensor
+    return groups
