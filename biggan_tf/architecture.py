@@ -82,6 +82,16 @@ class NetworkSpec:
                     f"px take some of {', '.join(map(str, self.attention_sides))}."
                 )
 
+    def remarks(self) -> list[str]:
+        """Returns lines that say which options decide nothing."""
+        if self.spectral_norm or self.sn_epsilon == type(self).sn_epsilon:
+            return []
+        room = self.room
+        return [
+            f"{room}.sn_epsilon = {self.sn_epsilon} decides nothing here, where "
+            f"{room}.spectral_norm = False"
+        ]
+
     @property
     def channels(self) -> Channels:
         return CHANNELS[self.resolution]
@@ -160,17 +170,17 @@ class GeneratorSpec(NetworkSpec):
                 f"= True makes of z at {self.resolution} px."
             )
 
-    def remark(self) -> str:
-        """Says that the size of a chunk decides nothing, if so; "" otherwise."""
+    def remarks(self) -> list[str]:
+        remarks = super().remarks()
         chosen, chunks = self.chunk_size, len(self.channels.generator)
         cuts = self.family == "biggan" and self.skip_z
         follows = cuts and self.latent_size == chosen * chunks
-        if follows or chosen == type(self).chunk_size:
-            return ""
-        return (
-            f"generator.chunk_size = {chosen} decides nothing here, where "
-            f"generator.latent_size = {self.latent_size}"
-        )
+        if not follows and chosen != type(self).chunk_size:
+            remarks.append(
+                f"generator.chunk_size = {chosen} decides nothing here, where "
+                f"generator.latent_size = {self.latent_size}"
+            )
+        return remarks
 
     @property
     def usual_attention(self) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ class GanOptions:
     beta1: float = option(0.0, "of Adam, for G and D", high=0.999999)
     beta2: float = option(0.999, "of Adam, for G and D", high=0.999999)
     adam_epsilon: float = option(1e-6, "of Adam, for G and D", low=1e-12, high=1)
-    ema_decay: float = option(0.9999, "of G's moving average, each step", high=1)
+    ema_decay: float = option(0.9999, "of G's moving average", high=0.999999)
     ema_start_step: int = option(20_000, "updates of G until its average begins")
     discriminator_dropout: float = option(0.0, "rate on D's last features", high=0.99)
     augment: tuple[str, ...] = option(

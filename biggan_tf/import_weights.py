@@ -42,6 +42,7 @@ from biggan_tf.api.arguments import as_folder
 from biggan_tf.architecture import DiscriminatorSpec, GeneratorSpec
 from biggan_tf.checkpoints import Checkpoints, read_average
 from biggan_tf.data import DataSpec
+from biggan_tf.data.pipeline import DataOptions
 from biggan_tf.errors import BadInput
 from biggan_tf.gan import Gan
 from biggan_tf.latents import LatentOptions
@@ -133,13 +134,12 @@ def _configure(published: weights.Published) -> DataSpec:
         names = tuple(map(str, range(classes)))
         about = "", "imported weights", resolution, classes, names
         return DataSpec(*about, 0, 0, "", "", rounded=True)
-    data = make_plan().data.spec
-    if data.image_size != resolution:
+    if (size := DataOptions().image_size) != resolution:
         raise BadInput(
-            f"data.image_size = {data.image_size}: take {resolution}, for the weights "
-            f"are of networks for {resolution} px."
+            f"data.image_size = {size}: take {resolution}, for the weights are of "
+            f"networks for {resolution} px."
         )
-    return data
+    return make_plan().data.spec
 
 
 def _build(published: weights.Published, data: DataSpec) -> Gan:

@@ -88,7 +88,8 @@ class Plan:
     def remarks(self) -> list[str]:
         """Returns lines that say what follows from the options."""
         remarks = self.latents.remark(), self.evaluation.remark()
-        remarks += self.generator.remark(), self._copied(), self._near()
+        remarks += *self.generator.remarks(), *self.discriminator.remarks()
+        remarks += self._copied(), self._near()
         if not losses.ADVERSARIAL[self.gan.loss].fixes_threshold:
             remarks += (
                 f"gan.loss = {self.gan.loss!r}: D's accuracies mean nothing, for no "

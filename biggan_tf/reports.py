@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import collections
 import contextlib
 import html
 import io
@@ -132,14 +133,16 @@ class TrainingFilm(NamedTuple):
 def training_film(folder: Path) -> TrainingFilm:
     """Raises BadInput if a run has no two sheets, or some of another size."""
     paths = [path for _, path in sorted(sample_sheets(folder, "average").items())]
-    sizes = set()
+    sizes: collections.Counter[tuple[int, int]] = collections.Counter()
     for path in paths:
         with _naming(path), _opened(path) as image:
-            sizes.add(image.size)
+            sizes[image.size] += 1
     if len(sizes) != 1 or len(paths) < 2:
+        there = (f"{n} of {w} x {h} px" for (w, h), n in sizes.items())
         raise BadInput(
             f"--model_dir={folder}: a film needs two sheets or more of one size in its "
-            f"samples/, which monitor.samples_every_steps writes; it has {len(paths)}."
+            "samples/, which monitor.samples_every_steps writes; it has "
+            f"{' and '.join(there) or 'none'}."
         )
     [(width, height)] = sizes
     return TrainingFilm(paths, height, width)

@@ -292,11 +292,13 @@ def test_a_score_that_is_no_number_is_none(tmp_path):
     path, protocol = tmp_path / "metrics.jsonl", {"seed": 0}
     for damaged in ("x", None, 10**400):
         evaluation.write_record(path, {"fid": damaged, "is": 2.0, "protocol": protocol})
-        assert evaluation.known_scores(path, protocol, ["fid", "is"]) is None
+        records = evaluation.read_records(path)
+        assert evaluation.known_scores(records, protocol, ["fid", "is"]) is None
     with path.open("a") as file:
         file.write(f'{{"fid": {"9" * 5000}, "protocol": {{"seed": 0}}}}\n')
     evaluation.write_record(path, {"fid": 1.0, "protocol": protocol})
-    found = evaluation.known_scores(path, protocol, ["fid", "is"])
+    records = evaluation.read_records(path)
+    found = evaluation.known_scores(records, protocol, ["fid", "is"])
     assert found == {"fid": 1.0, "is": 2.0}
 
 
@@ -869,9 +871,12 @@ def check_the_door(model_dir):
     curve.wait()
     first = jsonl.read_text()
     assert first.count("\n") == 1
+    jsonl.write_text("{}\n" + first)
     curve = Door("evaluate", *sweep, folder=model_dir)
     assert curve.wait() == 0, curve.output()
-    assert jsonl.read_text().startswith(first)
+    assert jsonl.read_text().startswith("{}\n" + first)
+    assert curve.output().count("metrics.jsonl: 1 of 2 lines cannot be read") == 1
+    jsonl.write_text(jsonl.read_text().removeprefix("{}\n"))
     assert curve.output().count(": known") == 1
     rows = (output / "truncation_curve.csv").read_text().splitlines()
     records = [json.loads(line) for line in jsonl.read_text().splitlines()]

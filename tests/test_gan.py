@@ -549,6 +549,7 @@ def test_finite_steps_name_none(gan):
         ({"discriminator_learning_rate": "1e-4"}, "gan.discriminator_learning_rate"),
         ({"beta2": 1.5}, "gan.beta2 = 1.5.*from 0 to 0.999999"),
         ({"ema_decay": 99}, "gan.ema_decay = 99"),
+        ({"ema_decay": 1.0}, "gan.ema_decay = 1.0: .*from 0 to 0.999999"),
         ({"ema_start_step": 1e3}, "gan.ema_start_step = 1000.0.*whole"),
         ({"discriminator_dropout": 1.0}, "gan.discriminator_dropout = 1.0"),
         ({"augment": ("colour",)}, "'color', 'translation', 'cutout'"),

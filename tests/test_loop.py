@@ -99,9 +99,11 @@ def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, compla
 
 def test_options_that_decide_nothing_are_told():
     chunks = "generator.chunk_size = 5", "generator.latent_size = 16"
-    config.parse(["test.gin"], [*chunks, "gan.ema_start_step = 99"])
+    bound = "discriminator.sn_epsilon = 0.1", "discriminator.spectral_norm = False"
+    config.parse(["test.gin"], [*chunks, *bound, "gan.ema_start_step = 99"])
     told = " ".join(plan.make_plan().remarks())
     assert "generator.chunk_size = 5 decides nothing here" in told
+    assert "discriminator.sn_epsilon = 0.1 decides nothing here" in told
     assert "gan.ema_start_step = 99: up to train.total_steps" in told
     config.clear()
     config.parse(["test.gin"], ["gan.ema_start_step = 7"])

@@ -172,7 +172,8 @@ def test_what_cannot_be_shown_is_one_sentence(run_folder, tmp_path):
     [outcome] = called("biggan_tf.report", arguments)
     assert "--output=report.html: leave out --rate; it is of" in outcome.complaint
     images.write(run_folder / "samples/0000009_average.png", np.zeros([8, 8, 3], "B"))
-    with pytest.raises(BadInput, match="two sheets or more of one size"):
+    there = r"two sheets or more of one size .* \d of \d+ x \d+ px and 1 of 8 x 8 px"
+    with pytest.raises(BadInput, match=there):
         biggan_tf.report(run_folder, output=tmp_path / "x.gif")
     assert not list(tmp_path.glob("x.*"))
     assert not (tmp_path / "typo").exists()

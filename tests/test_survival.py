@@ -218,10 +218,15 @@ def test_damaged_lines_of_logs_are_passed_over(tmp_path):
     assert log.rewind(4) == [whole]
     assert path.read_text() == f"{good}\n"
 
-    path.write_text("\n".join([*lines, '{"protocol": 1, "fid": 2}']))
-    assert evaluation.known_scores(path, 1, ["fid"]) == {"fid": 2}
-    evaluation.write_record(path, {"protocol": 1, "is": 3})
-    assert evaluation.known_scores(path, 1, ["fid", "is"]) == {"fid": 2, "is": 3}
+    protocol = {"seed": 1}
+    path.write_text("\n".join([*lines, '{"protocol": {"seed": 1}, "fid": 2}']))
+
+    def known(*names: str) -> dict[str, float] | None:
+        return evaluation.known_scores(evaluation.read_records(path), protocol, names)
+
+    assert known("fid") == {"fid": 2}
+    evaluation.write_record(path, {"protocol": protocol, "is": 3})
+    assert known("fid", "is") == {"fid": 2, "is": 3}
 
 
 def test_all_damaged_is_one_sentence(folder):

@@ -248,7 +248,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             *common,
             f"--generator={files['G']}",
             "--gin_file=test.gin",
-            "--gin_param=data.image_size = 64",
+            "--gin_param=data.image_size = 128",
         ],
         ["--source=tfhub", f"--model_dir={model_dir}", f"--generator={files['G']}"],
         ["--source=tfhub", f"--model_dir={model_dir}", f"--path={tmp_path}"],
@@ -283,7 +283,7 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             ["none.npz: cannot be read"],
             ["--path"],
             *[["--gin_param: generator.skip_z: leave it for the weights"]] * 2,
-            ["data.image_size = 64", "32 px"],
+            ["data.image_size = 128: take 32", "32 px"],
             ["--source=tfhub", "--generator"],
             ["saved_model.pb"],
             ["--path"],
@@ -483,6 +483,12 @@ def test_statistics_of_another_import_are_refused(imported, tmp_path):
             with pytest.raises(BadInput, match="statistics.npz is of other weights"):
                 run.restore(tmp_path / "plain")
         config.clear()
+
+
+def test_weights_without_a_recipe_are_scored_against_data_that_somebody_names(imported):
+    model_dirs, _ = imported
+    with pytest.raises(BadInput, match="--data is missing: weights without a recipe"):
+        biggan_tf.evaluate(model_dir=model_dirs["plain"], network="lite0_32")
 
 
 def test_a_discriminator_that_was_not_published_starts_afresh(imported):

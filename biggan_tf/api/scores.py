@@ -129,7 +129,7 @@ def evaluate(
         bind(gin_files, bindings, ROOMS)
         strategy = distribution.of_one_process()
         with strategy.scope():
-            model = _run(model_dir, checkpoint) if model_dir else _module(module)
+            model = _run(model_dir, checkpoint, data) if model_dir else _module(module)
         _check_truncations(model, truncations, curve, bool(module))
         folder = _folder(output_dir, model.folder, curve, neighbours, file)
         real = images_for(model.trained_on, data, split, curve and not file)
@@ -150,7 +150,8 @@ def evaluate(
             evaluator.real_for_inception_score()  # BadInput if it is too few
         with strategy.scope():
             sampler = model.sampler(truncations)
-        rows = [_score(evaluator, sampler, value, folder) for value in truncations]
+        records = evaluation.read_records(folder / "metrics.jsonl")
+        rows = [_score(evaluator, sampler, t, folder, records) for t in truncations]
         if curve:
             _show_curve(evaluator, sampler, truncations, rows, folder)
         if neighbours:
@@ -177,12 +178,16 @@ def _check(
             f"--checkpoint={checkpoint}: leave it out; it is of --model_dir."
         )
     if module and not data:
-        raise BadInput("--data is missing: take embedded, tfds:NAME or folder:PATH.")
+        raise _no_data("")
     if names and not {"fid", "is"} <= set(names):
         raise BadInput(
             f"--metrics={','.join(names)} with --sweep: take fid and is, which the "
             "curve shows."
         )
+
+
+def _no_data(why: str) -> BadInput:
+    return BadInput(f"--data is missing:{why} take embedded, tfds:NAME or folder:PATH.")
 
 
 def _reference(
@@ -199,9 +204,11 @@ def _reference(
     return file
 
 
-def _run(model_dir: PathLike, checkpoint: str) -> _Model:
+def _run(model_dir: PathLike, checkpoint: str, data: PathLike | None) -> _Model:
     export = ExportOptions()
     trained = run.restore(as_path(model_dir, "--model_dir"), checkpoint == "best")
+    if not (data or trained.data.source or config.place_of("data.source")):
+        raise _no_data(" weights without a recipe have none of their own, so")
     convention = trained.latents.convention(export.truncation_convention)
     frequencies = trained.latents.frequencies(trained.data.num_classes)
 
@@ -285,15 +292,19 @@ def _check_outside(folder: Path, spec: datasets.DataSpec) -> None:
 
 
 def _score(
-    evaluator: evaluation.Evaluator, sampler: Sampler, truncation: float, folder: Path
+    evaluator: evaluation.Evaluator,
+    sampler: Sampler,
+    truncation: float,
+    folder: Path,
+    records: Sequence[dict],
 ) -> Scores:
     """Returns the scores at one truncation; prints them, and keeps their record.
 
-    They are not made again if metrics.jsonl has them.
+    They are not made again if `records`, those of the folder, have them.
     """
     path, names = folder / "metrics.jsonl", evaluator.score_names
     protocol = evaluator.record(sampler, truncation, {})["protocol"]
-    known = evaluation.known_scores(path, protocol, names)
+    known = evaluation.known_scores(records, protocol, names)
     scores = known if sampler.weights_sha256 else None
     print(f"step {sampler.step}, truncation {truncation:g}:", "known" * bool(scores))
     scores = scores or evaluator.score(sampler, truncation)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,15 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 
 
 def known_scores(
-    path: str | os.PathLike[str], protocol: dict[str, Any], names: Sequence[str]
+    records: Iterable[dict[str, Any]], protocol: dict[str, Any], names: Sequence[str]
 ) -> dict[str, float] | None:
-    """Returns scores of exactly this protocol; None unless all are in the file.
+    """Returns scores of exactly this protocol; None unless records have all of them.
 
     A score that is no number counts as missing.
     """
     protocol = json.loads(json.dumps(protocol))
-    for _, record in files.json_lines(path):
-        if record.get("protocol") == protocol:
+    for record in records:
+        if record["protocol"] == protocol:
             with contextlib.suppress(KeyError, TypeError, ValueError, OverflowError):
                 return {name: float(record[name]) for name in names}
     return None
