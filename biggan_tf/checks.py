@@ -62,7 +62,10 @@ def check_text(name: str, value: object) -> None:
 
 
 def is_several(value: object) -> bool:
-    """Returns whether a value is a list, an array or the like, all in its order."""
+    """Returns whether a value is a list, an array or the like.
+
+    A set is not, for it has no order; nor is a dict, which holds more than its keys.
+    """
     others = (str, bytes, Mapping, set, frozenset)
     value = plain(value)
     return isinstance(value, Iterable) and not isinstance(value, others)

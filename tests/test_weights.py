@@ -225,6 +225,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
     (tmp_path / "torn.npz").write_bytes(Path(files["G"]).read_bytes()[:5000])
     of_samples = tmp_path / "samples.npz"
     np.savez(of_samples, images=np.zeros([2, 4, 4, 3], np.float32), z=np.zeros([2, 8]))
+    # Its z cannot be cut into as many chunks as there are at 64 px.
+    of_128_px = save(tmp_path / "G128.npz", under(golden("biggan128"), "G/"))
     common = ["--source=biggan_pytorch", f"--model_dir={model_dir}"]
     outcomes = called(
         "biggan_tf.import_weights",
@@ -248,7 +250,13 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             *common,
             f"--generator={files['G']}",
             "--gin_file=test.gin",
-            "--gin_param=data.image_size = 128",
+            "--gin_param=data.image_size = 64",
+        ],
+        [
+            *common,
+            f"--generator={of_128_px}",
+            "--gin_file=test.gin",
+            "--gin_param=data.image_size = 64",
         ],
         ["--source=tfhub", f"--model_dir={model_dir}", f"--generator={files['G']}"],
         ["--source=tfhub", f"--model_dir={model_dir}", f"--path={tmp_path}"],
@@ -283,7 +291,8 @@ def test_all_that_does_not_fit_is_listed_and_nothing_written(files, tmp_path):
             ["none.npz: cannot be read"],
             ["--path"],
             *[["--gin_param: generator.skip_z: leave it for the weights"]] * 2,
-            ["data.image_size = 128: take 32", "32 px"],
+            ["data.image_size = 64", "32 px"],
+            ["data.image_size = 64: take 128", "128 px"],
             ["--source=tfhub", "--generator"],
             ["saved_model.pb"],
             ["--path"],
@@ -485,7 +494,7 @@ def test_statistics_of_another_import_are_refused(imported, tmp_path):
         config.clear()
 
 
-def test_weights_without_a_recipe_are_scored_against_data_that_somebody_names(imported):
+def test_weights_without_a_recipe_need_data_to_be_scored(imported):
     model_dirs, _ = imported
     with pytest.raises(BadInput, match="--data is missing: weights without a recipe"):
         biggan_tf.evaluate(model_dir=model_dirs["plain"], network="lite0_32")

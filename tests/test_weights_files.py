@@ -137,7 +137,7 @@ def test_of_several_networks_the_one_that_is_asked_for_is_read(made):
         read_tensors(str(made / "without_ema.pth"), "--generator_ema", "generator_ema")
 
 
-def test_what_a_file_holds_beside_what_was_read_is_told(made, tmp_path):
+def test_what_a_file_holds_beside_what_was_read_is_told(made):
     def unread(name: str, *networks: str) -> list[str]:
         held = StateDicts(str(made / f"{name}.pth"), "--generator")
         for network in networks:

@@ -59,6 +59,7 @@ OF_TRAINING = tuple(
 ROOMS = ("data", ExportOptions.room, *OF_TRAINING)  # that scoring may bind
 _CURVE = ("truncation_curve.csv", "truncation_curve.png")
 _NEIGHBOURS = {n: f"neighbours_{n}.png" for n in ("features", "pixels")}
+_TAKE = "take embedded, tfds:NAME or folder:PATH."
 _SMALLER = "take a smaller --num_images or export.batch_size"
 Scores = dict[str, float]
 
@@ -178,16 +179,12 @@ def _check(
             f"--checkpoint={checkpoint}: leave it out; it is of --model_dir."
         )
     if module and not data:
-        raise _no_data("")
+        raise BadInput(f"--data is missing: {_TAKE}")
     if names and not {"fid", "is"} <= set(names):
         raise BadInput(
             f"--metrics={','.join(names)} with --sweep: take fid and is, which the "
             "curve shows."
         )
-
-
-def _no_data(why: str) -> BadInput:
-    return BadInput(f"--data is missing:{why} take embedded, tfds:NAME or folder:PATH.")
 
 
 def _reference(
@@ -208,7 +205,8 @@ def _run(model_dir: PathLike, checkpoint: str, data: PathLike | None) -> _Model:
     export = ExportOptions()
     trained = run.restore(as_path(model_dir, "--model_dir"), checkpoint == "best")
     if not (data or trained.data.source or config.place_of("data.source")):
-        raise _no_data(" weights without a recipe have none of their own, so")
+        told = "weights without a recipe have none of their own"
+        raise BadInput(f"--data is missing: {told}, so {_TAKE}")
     convention = trained.latents.convention(export.truncation_convention)
     frequencies = trained.latents.frequencies(trained.data.num_classes)
 

@@ -41,7 +41,7 @@ def write_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
 def known_scores(
     records: Iterable[dict[str, Any]], protocol: dict[str, Any], names: Sequence[str]
 ) -> dict[str, float] | None:
-    """Returns scores of exactly this protocol; None unless records have all of them.
+    """Returns scores of exactly this protocol; None unless a record has all of them.
 
     A score that is no number counts as missing.
     """

@@ -105,9 +105,9 @@ def read(
 
 def _unread(held: Mapping[str, StateDicts]) -> str:
     """Says what files hold beside what was read of them; "" if nothing."""
-    each = "each network, and each optimiser, needs its flag"
     return "\n".join(
-        f"{path} also holds {', '.join(names)}: not read, for {each}."
+        f"{path} also holds {', '.join(names)}: not read, for each network, and each "
+        "optimiser, needs its flag."
         for path, opened in held.items()
         if (names := opened.unread())
     )
