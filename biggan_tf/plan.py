@@ -136,10 +136,15 @@ class Plan:
                 f"batch: {train.batch_size} = {self.strategy.num_replicas_in_sync} "
                 f"replicas x {train.micro_batches} micro-batches x "
                 f"{self.per_replica_batch} images",
-                f"steps: {train.total_steps:,}, each "
-                f"{self.gan.discriminator_steps} of D and 1 of G",
+                f"steps: {train.total_steps:,}, each {self._updates()}",
             ]
         )
+
+    def _updates(self) -> str:
+        """Returns how often a step updates D and G, but for one that is frozen."""
+        counts = {"discriminator": self.gan.discriminator_steps, "generator": 1}
+        counts.pop(self.gan.frozen, None)
+        return " and ".join(f"{n} of {name[0].upper()}" for name, n in counts.items())
 
 
 def make_plan(

@@ -77,7 +77,7 @@ _MODULE = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "A .png, .jpg or .npz file, .mp4 or .webp film; or FOLDER/.",
+    "A .png, .jpg or .npz file, .mp4, .webp or .gif film; or FOLDER/.",
     required=True,
 )
 _LABELS = flags.DEFINE_string(

@@ -332,6 +332,16 @@ def test_a_dry_run_refuses_what_training_would(tmp_path):
     assert not new.exists()
 
 
+def test_a_dry_run_says_what_a_step_updates(capsys):
+    for bindings, updates in (
+        ("gan.discriminator_steps = 3", "3 of D and 1 of G"),
+        ("gan.freeze_discriminator = True", "1 of G"),
+        ("gan.freeze_generator = True", "2 of D"),
+    ):
+        biggan_tf.dry_run("test.gin", bindings=bindings)
+        assert f", each {updates}\n" in capsys.readouterr().out
+
+
 def test_a_run_is_exported_and_scored_as_it_was_trained(tmp_path):
     with config.apart():
         config.parse(["test.gin"], [])
