@@ -86,11 +86,14 @@ class NetworkSpec:
         """Returns lines that say which options decide nothing."""
         if self.spectral_norm or self.sn_epsilon == type(self).sn_epsilon:
             return []
-        room = self.room
-        return [
-            f"{room}.sn_epsilon = {self.sn_epsilon} decides nothing here, where "
-            f"{room}.spectral_norm = False"
-        ]
+        return [self._decides_nothing("sn_epsilon", "spectral_norm")]
+
+    def _decides_nothing(self, option: str, by: str) -> str:
+        """Says that `option` decides nothing, for the value of the option `by`."""
+        first, then = (
+            f"{self.room}.{name} = {getattr(self, name)!r}" for name in (option, by)
+        )
+        return f"{first} decides nothing here, where {then}"
 
     @property
     def channels(self) -> Channels:
@@ -176,10 +179,10 @@ class GeneratorSpec(NetworkSpec):
         cuts = self.family == "biggan" and self.skip_z
         follows = cuts and self.latent_size == chosen * chunks
         if not follows and chosen != type(self).chunk_size:
-            remarks.append(
-                f"generator.chunk_size = {chosen} decides nothing here, where "
-                f"generator.latent_size = {self.latent_size}"
-            )
+            remarks.append(self._decides_nothing("chunk_size", "latent_size"))
+        ordered = self.family == "biggan_deep" or self.skip_z
+        if not ordered and self.condition_order != type(self).condition_order:
+            remarks.append(self._decides_nothing("condition_order", "skip_z"))
         return remarks
 
     @property

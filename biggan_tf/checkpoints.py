@@ -234,6 +234,13 @@ def read_weights(path: Path, network: str) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(key) for name, key in keys.items()}
 
 
+def check_whole(path: Path) -> None:
+    """Reads all of a checkpoint; raises one of `DAMAGE` if that cannot be done."""
+    reader = _open(path)
+    for name in reader.get_variable_to_shape_map():
+        reader.get_tensor(name)
+
+
 def read_updates(path: Path) -> int:
     """Returns how many updates of G its optimiser counts in a checkpoint."""
     reader = _open(path)
@@ -293,7 +300,7 @@ def locate(source: str | os.PathLike[str]) -> tuple[Path, Path]:
     The flag names a checkpoint, or a model directory and so its newest checkpoint.
     """
     source = Path(source)
-    if Path(f"{source}.index").is_file():
+    if re.fullmatch(_NAME, source.name) and Path(f"{source}.index").is_file():
         folders = [f for f in source.parents if (f / "config.gin").is_file()]
         if folders:
             return folders[0], source

@@ -201,6 +201,7 @@ def make_plan(
         run.check_takes_over(
             continue_from, source.spec, plan.generator, plan.discriminator, gan
         )
+        _check_goes_further(continue_from, train.total_steps)
     if model_dir:
         data_json.check_goes_on(Path(model_dir), source.spec)
         config.check_claim(model_dir)
@@ -244,6 +245,18 @@ def _check_held_out(
             f"--{there}: the run trains on all images, so it cannot hold some out; "
             "leave monitor.held_out_every_steps = 0 and evaluation.split = 'train', or "
             "begin another run."
+        )
+
+
+def _check_goes_further(
+    continue_from: str | os.PathLike[str], total_steps: int
+) -> None:
+    """Raises BadInput if there is nothing to train from the step of a checkpoint on."""
+    step = checkpoints.step_of(checkpoints.locate(continue_from)[1])
+    if total_steps <= step:
+        raise BadInput(
+            f"train.total_steps = {total_steps}: take more than {step}, the step of "
+            f"--continue_from={continue_from}, from which the steps count on."
         )
 
 

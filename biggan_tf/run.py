@@ -299,6 +299,7 @@ def check_takes_over(
         )
     specs = {"generator": g, "discriminator": d}
     try:
+        checkpoints.check_whole(path)
         updates = checkpoints.read_updates(path)
         weights = {name: checkpoints.read_weights(path, name) for name in specs}
     except checkpoints.DAMAGE as error:

@@ -91,6 +91,18 @@ def test_a_macro_whose_only_value_is_replaced_is_no_mistake(write):
         config.parse([inner], {"paint.coats": 4, "many": 9})
 
 
+def test_an_include_replaces_nothing_of_its_own_file(write):
+    write("base.gin", "paint.coats = 2\nmany = 0.3\npaint.rate = %many\n")
+    for line in ("paint.coats = 3", "many = 0.9"):
+        own = write("own.gin", f"{line}\ninclude 'base.gin'\n")
+        told = "own.gin:2: include 'base.gin': put it above .*own.gin:1, for it binds "
+        with pytest.raises(BadInput, match=told + line.split()[0]):
+            config.parse([own], [])
+    own = write("own.gin", "paint.surface = 'oak'\ninclude 'base.gin'\n")
+    config.parse([own, write("later.gin", "include 'base.gin'\n")], [])
+    assert paint()[1:3] == (2, "oak")
+
+
 def test_include_is_found_beside_its_file_from_any_folder(write, tmp_path, monkeypatch):
     write("inner/base.gin", "paint.surface = %where\nwhere = 'wall'\n")
     variant = write("inner/variant.gin", "include 'base.gin'\nwhere = 'door'\n")

@@ -375,6 +375,27 @@ def test_too_many_files_that_break_off_stop(tmp_path):
         list(source.batches("train", 10))
 
 
+def test_a_class_of_which_nothing_can_be_read_stops(tmp_path):
+    make_folder(tmp_path, 40)
+    for number in range(3):
+        write(tmp_path / "c" / f"{number}.png", two_halves())
+    paths = sorted(tmp_path.glob("c/*"))
+    told = "no image of class c that is there to train on .*/c/.*png"
+    for path in paths:  # found only when they are decoded
+        path.write_bytes(path.read_bytes()[:60])
+    source = load(tmp_path, held_out_for="")
+    source.check_ready()
+    with pytest.raises(BadInput, match=told), data.sentences():
+        list(source.batches("train", 10))
+    for path in paths:  # found by their headers
+        path.write_bytes(b"<html>404</html>")
+    for held_out_for in ("", "evaluation"):  # which takes one of the three
+        with pytest.raises(BadInput, match=told):
+            load(tmp_path, held_out_for=held_out_for).check_ready()
+    write(paths[0], two_halves())
+    load(tmp_path, held_out_for="").check_ready()
+
+
 def test_resuming_reads_nothing_of_what_it_skips(tmp_path, caplog):
     source = load(make_folder(tmp_path, 200))
     whole = list(source.train_batches(5, seed=9).take(9).as_numpy_iterator())

@@ -105,6 +105,13 @@ def test_options_that_decide_nothing_are_told():
     assert "generator.chunk_size = 5 decides nothing here" in told
     assert "discriminator.sn_epsilon = 0.1 decides nothing here" in told
     assert "gan.ema_start_step = 99: up to train.total_steps" in told
+    for family, decides in (("biggan", False), ("biggan_deep", True)):
+        config.clear()
+        bound = "generator.skip_z = False", "generator.condition_order = 'zy'"
+        families = [f"{g}.family = '{family}'" for g in ("generator", "discriminator")]
+        config.parse(["test.gin"], [*bound, *families])
+        told = " ".join(plan.make_plan().remarks())
+        assert ("condition_order = 'zy' decides nothing here" in told) != decides
     config.clear()
     config.parse(["test.gin"], ["gan.ema_start_step = 7"])
     assert len(plan.make_plan().remarks()) == 1  # of the labels

@@ -175,9 +175,10 @@ def test_what_differs_from_the_source_is_told(trained, tmp_path, capsys):
     source = shutil.copytree(trained, tmp_path / "source")
     (source / "rewind.json").write_text("{}")
     options = {"discriminator.sn_epsilon": 1e-3, "generator.bn_epsilon": 1e-4}
+    options["train.total_steps"] = 3
     biggan_tf.dry_run((), tmp_path / "new", options, source)
     told = capsys.readouterr().out
-    assert told.count(f"; in {source} it was") == 2
+    assert told.count(f"; in {source} it was") == len(options)
     assert f"discriminator.sn_epsilon = 0.001; in {source} it was 1e-06" in told
     assert f"generator.bn_epsilon = 0.0001; in {source} it was 1e-05" in told
     assert f"{source} was rewound, and its learning rates were changed then" in told
@@ -214,6 +215,7 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
         (["generator.width = 8"], "take the configuration it was made with"),
         (["generator.condition_order = 'zy'"], "condition_order = 'yz', as there"),
         (["gan.ema_start_step = 9"], "take 2 or less, the updates .* has begun"),
+        (["train.total_steps = 2"], "total_steps = 2: take more than 2, the step of"),
         (["generator.attention = (16,)"], "does not fit the networks .*attention16"),
         (
             ["train.keep_moments = False", "gan.ema_start_step = 9"],
@@ -224,6 +226,18 @@ VALUE = ".ATTRIBUTES/VARIABLE_VALUE"
 def test_what_cannot_go_on_is_refused(trained, tmp_path, params, complaint):
     with pytest.raises(BadInput, match=complaint):
         start(tmp_path, *params, source=trained)
+
+
+@pytest.mark.parametrize("at", range(5, 100, 10))
+def test_a_damaged_source_is_refused_before_anything_is_written(trained, tmp_path, at):
+    source = shutil.copytree(trained, tmp_path / "source")
+    [file] = (source / "checkpoints").glob("ckpt-2.data-*")
+    content = bytearray(file.read_bytes())
+    content[len(content) * at // 100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(BadInput, match="checkpoints/ckpt-2: it is damaged"):
+        start(tmp_path / "run", "train.total_steps = 4", source=source)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

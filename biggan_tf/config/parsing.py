@@ -37,8 +37,9 @@ def parse(
     of its file and then in GIN_FOLDER.
 
     Raises:
-      BadInput: a file that is missing, unreadable or includes itself; a syntax error or
-        an `import`; what `bindings.bind` refuses.
+      BadInput: a file that is missing, unreadable or includes itself; an `include` that
+        would replace what stands above it; a syntax error or an `import`; what
+        `bindings.bind` refuses.
     """
     found: dict[str, Bound] = {}
     delegate = _Delegate()
@@ -105,7 +106,7 @@ def _of_text(
     def place(line: int) -> str:
         return source if source.startswith("--") else f"{source}:{line}"
 
-    parser, found = None, {}
+    parser, found, own = None, {}, {}  # own: where the text itself binds a name
     try:
         parser = config_parser.ConfigParser(text, delegate)
         statements = list(parser)
@@ -120,10 +121,17 @@ def _of_text(
             told = "a gin file here binds values and runs no code; remove the line"
             raise BadInput(f"{where}: {statement.format()}: {told}.")
         if isinstance(statement, config_parser.IncludeStatement):
-            found |= _of_file(statement.filename, folder, where, delegate, including)
+            included = _of_file(statement.filename, folder, where, delegate, including)
+            if lost := [name for name in included if name in own]:
+                raise BadInput(
+                    f"{where}: include {statement.filename!r}: put it above "
+                    f"{own[lost[0]]}, for it binds {lost[0]} too, and would win."
+                )
+            found |= included
         elif isinstance(statement, config_parser.BindingStatement):
             scope, selector, option, value, _ = statement
-            found[f"{scope}/{selector}.{option}".strip("/.")] = Bound(value, where)
+            name = f"{scope}/{selector}.{option}".strip("/.")
+            found[name], own[name] = Bound(value, where), where
     return found
 
 

@@ -26,7 +26,7 @@ class Folder(pipeline.Data):
     A folder without sub-folders of images is one class, and a file of labels makes any
     classes. A file that cannot be read is logged, once, and the next file of its split
     stands in for it: the stream depends on the names alone, so it resumes even if a
-    file could not be read once.
+    file could not be read once. A class of which none can be read is refused.
     """
 
     NEEDS = ("path",)
@@ -67,6 +67,7 @@ class Folder(pipeline.Data):
             class_counts=self._counts("train", len(classes)),
             listing=listing.rules,
         )
+        self._readable = [*self.spec.class_counts]  # of each class, to train on
 
     def class_counts(self, split: str) -> tuple[int, ...]:
         return self._counts(split, self.spec.num_classes)
@@ -96,14 +97,15 @@ class Folder(pipeline.Data):
         """Opens the header of every file; BadInput if too many are no images."""
         if self._sides:
             return
-        paths = [path for files in self._splits.values() for path, _ in files]
-        with multiprocessing.pool.ThreadPool(16) as threads:
-            headers = threads.imap(_header, paths, chunksize=64)
-            for path, (side, problem) in zip(paths, headers):
-                if problem:
-                    self._report_unreadable(path, problem)
-                else:
-                    self._sides.append(side)
+        for split, files in self._splits.items():
+            paths = [path for path, _ in files]
+            with multiprocessing.pool.ThreadPool(16) as threads:
+                headers = threads.imap(_header, paths, chunksize=64)
+                for file, (side, problem) in zip(files, headers):
+                    if problem:
+                        self._report_unreadable(split, *file, problem)
+                    else:
+                        self._sides.append(side)
 
     def _files(self, split: str) -> list[tuple[str, str]]:
         root = self.spec.name
@@ -114,24 +116,25 @@ class Folder(pipeline.Data):
 
     def _read(self, split: str, index: tf.Tensor) -> pipeline.Example:
         # Marked stateless, or op determinism would decode one image at a time.
-        decoded = functools.partial(self._decoded, self._splits[split])
+        decoded = functools.partial(self._decoded, split)
         types = [tf.uint8, tf.int32]
         image, label = tf.numpy_function(decoded, [index], types, stateful=False)
         return tf.ensure_shape(image, [None, None, 3]), tf.ensure_shape(label, [])
 
-    def _decoded(
-        self, files: list[tuple[str, int]], index: int
-    ) -> tuple[np.ndarray, np.int32]:
+    def _decoded(self, split: str, index: int) -> tuple[np.ndarray, np.int32]:
+        files = self._splits[split]
         with GATE:
             for at in range(index, index + len(files)):
                 path, label = files[at % len(files)]
                 try:
                     return decode(path, self.spec.image_size), np.int32(label)
                 except Exception as error:  # whatever a decoder does to a broken file
-                    self._report_unreadable(path, _problem(error))
+                    self._report_unreadable(split, path, label, _problem(error))
         raise BadInput(f"data.path: none of {len(files)} images can be decoded.")
 
-    def _report_unreadable(self, path: str, problem: str) -> None:
+    def _report_unreadable(
+        self, split: str, path: str, label: int, problem: str
+    ) -> None:
         if path in self._unreadable:
             return
         self._unreadable[path] = problem
@@ -147,6 +150,14 @@ class Folder(pipeline.Data):
             raise BadInput(
                 f"data.path: {count} of {total} images cannot be read, more than "
                 f"{TOO_MANY_UNREADABLE:.0%}; remove or repair them (first {first})."
+            )
+        self._readable[label] -= split == "train"
+        if not self._readable[label]:
+            name = shown([self.spec.class_names[label]])
+            raise BadInput(
+                f"data.path: no image of class {name} that is there to train on can be "
+                f"read; repair them, or remove the class (last {shown([path])}: "
+                f"{problem})."
             )
 
 
