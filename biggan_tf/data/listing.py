@@ -87,12 +87,8 @@ def look(
     if labels is not None:
         classes = _by_labels(path, images, labels, names)
         order = _order(classes, before)
-        return Listing(
-            True,
-            order,
-            _counted(names),
-            labels=os.path.basename(os.path.normpath(labels)),
-        )
+        name = os.path.basename(os.path.normpath(labels))
+        return Listing(True, order, _counted(names), labels=name)
     beside = [image for image in images if os.sep not in image]
     classes = collections.defaultdict(list)
     for image in images:
