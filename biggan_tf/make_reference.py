@@ -8,7 +8,8 @@ r"""Writes reference statistics of real images, to score generators against.
 The file holds count, mean and covariance of the features and, for kid, prd and prdc,
 the features of `--features` images chosen at random; and a record of how it was
 made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
-data.* bindings come by --gin_param.
+data.* bindings come by --gin_param or by a recipe, of which all else but distribution.*
+is not read.
 """
 
 from pathlib import Path
@@ -59,6 +60,8 @@ def main() -> None:
     )
     # Recipes say more than is read here.
     config.refuse_dead_bindings(config.ROOMS, "--gin_param")
+    if overruled := config.dead_bindings(["data"]):
+        print(f"flags decide instead of {', '.join(overruled)}")
     print(*real.found(), sep="\n", flush=True)
     print(f"{_OUTPUT.value}: {evaluator.make_reference(_FEATURES.value):,} images")
 

@@ -79,9 +79,7 @@ class Sampler:
         `seed` 0 to 2^63 - 1.
         """
         shape = [as_whole("count", count, 1, 10**9), self.latent_size]
-        truncation = as_number("truncation", truncation)
-        latents.check_truncation(self.convention, truncation, "truncation")
-        seed = as_whole("seed", seed, 0, LARGEST_SEED)
+        truncation, seed = self._checked(truncation, seed)
         draw = latents.TRUNCATIONS[self.convention]
         return draw(shape, latents.root_seed(seed), truncation).numpy()
 
@@ -91,13 +89,22 @@ class Sampler:
         """Returns z and labels of the index-th batch of an endless stream.
 
         Scores and folders of samples are of its first images: float32 [128,
-        latent_size] and int32 [128].
+        latent_size] and int32 [128]. BadInput as of `latents`, and unless `index` is 0
+        or more.
         """
+        if not tf.is_tensor(index):
+            index = as_whole("index", index, 0, LARGEST_SEED // STREAM_BATCH)
+        truncation, seed = self._checked(truncation, seed)
         root, draw = latents.root_seed(seed), latents.TRUNCATIONS[self.convention]
         shape = [STREAM_BATCH, self.latent_size]
         key = latents.fold(root, tf.cast(index, tf.int64), 0)
         labels = stream_labels(index, self.class_frequencies, seed)
         return draw(shape, key, truncation), labels
+
+    def _checked(self, truncation: float, seed: int) -> tuple[float, int]:
+        truncation = as_number("truncation", truncation)
+        latents.check_truncation(self.convention, truncation, "truncation")
+        return truncation, as_whole("seed", seed, 0, LARGEST_SEED)
 
     @property
     def drawn_by(self) -> str:

@@ -733,12 +733,17 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
     arguments.append(f"--output={tmp_path / 'x.npz'}")
     flip = [*arguments, "--gin_param=data.flip = True"]
     # A recipe may say more than is read, but what is typed beside it may not.
-    refused = called("biggan_tf.make_reference", flip, [*flip, "--gin_file=demo.gin"])
+    recipe = tmp_path / "own.gin"
+    recipe.write_text("data.image_size = 64\n")
+    overruled = [*arguments, f"--gin_file={recipe}", "--split=held_out"]
+    lines = flip, [*flip, "--gin_file=demo.gin"], overruled
+    *refused, made = called("biggan_tf.make_reference", *lines)
     for each in refused:
         assert "nothing in this run uses it; remove it" in each.complaint
         assert each.complaint.startswith("data.flip ")
         assert "gan.loss" not in each.complaint
-    assert not list(tmp_path.iterdir())
+    assert f"flags decide instead of data.image_size ({recipe}:1)\n" in made.printed
+    assert "x.npz: 2,000 images" in made.printed
 
 
 def test_a_reference_of_few_features_is_told_and_recorded(fashion, tmp_path, capsys):

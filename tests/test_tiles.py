@@ -98,6 +98,17 @@ def test_a_sampler_draws_only_what_can_be_meant():
     for wrong, sentence in (
         ((0, 0.5, 0), "count = 0: take a whole number"),
         ((1.5, 0.5, 0), "count = 1.5"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            SAMPLER.latents(*wrong)
+    for wrong, sentence in (
+        ((-1, 0.5, 0), "index = -1: take a whole number"),
+        ((1.5, 0.5, 0), "index = 1.5"),
+        ((2**60, 0.5, 0), "index = 1152921504606846976: take"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            SAMPLER.batch(*wrong)
+    for wrong, sentence in (
         ((1, -0.5, 0), "truncation=-0.5: take"),
         ((1, np.nan, 0), "truncation=nan: take"),
         ((1, 1e-300, 0), "truncation=1e-300: take"),  # 0 in float32
@@ -105,8 +116,9 @@ def test_a_sampler_draws_only_what_can_be_meant():
         ((1, 0.5, 2**63), "seed = 9223372036854775808: take"),
         ((1, 0.5, 0.5), "seed = 0.5"),
     ):
-        with pytest.raises(BadInput, match=sentence):
-            SAMPLER.latents(*wrong)
+        for method in (SAMPLER.latents, SAMPLER.batch):
+            with pytest.raises(BadInput, match=sentence):
+                method(*wrong)
     with pytest.raises(BadInput, match=r"labels = \[\]: take whole numbers"):
         SAMPLER.generate([], 0.5, 0)
 

@@ -15,6 +15,7 @@ except ImportError:
 
 from biggan_tf.config.bindings import (
     clear,
+    dead_bindings,
     forget,
     operative,
     place_of,

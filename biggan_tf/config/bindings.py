@@ -95,7 +95,13 @@ def place_of(name: str) -> str:
 
 
 def refuse_dead_bindings(rooms: Iterable[str], place: str = "") -> None:
-    """Raises BadInput, which lists the bindings of `rooms` that nothing has used.
+    """Raises BadInput, which lists `dead_bindings`, if there are any."""
+    if dead := dead_bindings(rooms, place):
+        raise BadInput(f"{', '.join(dead)}: nothing in this run uses it; remove it.")
+
+
+def dead_bindings(rooms: Iterable[str], place: str = "") -> list[str]:
+    """Returns the bindings of `rooms` that nothing has used, and where they are.
 
     Only those that were bound in a `place` that begins so: "--gin_param", or a file.
     """
@@ -103,9 +109,7 @@ def refuse_dead_bindings(rooms: Iterable[str], place: str = "") -> None:
     here = current()
     dead = sorted(options & here.bound.keys() - here.taken.keys())
     dead = [name for name in dead if here.places[name].startswith(place)]
-    if dead:
-        listed = [f"{name} ({here.places[name]})" for name in dead]
-        raise BadInput(f"{', '.join(listed)}: nothing in this run uses it; remove it.")
+    return [f"{name} ({here.places[name]})" for name in dead]
 
 
 def taken() -> dict[str, Any]:
