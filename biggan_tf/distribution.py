@@ -66,9 +66,10 @@ def multi_worker(_: DistributionOptions) -> tf.distribute.Strategy:
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}.'
         )
-    cluster = json.loads(text)["cluster"]
-    count = sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
-    print(f"waiting until all {count} workers of TF_CONFIG have started", flush=True)
+    print(
+        f"waiting until all {_workers_in(text)} workers of TF_CONFIG have started",
+        flush=True,
+    )
     with _refusing(f"TF_CONFIG={text}: this worker cannot start its server"):
         return tf.distribute.MultiWorkerMirroredStrategy()
 
@@ -138,6 +139,18 @@ def make_strategy(**options: Any) -> tf.distribute.Strategy:
     """
     made = DistributionOptions(**options)
     return KINDS[made.kind](made)
+
+
+def remark() -> str:
+    """Says that the workers of TF_CONFIG train apart, if they do; "" otherwise."""
+    kind, text = DistributionOptions().kind, os.environ.get("TF_CONFIG", "")
+    together = kind in ("multi_worker", "tpu")
+    if together or not _is_cluster(text) or _workers_in(text) < 2:
+        return ""
+    return (
+        f"TF_CONFIG names {_workers_in(text)} workers; with distribution.kind = "
+        f"{kind!r} each of them trains a run of its own"
+    )
 
 
 def of_one_process() -> tf.distribute.Strategy:
@@ -248,6 +261,12 @@ def _is_cluster(text: str) -> bool:
         )
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return False
+
+
+def _workers_in(text: str) -> int:
+    """Returns how many workers train, of a TF_CONFIG that `_is_cluster` takes."""
+    cluster = json.loads(text)["cluster"]
+    return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
 
 
 def _reachable(address: str | None, named: str) -> str:

@@ -88,6 +88,7 @@ class Plan:
     def remarks(self) -> list[str]:
         """Returns lines that say what follows from the options."""
         remarks = self.latents.remark(), self.evaluation.remark()
+        remarks += (distribution.remark(),)
         remarks += *self.generator.remarks(), *self.discriminator.remarks()
         remarks += self._copied(), self._near()
         if not losses.ADVERSARIAL[self.gan.loss].fixes_threshold:

@@ -66,6 +66,23 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
     for word in ("1", "9", "3,1", "0-1", "all"):
         with pytest.raises(BadInput, match="one class or another; write name:"):
             labels.parse(word, names, "--labels")
+    for word in ("1-3", "2 - 9", "0,1-2"):
+        with pytest.raises(BadInput, match=r"write index:\d.* or name:\d,.*name:\d\."):
+            labels.parse(word, names, "--labels")
+    with pytest.raises(BadInput, match="index:1-9 or name:1,name:2,...,name:9."):
+        labels.parse("1-9", names, "--labels")
+    ten = names[:10]  # 10 is no index of theirs
+    assert labels.parse("index:1-3,8-10", ten, "--labels") == [1, 2, 3, 7, 8, 9]
+    assert labels.parse("0-2", names, "--labels") == [0, 1, 2]  # none is called 0
+    padded = [f"{number:02}" for number in range(1, 13)]
+    with pytest.raises(BadInput, match="index:01-03 or name:01,name:02,name:03"):
+        labels.parse("01-03", padded, "--labels")
+    assert labels.parse("1-3", padded, "--labels") == [1, 2, 3]
+    assert labels.parse("09-12", padded, "--labels") == [8, 9, 10, 11]
+    as_text = sorted(map(str, range(11)))  # 0, 1, 10, 2, ...
+    assert labels.parse("0-1", as_text, "--labels") == [0, 1]
+    with pytest.raises(BadInput, match="index:1-2 or name:1,name:2"):
+        labels.parse("1-2", as_text, "--labels")
     assert labels.parse("name:1,index:1,0", names, "--labels") == [0, 1, 0]
     assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
     assert labels.parse("10", names[:10], "--labels") == [9]

@@ -97,6 +97,17 @@ def test_bad_value_is_named_before_anything_is_written(tmp_path, binding, compla
     assert not (tmp_path / "run").exists()
 
 
+def test_workers_that_would_train_apart_are_told(monkeypatch):
+    config.parse(["test.gin"], [])
+    made = plan.make_plan()
+    for workers in (["a:1"], ["a:1", "b:2"], ["a:1", "b:2", "c:3"]):
+        task = {"type": "worker", "index": 0}
+        cluster = {"cluster": {"worker": workers}, "task": task}
+        monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+        told = f"TF_CONFIG names {len(workers)} workers; with distribution.kind = 'one"
+        assert (told in " ".join(made.remarks())) == (len(workers) > 1)
+
+
 def test_options_that_decide_nothing_are_told():
     chunks = "generator.chunk_size = 5", "generator.latent_size = 16"
     bound = "discriminator.sn_epsilon = 0.1", "discriminator.spectral_norm = False"
