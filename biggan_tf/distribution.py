@@ -60,16 +60,14 @@ def mirrored(_: DistributionOptions) -> tf.distribute.Strategy:
 def multi_worker(_: DistributionOptions) -> tf.distribute.Strategy:
     """Every machine that the environment variable TF_CONFIG lists."""
     text = os.environ.get("TF_CONFIG", "")
-    if not _is_cluster(text):
+    count = _workers_in(text)
+    if not count:
         raise BadInput(
             f"TF_CONFIG={text}: distribution.kind = 'multi_worker' takes a text like "
             '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
             '"task": {"type": "worker", "index": 0}}.'
         )
-    print(
-        f"waiting until all {_workers_in(text)} workers of TF_CONFIG have started",
-        flush=True,
-    )
+    print(f"waiting until all {count} workers of TF_CONFIG have started", flush=True)
     with _refusing(f"TF_CONFIG={text}: this worker cannot start its server"):
         return tf.distribute.MultiWorkerMirroredStrategy()
 
@@ -144,12 +142,12 @@ def make_strategy(**options: Any) -> tf.distribute.Strategy:
 def remark() -> str:
     """Says that the workers of TF_CONFIG train apart, if they do; "" otherwise."""
     kind, text = DistributionOptions().kind, os.environ.get("TF_CONFIG", "")
-    together = kind in ("multi_worker", "tpu")
-    if together or not _is_cluster(text) or _workers_in(text) < 2:
+    count = _workers_in(text)
+    if kind in ("multi_worker", "tpu") or count < 2:
         return ""
     return (
-        f"TF_CONFIG names {_workers_in(text)} workers; with distribution.kind = "
-        f"{kind!r} each of them trains a run of its own"
+        f"TF_CONFIG names {count} workers; with distribution.kind = {kind!r} each of "
+        "them trains a run of its own"
     )
 
 
@@ -244,29 +242,28 @@ class Workers:
             self.largest(0)
 
 
-def _is_cluster(text: str) -> bool:
-    """Returns whether a TF_CONFIG has this worker and an address for each."""
+def _workers_in(text: str) -> int:
+    """Returns how many workers train together by a TF_CONFIG.
+
+    0 unless it has this worker and an address for each.
+    """
     try:
         config = json.loads(text)
         task = config["task"]
         jobs = config["cluster"].values()
         listed = [job.values() if isinstance(job, dict) else job for job in jobs]
         addresses = [address for job in listed for address in job]
-        return (
+        is_cluster = (
             task["type"] in ("chief", "worker")
             and type(task["index"]) is int
             and 0 <= task["index"] < len(config["cluster"][task["type"]])
             and all(address.rpartition(":")[2].isdigit() for address in addresses)
             and not any(isinstance(job, str) for job in jobs)
         )
+        trained_by = [config["cluster"].get(job, ()) for job in ("chief", "worker")]
+        return sum(map(len, trained_by)) if is_cluster else 0
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return False
-
-
-def _workers_in(text: str) -> int:
-    """Returns how many workers train, of a TF_CONFIG that `_is_cluster` takes."""
-    cluster = json.loads(text)["cluster"]
-    return sum(len(cluster.get(job, ())) for job in ("chief", "worker"))
+        return 0
 
 
 def _reachable(address: str | None, named: str) -> str:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from biggan_tf.checks import is_whole
 from biggan_tf.errors import BadInput
 
-_NUMBERS = re.compile(r"(\d{1,9})(?: *- *(\d{1,9}))?", re.ASCII)
-
 
 def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
     """Returns the indices of the classes that a text names, in its order.
@@ -20,8 +18,8 @@ def parse(text: str, class_names: Sequence[str], flag: str) -> list[int]:
     An index counts the classes from 0, in the order of `class_names`. The text is
     "all", or words with commas between: names, indices, and ranges such as "0-4", of
     indices or of names that are numbers. A name that holds a comma stands in double
-    quotes. "name:" before exactly the name of a class means that class, and "index:2"
-    or "index:0-4" the class or classes of that index, whatever other classes are
+    quotes. "name:" before exactly the name of a class means that class; "index:2" means
+    the class of that index, and "index:0-4" those of all five, whatever classes are
     called, unless one is called just so, "index:2".
 
     Letters with accents may be written in either of Unicode's two ways.
@@ -120,18 +118,23 @@ def _span(text: str, num_classes: int) -> list[int]:
     """Returns the indices in "2", "0-4" or "all"; [] if it is none of them."""
     if text == "all":
         return list(range(num_classes))
-    match = _NUMBERS.fullmatch(text)
-    first, end = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-    return list(range(first, end + 1)) if end < num_classes else []
+    numbers = _numbers(text)
+    return list(numbers) if numbers.stop <= num_classes else []
 
 
 def _called(text: str, class_names: Sequence[str]) -> list[int]:
-    """Returns the classes whose names are all the numbers of "1-3" or of "01-03"."""
-    match = _NUMBERS.fullmatch(text)
-    if not match or not match[2]:
-        return []
-    numbers = range(int(match[1]), int(match[2]) + 1)
-    digits = len(match[1]) if match[1].startswith("0") else 1
+    """Returns the classes called 1, 2 and 3 if the text is "1-3"; 01 to 03 of "01-03".
+
+    [] if there is no class of one of these names.
+    """
+    digits = len(text.partition("-")[0].strip()) if text.startswith("0") else 1
     labels = {name: label for label, name in enumerate(class_names)}
-    found = [labels.get(f"{n:0{digits}}") for n in numbers[: len(class_names) + 1]]
+    numbers = _numbers(text)[: len(labels) + 1]
+    found = [labels.get(f"{number:0{digits}}") for number in numbers]
     return [] if None in found else found
+
+
+def _numbers(text: str) -> range:
+    """Returns the numbers in "2" or "0-4"; none if it is neither."""
+    match = re.fullmatch(r"(\d{1,9})(?: *- *(\d{1,9}))?", text, re.ASCII)
+    return range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)

@@ -8,8 +8,8 @@ r"""Writes reference statistics of real images, to score generators against.
 The file holds count, mean and covariance of the features and, for kid, prd and prdc,
 the features of `--features` images chosen at random; and a record of how it was
 made, which `biggan_tf.evaluate --reference` compares with what it evaluates. Other
-data.* bindings come by --gin_param or by a recipe, of which all else but distribution.*
-is not read.
+data.* bindings come by --gin_param or by a recipe. Of a recipe only data.* and
+distribution.* are read.
 """
 
 from pathlib import Path

@@ -87,8 +87,7 @@ class Plan:
 
     def remarks(self) -> list[str]:
         """Returns lines that say what follows from the options."""
-        remarks = self.latents.remark(), self.evaluation.remark()
-        remarks += (distribution.remark(),)
+        remarks = distribution.remark(), self.latents.remark(), self.evaluation.remark()
         remarks += *self.generator.remarks(), *self.discriminator.remarks()
         remarks += self._copied(), self._near()
         if not losses.ADVERSARIAL[self.gan.loss].fixes_threshold:
@@ -252,12 +251,12 @@ def _check_held_out(
 def _check_goes_further(
     continue_from: str | os.PathLike[str], total_steps: int
 ) -> None:
-    """Raises BadInput if there is nothing to train from the step of a checkpoint on."""
+    """Raises BadInput if a checkpoint already has all the steps to train."""
     step = checkpoints.step_of(checkpoints.locate(continue_from)[1])
     if total_steps <= step:
         raise BadInput(
             f"train.total_steps = {total_steps}: take more than {step}, the step of "
-            f"--continue_from={continue_from}, from which the steps count on."
+            f"--continue_from={continue_from}, for the new run counts on from there."
         )
 
 

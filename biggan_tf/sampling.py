@@ -102,6 +102,7 @@ class Sampler:
         return draw(shape, key, truncation), labels
 
     def _checked(self, truncation: float, seed: int) -> tuple[float, int]:
+        """Returns both as numbers of Python; BadInput as of `latents`."""
         truncation = as_number("truncation", truncation)
         latents.check_truncation(self.convention, truncation, "truncation")
         return truncation, as_whole("seed", seed, 0, LARGEST_SEED)

@@ -380,7 +380,7 @@ def test_a_class_of_which_nothing_can_be_read_stops(tmp_path):
     for number in range(3):
         write(tmp_path / "c" / f"{number}.png", two_halves())
     paths = sorted(tmp_path.glob("c/*"))
-    told = "no image of class c that is there to train on .*/c/.*png"
+    told = "none of the training images of class c can be read.*/c/.*png"
     for path in paths:  # found only when they are decoded
         path.write_bytes(path.read_bytes()[:60])
     source = load(tmp_path, held_out_for="")

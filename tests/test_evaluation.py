@@ -732,10 +732,10 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
     arguments = ["--data=embedded", "--image_size=32", "--network=lite0_32"]
     arguments.append(f"--output={tmp_path / 'x.npz'}")
     flip = [*arguments, "--gin_param=data.flip = True"]
-    # A recipe may say more than is read, but what is typed beside it may not.
     recipe = tmp_path / "own.gin"
     recipe.write_text("data.image_size = 64\n")
     overruled = [*arguments, f"--gin_file={recipe}", "--split=held_out"]
+    # A recipe may say more than is read, but what is typed beside it may not.
     lines = flip, [*flip, "--gin_file=demo.gin"], overruled
     *refused, made = called("biggan_tf.make_reference", *lines)
     for each in refused:
@@ -744,6 +744,7 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
         assert "gan.loss" not in each.complaint
     assert f"flags decide instead of data.image_size ({recipe}:1)\n" in made.printed
     assert "x.npz: 2,000 images" in made.printed
+    assert {*os.listdir(tmp_path)} == {"own.gin", "x.npz"}
 
 
 def test_a_reference_of_few_features_is_told_and_recorded(fashion, tmp_path, capsys):

@@ -66,6 +66,24 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
     for word in ("1", "9", "3,1", "0-1", "all"):
         with pytest.raises(BadInput, match="one class or another; write name:"):
             labels.parse(word, names, "--labels")
+    assert labels.parse("name:1,index:1,0", names, "--labels") == [0, 1, 0]
+    assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
+    assert labels.parse("10", names[:10], "--labels") == [9]
+    assert labels.parse("0,2", ["0", "1", "2"], "--labels") == [0, 2]
+    blanks = ["trail", "trail "]
+    assert labels.parse("name:trail ", blanks, "-l") == [1]
+    assert labels.parse(" name:trail", blanks, "-l") == [0]
+    for names in (["a", "b", "a,b"], ["a,b", "a", "b"]):
+        with pytest.raises(BadInput, match="one class, and a list of others"):
+            labels.parse("a,b", names, "--labels")
+        assert labels.parse('"a,b"', names, "--labels") == [names.index("a,b")]
+        assert labels.parse("name:a,b", names, "--labels") == [names.index("a,b")]
+    with pytest.raises(BadInput, match='name:"q" for that one'):
+        labels.parse('"q"', ["q", '"q"'], "--labels")
+
+
+def test_a_range_of_indices_that_may_be_one_of_names_is_asked_about():
+    names = [*map(str, range(1, 11)), "0-1", "all"]
     for word in ("1-3", "2 - 9", "0,1-2"):
         with pytest.raises(BadInput, match=r"write index:\d.* or name:\d,.*name:\d\."):
             labels.parse(word, names, "--labels")
@@ -83,20 +101,6 @@ def test_a_name_that_is_another_class_s_index_is_asked_about():
     assert labels.parse("0-1", as_text, "--labels") == [0, 1]
     with pytest.raises(BadInput, match="index:1-2 or name:1,name:2"):
         labels.parse("1-2", as_text, "--labels")
-    assert labels.parse("name:1,index:1,0", names, "--labels") == [0, 1, 0]
-    assert labels.parse("name:all,index:0-1,name:0-1", names, "-l") == [11, 0, 1, 10]
-    assert labels.parse("10", names[:10], "--labels") == [9]
-    assert labels.parse("0,2", ["0", "1", "2"], "--labels") == [0, 2]
-    blanks = ["trail", "trail "]
-    assert labels.parse("name:trail ", blanks, "-l") == [1]
-    assert labels.parse(" name:trail", blanks, "-l") == [0]
-    for names in (["a", "b", "a,b"], ["a,b", "a", "b"]):
-        with pytest.raises(BadInput, match="one class, and a list of others"):
-            labels.parse("a,b", names, "--labels")
-        assert labels.parse('"a,b"', names, "--labels") == [names.index("a,b")]
-        assert labels.parse("name:a,b", names, "--labels") == [names.index("a,b")]
-    with pytest.raises(BadInput, match='name:"q" for that one'):
-        labels.parse('"q"', ["q", '"q"'], "--labels")
 
 
 def csv_line(words):

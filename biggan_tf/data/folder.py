@@ -67,7 +67,8 @@ class Folder(pipeline.Data):
             class_counts=self._counts("train", len(classes)),
             listing=listing.rules,
         )
-        self._readable = [*self.spec.class_counts]  # of each class, to train on
+        # How many training images of each class are not known to be unreadable.
+        self._readable = [*self.spec.class_counts]
 
     def class_counts(self, split: str) -> tuple[int, ...]:
         return self._counts(split, self.spec.num_classes)
@@ -94,18 +95,23 @@ class Folder(pipeline.Data):
         return lines
 
     def check_ready(self) -> None:
-        """Opens the header of every file; BadInput if too many are no images."""
+        """Opens the header of every file.
+
+        BadInput if too many are no images, or none of a class is left to train on.
+        """
         if self._sides:
             return
-        for split, files in self._splits.items():
-            paths = [path for path, _ in files]
-            with multiprocessing.pool.ThreadPool(16) as threads:
-                headers = threads.imap(_header, paths, chunksize=64)
-                for file, (side, problem) in zip(files, headers):
-                    if problem:
-                        self._report_unreadable(split, *file, problem)
-                    else:
-                        self._sides.append(side)
+        files = [
+            (split, *file) for split in self._splits for file in self._splits[split]
+        ]
+        paths = [path for _, path, _ in files]
+        with multiprocessing.pool.ThreadPool(16) as threads:
+            headers = threads.imap(_header, paths, chunksize=64)
+            for file, (side, problem) in zip(files, headers):
+                if problem:
+                    self._report_unreadable(*file, problem)
+                else:
+                    self._sides.append(side)
 
     def _files(self, split: str) -> list[tuple[str, str]]:
         root = self.spec.name
@@ -151,13 +157,13 @@ class Folder(pipeline.Data):
                 f"data.path: {count} of {total} images cannot be read, more than "
                 f"{TOO_MANY_UNREADABLE:.0%}; remove or repair them (first {first})."
             )
-        self._readable[label] -= split == "train"
+        if split == "train":
+            self._readable[label] -= 1
         if not self._readable[label]:
             name = shown([self.spec.class_names[label]])
             raise BadInput(
-                f"data.path: no image of class {name} that is there to train on can be "
-                f"read; repair them, or remove the class (last {shown([path])}: "
-                f"{problem})."
+                f"data.path: none of the training images of class {name} can be read; "
+                f"repair them, or remove the class (last {shown([path])}: {problem})."
             )
 
 
