@@ -247,9 +247,13 @@ def check_truncation(convention: str, truncation: float, flag: str) -> None:
     As float32, which is what draws.
     """
     with np.errstate(over="ignore"):
-        fits, right = allowed(convention, np.float32(truncation))
+        drawn = np.float32(truncation)
+    fits, right = allowed(convention, drawn)
     if not fits:
         raise BadInput(f"{flag}={truncation:g}: take {right}.")
+    if np.isinf(drawn) and not math.isinf(truncation):
+        told = "take a smaller one, or inf; float32 has no such number"
+        raise BadInput(f"{flag}={truncation:g}: {told}.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -243,8 +243,8 @@ def _check_held_out(
         there = f"model_dir={model_dir}" if begun else f"continue_from={continue_from}"
         raise BadInput(
             f"--{there}: the run trains on all images, so it cannot hold some out; "
-            "leave monitor.held_out_every_steps = 0 and evaluation.split = 'train', or "
-            "begin another run."
+            "leave data.held_out_fraction = None, monitor.held_out_every_steps = 0 and "
+            "evaluation.split = 'train', or begin another run."
         )
 
 

@@ -169,6 +169,11 @@ def main() -> None:
     root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
     check_new(final)
+    try:
+        files.check_writable(final)
+    except OSError as error:
+        told = f"it cannot be written ({error.strerror}); take another folder"
+        raise BadInput(f"--data_dir={root}: {told}.") from error
     if _BEAM.value is None:
         config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
     elif importlib.util.find_spec("apache_beam") is None:

@@ -167,32 +167,42 @@ class Trained:
     spec: GeneratorSpec
     latents: LatentOptions
     weights: dict[str, np.ndarray]  # G's variables by path, its weights averaged
+    discriminator: dict[str, np.ndarray]  # D's variables by path; {}: it is not read
     published: PublishedStatistics | None  # those that came with published weights
     imported: Mapping[str, Any]  # of weights that were not trained since: `IMPORTED`
 
 
-def restore(model_dir: str | os.PathLike[str], best: bool = False) -> Trained:
+def restore(
+    model_dir: str | os.PathLike[str],
+    best: bool = False,
+    with_discriminator: bool = False,
+) -> Trained:
     """Reads the newest checkpoint of a model directory, or the one with the best score.
 
-    It needs the bindings of the training (call `config.read_back` first), but neither
-    its data nor its devices. Raises BadInput if there is no checkpoint that fits.
+    D is read only if it is asked for. Reading needs the bindings of the training (call
+    `config.read_back` first), but neither its data nor its devices. Raises BadInput if
+    there is no checkpoint that fits.
     """
     folder = Path(model_dir)
     data = data_json.read(folder).spec
     spec = GeneratorSpec(data.image_size, data.num_classes)
     latents = LatentOptions(counts=data.class_counts)
 
-    read = checkpoints.read_best if best else checkpoints.read_latest
-    found = read(folder / "checkpoints", checkpoints.read_average)
+    names = ["average", *(["discriminator"] if with_discriminator else [])]
+    find = checkpoints.read_best if best else checkpoints.read_latest
+    found = find(
+        folder / "checkpoints",
+        lambda path: {name: checkpoints.read_weights(path, name) for name in names},
+    )
     if found is None:
         raise BadInput(f"--model_dir={model_dir}: there is no checkpoint in it yet.")
-    path, weights = found
+    path, read = found
+    weights, of_d = read["average"], read.get("discriminator", {})
     check_fit(path, weights, spec)
     step = checkpoints.step_of(path)
     published, imported = load_published(folder, step, weights), _imported(folder, step)
-    return Trained(
-        folder, path, step, data, spec, latents, weights, published, imported
-    )
+    about = data, spec, latents
+    return Trained(folder, path, step, *about, weights, of_d, published, imported)
 
 
 def _imported(folder: Path, step: int) -> dict[str, Any]:

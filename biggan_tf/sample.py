@@ -163,6 +163,8 @@ def _check_together(is_folder: bool, is_film: bool) -> None:
         decides, read = _INTERPOLATE, _OF_SHEETS
     value = decides.value
     typed = ",".join(value) if isinstance(value, list) else value
+    if is_folder and not value.endswith(os.sep):
+        typed += ", a folder"
     config.leave_out(
         [name for name in _ALL if name not in (decides.name, *read)],
         f"--{decides.name}={typed}",

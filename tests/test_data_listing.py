@@ -353,10 +353,13 @@ def test_a_run_on_all_images_cannot_hold_some_out_later(tmp_path):
     path = numbered(tmp_path / "images")
     bind(path)
     data_json.write(tmp_path / "run", plan.make_plan().data.spec)
-    bind(path, "monitor.held_out_every_steps = 2")
-    with pytest.raises(BadInput, match=r"--model_dir=.*/run: the run trains on all"):
-        plan.make_plan(tmp_path / "run")
-    config.clear()
+    options = "data.held_out_fraction", "monitor.held_out_every_steps"
+    for name, value in zip(options, (0.2, 2)):
+        bind(path, f"{name} = {value}")
+        told = rf"--model_dir=.*/run: the run trains on all .*leave .*{name} = "
+        with pytest.raises(BadInput, match=told):
+            plan.make_plan(tmp_path / "run")
+        config.clear()
     config.parse(["test.gin"], [])  # of other images, which are held out anyway
     with pytest.raises(BadInput, match="other classes"):
         plan.make_plan(tmp_path / "run")

@@ -747,6 +747,18 @@ def test_bindings_that_a_reference_does_not_read_are_refused(tmp_path):
     assert {*os.listdir(tmp_path)} == {"own.gin", "x.npz"}
 
 
+def test_a_score_has_no_use_for_mirroring(tmp_path):
+    shutil.unpack_archive(ROOT / "tests" / "data" / "tensorflow215.zip", tmp_path)
+    assert "data.flip = " in (tmp_path / "run" / "config.gin").read_text()
+    arguments = [f"--model_dir={tmp_path / 'run'}", "--network=lite0_32"]
+    arguments.append("--num_images=1")
+    mirrored = [*arguments, "--gin_param=data.flip = True"]
+    as_before, refused = called("biggan_tf.evaluate", arguments, mirrored)
+    assert refused.complaint.startswith("data.flip (--gin_param=")
+    assert "nothing in this run uses it; remove it" in refused.complaint
+    assert as_before.complaint.startswith("num_images = 1: ")
+
+
 def test_a_reference_of_few_features_is_told_and_recorded(fashion, tmp_path, capsys):
     path = tmp_path / "few.npz"
     evaluator(fashion, ("fid",), reference=path).make_reference(30)

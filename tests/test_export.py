@@ -12,8 +12,10 @@ import tensorflow_hub as hub
 from doors import ENVIRONMENT, ROOT, called
 from PIL import Image
 
+import biggan_tf
 from biggan_tf import config, images, loop, model_card, run, saved_model
 from biggan_tf.checkpoints import read_weights
+from biggan_tf.errors import BadInput
 from biggan_tf.layers import path_of
 
 FAST = ("--gin_param=export.passes = 1", "--gin_param=export.batch_size = 4")
@@ -84,6 +86,26 @@ def test_what_is_exported(model_dir, tmp_path):
     for path in biases:  # kernels are divided by their sigma
         np.testing.assert_array_equal(exported[path], restored.weights[path])
         assert np.any(restored.weights[path] != trained[path])
+
+
+def test_a_discriminator_is_of_a_whole_checkpoint(model_dir, tmp_path, capsys):
+    folder = shutil.copytree(model_dir, tmp_path / "run")
+    checkpoint = folder / "checkpoints" / "ckpt-4"
+    for earlier in checkpoint.parent.rglob("ckpt-0.*"):
+        earlier.unlink()
+    weights = read_weights(checkpoint, "discriminator")
+    largest = max(weights.values(), key=lambda value: value.size).tobytes()
+    [file] = checkpoint.parent.glob("ckpt-4.data-*")
+    whole = file.read_bytes()
+    assert whole.count(largest) == 1
+    file.write_bytes(whole.replace(largest, largest[:-1] + bytes([largest[-1] ^ 1])))
+    with config.apart():
+        config.read_back(folder)
+        assert run.restore(folder).step == 4  # G's average is whole
+    with pytest.raises(BadInput, match="all 1 checkpoints in it are damaged"):
+        biggan_tf.export(folder, tmp_path / "new", with_discriminator=True)
+    assert f"{checkpoint} is damaged: " in capsys.readouterr().out
+    assert not (tmp_path / "new").exists()
 
 
 def test_bad_command_lines_get_one_sentence(model_dir, tmp_path):

@@ -160,6 +160,15 @@ def test_a_name_that_tfds_has_or_cannot_have_is_refused_first(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_place_that_cannot_be_written_is_refused_first(tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("/proc/x", str(tmp_path / "file"), str(tmp_path / "file" / "x")):
+        line = ["--name=own", f"--data_dir={place}"]
+        [outcome] = called("biggan_tf.prepare_dataset", line)
+        assert outcome.complaint.startswith(f"--data_dir={place}: it cannot be written")
+        assert not outcome.printed
+
+
 def test_class_names_that_tfds_would_change_are_refused_first(tmp_path):
     for name in ("a", "b\u2028"):
         (tmp_path / name).mkdir()

@@ -341,8 +341,11 @@ def test_numbers_of_numpy_and_what_is_no_path(path, tmp_path):
 
 def test_bad_command_lines_get_one_sentence(path, tmp_path):
     module, output = f"--module={path}", f"--output={tmp_path / 'x.png'}"
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
     cases = {
         (output,): "--module is missing",
+        (module, f"--output={folder}", "--columns=2"): "png, a folder: leave out --col",
         (module,): "--output is missing",
         (module, "--output="): "--output= is empty: give a value",
         (f"--module={tmp_path}", output): "there is no saved_model.pb",
@@ -393,7 +396,8 @@ def test_bad_command_lines_get_one_sentence(path, tmp_path):
     for (_, complaint), expected in zip(outcomes, cases.values()):
         assert expected in complaint
         assert "\n" not in complaint
-    assert not os.listdir(tmp_path)
+    assert os.listdir(tmp_path) == ["folder.png"]
+    assert not os.listdir(folder)
 
 
 def test_classes_of_other_names_are_not_compared(path):

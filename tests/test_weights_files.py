@@ -248,6 +248,7 @@ def test_what_is_no_file_of_weights_is_named(tmp_path, monkeypatch):
         "text": b"Entry not found",
         "packed": gzip.compress(b"weights"),
         "pickled": pickle.dumps({"w": Planted()}, 2),
+        "other": pickle.dumps({"w": 1}, 2),
     }.items():
         Path(name).write_bytes(content)
     zipped(Path("zip"), **{"G.pth": b"", "README": b""})
@@ -268,6 +269,7 @@ def test_what_is_no_file_of_weights_is_named(tmp_path, monkeypatch):
         "tar": "tar: .* it is an archive; unpack it",
         "zip": r"zip is no .* zip archive of 2 other files \(G.pth, README\); unpack",
         "torn": "torn: .* cut short; download it again",
+        "other": "other is no file of PyTorch's tensors: it starts otherwise",
         "pickled": "pickled is no .* asks for .*open, .* save the state_dict",
         "none": "none: cannot be read: No such file",
         ".": "cannot be read: Is a directory",

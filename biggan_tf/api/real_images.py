@@ -63,7 +63,7 @@ def _load(
 ) -> datasets.Data:
     given = {"before": of_model, "held_out_for": held_out_for}
     if named is None:
-        return datasets.load(**given)
+        return datasets.load(flip=False, **given)
     return datasets.named(named, of_model.image_size, "--data", **given)
 
 

@@ -113,7 +113,7 @@ def export(
         config.refuse_dead_bindings(["export"])
         saved_model.check_free(path, replace)
         records = evaluation.read_records(model_dir / "metrics.jsonl")
-        trained = run.restore(model_dir, checkpoint == "best")
+        trained = run.restore(model_dir, checkpoint == "best", with_discriminator)
         discriminator = _discriminator(trained) if with_discriminator else None
         generator, sampler = run.inference_generator(trained, options)
     module, signatures = saved_model.make_module(generator, sampler, discriminator)
@@ -199,8 +199,7 @@ def _discriminator(trained: run.Trained) -> Network:
             "and the D there is not trained; leave the flag out."
         )
     spec = DiscriminatorSpec(trained.data.image_size, trained.data.num_classes)
-    weights = checkpoints.read_weights(trained.checkpoint, "discriminator")
-    run.check_fit(trained.checkpoint, weights, spec)
+    run.check_fit(trained.checkpoint, trained.discriminator, spec)
     discriminator = unfilled(spec)
-    fold(weights, discriminator, spec.sn_epsilon)
+    fold(trained.discriminator, discriminator, spec.sn_epsilon)
     return discriminator

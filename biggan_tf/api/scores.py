@@ -125,8 +125,8 @@ def evaluate(
     with config.apart(), datasets.sentences(), memory.room_or(_SMALLER):
         if model_dir:
             config.read_back(as_folder(model_dir, "--model_dir"))
-            for room in (*OF_TRAINING, *(["data"] if data else [])):
-                config.forget(room)
+            for name in (*OF_TRAINING, "data" if data else "data.flip"):
+                config.forget(name)
         bind(gin_files, bindings, ROOMS)
         strategy = distribution.of_one_process()
         with strategy.scope():

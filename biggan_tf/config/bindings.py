@@ -81,11 +81,11 @@ def clear() -> None:
     current().__init__()
 
 
-def forget(room: str) -> None:
-    """Unbinds all options of a room, such as those from a run's own config."""
+def forget(name: str) -> None:
+    """Unbinds a "room.option", or all options of a room, as of a run's own config."""
     bound = current().bound
-    for name in [name for name in bound if name.startswith(f"{room}.")]:
-        del bound[name]
+    for each in [each for each in bound if f"{each}.".startswith(f"{name}.")]:
+        del bound[each]
 
 
 def place_of(name: str) -> str:

@@ -143,9 +143,11 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
 
 def _read_pickles(file: IO[bytes], size: int) -> Any:
     """The form before 1.6: five pickles, then each storage, its length first."""
-    magic, _, machine = (_TensorsOnly(file, size).load() for _ in range(3))
-    if magic != _MAGIC or not machine["little_endian"]:
-        raise ValueError("it starts otherwise than a little-endian one")
+    if _TensorsOnly(file, size).load() != _MAGIC:
+        raise ValueError("it starts otherwise than one")
+    _, machine = (_TensorsOnly(file, size).load() for _ in range(2))
+    if not machine["little_endian"]:
+        raise ValueError("its numbers are big-endian")
     unpickler = _TensorsOnly(file, size)
     content = unpickler.load()
     keys = _TensorsOnly(file, size).load()
