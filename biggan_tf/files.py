@@ -110,6 +110,15 @@ def check_writable(path: str | os.PathLike[str]) -> None:
             raise OSError(errno.EINVAL, "it is a pipe")
 
 
+def refuse_unwritable(path: str | os.PathLike[str], told: str) -> None:
+    """Raises BadInput, which begins with `told`, if `check_writable` raises."""
+    try:
+        check_writable(path)
+    except OSError as error:
+        wrong = f"it cannot be written ({error.strerror}); take another name"
+        raise BadInput(f"{told}: {wrong}.") from error
+
+
 def temporary_name(path: Path) -> Path:
     """Returns a hidden path that nobody else has, beside another one.
 

@@ -195,8 +195,4 @@ def check_output(path: str, flag: str, suffixes: Sequence[str]) -> None:
     if Path(path).suffix.lower() not in suffixes:
         names = " or ".join(suffixes)
         raise BadInput(f"{flag}={path}: give the name of a {names} file.")
-    try:
-        files.check_writable(path)
-    except OSError as error:
-        told = f"it cannot be written ({error.strerror}); take another name"
-        raise BadInput(f"{flag}={path}: {told}.") from error
+    files.refuse_unwritable(path, f"{flag}={path}")

@@ -169,11 +169,7 @@ def main() -> None:
     root = as_folder(_DATA_DIR.value or tfds.core.constants.DATA_DIR, "--data_dir")
     final, working = root / _NAME.value, root / f"incomplete.{_NAME.value}"
     check_new(final)
-    try:
-        files.check_writable(final)
-    except OSError as error:
-        told = f"it cannot be written ({error.strerror}); take another folder"
-        raise BadInput(f"--data_dir={root}: {told}.") from error
+    files.refuse_unwritable(final, f"--data_dir={root}")
     if _BEAM.value is None:
         config.leave_out(["shards"], "no --beam_options", "Apache Beam alone reads it")
     elif importlib.util.find_spec("apache_beam") is None:

@@ -244,7 +244,8 @@ def test_each_convention_knows_its_thresholds(convention, good, bad):
     for threshold in good:
         latents.check_truncation(convention, threshold, "--truncation")
     for threshold in bad:
-        with pytest.raises(BadInput, match=re.escape(f"={threshold:g}: take ")):
+        told = f"--truncation={threshold:g}: take"
+        with pytest.raises(BadInput, match=re.escape(told)):
             latents.check_truncation(convention, threshold, "--truncation")
 
 

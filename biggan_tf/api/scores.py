@@ -46,7 +46,7 @@ from biggan_tf.data import memory
 from biggan_tf.errors import BadInput
 from biggan_tf.sampling import ExportOptions, Sampler
 
-# The rooms that a run's configuration binds for its training alone.
+# What a run's configuration binds for its training alone: these rooms, and data.flip.
 OF_TRAINING = tuple(
     options.room
     for options in (

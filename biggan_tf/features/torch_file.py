@@ -144,7 +144,7 @@ def _read_archive(archive: zipfile.ZipFile, size: int) -> Any:
 def _read_pickles(file: IO[bytes], size: int) -> Any:
     """The form before 1.6: five pickles, then each storage, its length first."""
     if _TensorsOnly(file, size).load() != _MAGIC:
-        raise ValueError("it starts otherwise than one")
+        raise ValueError("it starts otherwise")
     _, machine = (_TensorsOnly(file, size).load() for _ in range(2))
     if not machine["little_endian"]:
         raise ValueError("its numbers are big-endian")
